@@ -1,0 +1,88 @@
+/** One side of a comparison: does a workload once, answers messages per second. */
+export interface Contender {
+  readonly name: string
+  /** Shown, not raced: it promises less than the others. */
+  readonly weaker?: string
+  run(): Promise<number>
+}
+
+export interface Row {
+  readonly workload: string
+  readonly name: string
+  /** Messages per second, median of the alternations. */
+  readonly median: number
+  /** This side's rate divided by the reference's in the same alternation: median and lower quartile. */
+  readonly ratio: number
+  readonly lowerQuartile: number
+  readonly weaker: string | undefined
+}
+
+/**
+ * Runs all sides in turn, `rounds` times after one round of warm-up, so that what else the machine does hits all alike. Ratios are taken
+ * within a round, against the first side; the order changes from round to round.
+ */
+export async function compare(
+  workload: string,
+  contenders: readonly Contender[],
+  rounds: number,
+): Promise<Row[]> {
+  const rates = contenders.map((): number[] => [])
+  for (let round = -1; round < rounds; round++) {
+    const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
+    for (const i of order) {
+      globalThis.gc?.()
+      const rate = await (contenders[i] as Contender).run()
+      if (round >= 0) rates[i]?.push(rate)
+    }
+  }
+  const reference = rates[0] as number[]
+  return contenders.map(({ name, weaker }, i) => {
+    const own = rates[i] as number[]
+    const ratios = own.map((rate, round) => rate / (reference[round] as number))
+    return {
+      workload,
+      name,
+      median: quantile(own, 0.5),
+      ratio: quantile(ratios, 0.5),
+      lowerQuartile: quantile(ratios, 0.25),
+      weaker,
+    }
+  })
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const place = (sorted.length - 1) * q
+  const low = sorted[Math.floor(place)] as number
+  const high = sorted[Math.ceil(place)] as number
+  return low + (high - low) * (place - Math.floor(place))
+}
+
+/** Messages per second of an asynchronous piece of work. */
+export async function rate(messages: number, work: () => Promise<void>): Promise<number> {
+  const startedAt = performance.now()
+  await work()
+  return messages / ((performance.now() - startedAt) / 1000)
+}
+
+/** `inFlight` workers share the numbers from 0 to `count`. */
+export async function inFlight(
+  count: number,
+  workers: number,
+  each: (i: number) => Promise<unknown>,
+): Promise<void> {
+  let next = 0
+  const worker = async () => {
+    while (next < count) await each(next++)
+  }
+  await Promise.all(Array.from({ length: workers }, worker))
+}
+
+export function table(rows: readonly Row[], reference: string): string {
+  const head = `| workload | side | msg/s (median) | × ${reference} (median) | lower quartile | |\n| --- | --- | ---: | ---: | ---: | --- |`
+  const lines = rows.map(
+    ({ workload, name, median, ratio, lowerQuartile, weaker }) =>
+      `| ${workload} | ${name} | ${Math.round(median).toLocaleString('en')} | ${ratio.toFixed(2)} | ${lowerQuartile.toFixed(2)} | ${weaker ?? ''} |`,
+  )
+  return [head, ...lines].join('\n')
+}

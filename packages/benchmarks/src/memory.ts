@@ -1,0 +1,120 @@
+import { MessageQueueFactory } from '@mq/core'
+import fastq from 'fastq'
+import PQueue from 'p-queue'
+import { body } from './bodies.ts'
+import { mqSide } from './mq-side.ts'
+import type { Session, Side } from './side.ts'
+
+type Reading = ReturnType<typeof body>
+
+/**
+ * The limit for a broker that keeps messages as bytes: an array and microtasks. Each body is serialised on send and parsed on receipt;
+ * sending, receiving and acknowledging each answer by a promise, as any broker must.
+ */
+const byteArray: Side = {
+  name: 'byte array',
+  open: (bytes) => {
+    const items: (Buffer | undefined)[] = []
+    let head = 0
+    let waiting: (() => void)[] = []
+    let closed = false
+    const send = async (i: number): Promise<void> => {
+      items.push(Buffer.from(JSON.stringify(body(i, bytes))))
+      waiting.pop()?.()
+    }
+    const receive = async (): Promise<Reading | undefined> => {
+      while (head === items.length && !closed) await new Promise<void>((resolve) => waiting.push(resolve))
+      const next = items[head]
+      if (next === undefined) return undefined
+      items[head++] = undefined
+      return JSON.parse(next.toString()) as Reading
+    }
+    const acknowledge = async (): Promise<void> => undefined
+    const session: Session = {
+      publish: send,
+      publishBatch: (from, count) => Promise.all(Array.from({ length: count }, (_, n) => send(from + n))),
+      async consume(arrived, { concurrency }) {
+        const handler = async (value: Reading) => arrived(value.i)
+        const worker = async () => {
+          for (let value = await receive(); value !== undefined; value = await receive()) {
+            await handler(value)
+            await acknowledge()
+          }
+        }
+        for (let n = 0; n < concurrency; n++) void worker()
+        return Promise.resolve()
+      },
+      close() {
+        closed = true
+        for (const resolve of waiting) resolve()
+        waiting = []
+        return Promise.resolve()
+      },
+    }
+    return Promise.resolve(session)
+  },
+}
+
+const WEAKER = 'keeps references; no acknowledgement'
+
+const fastqSide: Side = {
+  name: 'fastq',
+  weaker: WEAKER,
+  lacks: ['W1', 'W2'],
+  open: (bytes) => {
+    let arrived: (i: number) => void = () => undefined
+    const queue = fastq.promise(async (value: Reading) => arrived(value.i), 1)
+    queue.pause()
+    const session: Session = {
+      publish: (i) => queue.push(body(i, bytes)),
+      publishBatch: (from, count) => {
+        for (let n = 0; n < count; n++) void queue.push(body(from + n, bytes))
+        return Promise.resolve()
+      },
+      consume: (handler, { concurrency }) => {
+        arrived = handler
+        queue.concurrency = concurrency
+        queue.resume()
+        return Promise.resolve()
+      },
+      close: () => Promise.resolve(),
+    }
+    return Promise.resolve(session)
+  },
+}
+
+const pQueueSide: Side = {
+  name: 'p-queue',
+  weaker: WEAKER,
+  lacks: ['W1', 'W2', 'W4'],
+  open: (bytes) => {
+    let arrived: (i: number) => void = () => undefined
+    const queue = new PQueue({ autoStart: false })
+    const add = (i: number) => {
+      const value = body(i, bytes)
+      void queue.add(async () => arrived(value.i))
+    }
+    const session: Session = {
+      publish: (i) => Promise.resolve(add(i)),
+      publishBatch: (from, count) => {
+        for (let n = 0; n < count; n++) add(from + n)
+        return Promise.resolve()
+      },
+      consume: (handler, { concurrency }) => {
+        arrived = handler
+        queue.concurrency = concurrency
+        queue.start()
+        return Promise.resolve()
+      },
+      close: () => Promise.resolve(),
+    }
+    return Promise.resolve(session)
+  },
+}
+
+export const memorySides: readonly Side[] = [
+  byteArray,
+  mqSide('@mq memory', () => MessageQueueFactory.createForTesting()),
+  pQueueSide,
+  fastqSide,
+]

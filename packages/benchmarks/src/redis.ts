@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto'
+import { MessageQueue } from '@mq/core'
+import { redisAdapter } from '@mq/redis'
+import { Queue, Worker } from 'bullmq'
+import BeeQueue from 'bee-queue'
+import { createClient } from 'redis'
+import { body } from './bodies.ts'
+import { mqSide } from './mq-side.ts'
+import type { Session, Side } from './side.ts'
+
+type Reading = ReturnType<typeof body>
+
+/** node-redis on streams with its best options: no command time-out, one tick's commands in one write, XACK and XDEL of many at once. */
+function bareSide(url: string): Side {
+  return {
+    name: 'node-redis streams',
+    async open(bytes) {
+      const make = () =>
+        createClient({
+          url,
+          RESP: 3,
+          maintNotifications: 'disabled',
+          commandOptions: { timeout: 0 },
+        }).connect()
+      const [client, blocking] = await Promise.all([make(), make()])
+      const key = `bare:${randomUUID()}`
+      await client.xGroupCreate(key, 'g', '0', { MKSTREAM: true })
+      // The fields that this library writes: the same ids, headers and bytes on the wire.
+      const send = (i: number) =>
+        client.sendCommand([
+          'XADD',
+          key,
+          '*',
+          'id',
+          randomUUID(),
+          'ts',
+          String(Date.now()),
+          'body',
+          JSON.stringify(body(i, bytes)),
+          'content-type',
+          'application/json',
+        ])
+      let closed = false
+      let reading: Promise<void> = Promise.resolve()
+      const session: Session = {
+        publish: send,
+        publishBatch: (from, count) => Promise.all(Array.from({ length: count }, (_, n) => send(from + n))),
+        consume(arrived, { prefetch }) {
+          const handler = async (value: Reading) => arrived(value.i)
+          const settling = new Set<Promise<unknown>>()
+          reading = (async () => {
+            while (!closed) {
+              const answer = await blocking.xReadGroup(
+                'g',
+                'c',
+                { key, id: '>' },
+                { COUNT: prefetch, BLOCK: 200 },
+              )
+              const messages =
+                (answer as { messages: { id: string; message: { body: string } }[] }[] | null)?.[0]
+                  ?.messages ?? []
+              if (messages.length === 0) continue
+              await Promise.all(messages.map(({ message }) => handler(JSON.parse(message.body) as Reading)))
+              const ids = messages.map(({ id }) => id)
+              const settled = Promise.all([client.xAck(key, 'g', ids), client.xDel(key, ids)])
+              settling.add(settled)
+              void settled.then(() => settling.delete(settled))
+              if (settling.size > 4) await Promise.race(settling)
+            }
+            await Promise.all(settling)
+          })()
+          return Promise.resolve()
+        },
+        async close() {
+          closed = true
+          await reading
+          await client.del(key)
+          client.destroy()
+          blocking.destroy()
+        },
+      }
+      return session
+    },
+  }
+}
+
+function bullSide(url: string): Side {
+  const { hostname, port } = new URL(url)
+  const connection = { host: hostname, port: Number(port), maxRetriesPerRequest: null }
+  return {
+    name: 'BullMQ',
+    async open(bytes) {
+      const name = `bull-${randomUUID()}`
+      const queue = new Queue(name, { connection, defaultJobOptions: { removeOnComplete: true } })
+      await queue.waitUntilReady()
+      let worker: Worker | undefined
+      return {
+        publish: (i) => queue.add('job', body(i, bytes)),
+        publishBatch: (from, count) =>
+          queue.addBulk(
+            Array.from({ length: count }, (_, n) => ({ name: 'job', data: body(from + n, bytes) })),
+          ),
+        async consume(arrived, { concurrency }) {
+          worker = new Worker(name, async (job) => arrived((job.data as Reading).i), {
+            connection,
+            concurrency,
+          })
+          worker.on('error', () => undefined)
+          await worker.waitUntilReady()
+        },
+        async close() {
+          await worker?.close()
+          await queue.obliterate({ force: true })
+          await queue.close()
+        },
+      }
+    },
+  }
+}
+
+function beeSide(url: string): Side {
+  return {
+    name: 'bee-queue',
+    async open(bytes) {
+      const queue = new BeeQueue<Reading>(`bee-${randomUUID()}`, {
+        redis: { url },
+        removeOnSuccess: true,
+        getEvents: false,
+        sendEvents: false,
+      })
+      await queue.ready()
+      const send = (i: number) => queue.createJob(body(i, bytes)).save()
+      return {
+        publish: send,
+        publishBatch: (from, count) =>
+          queue.saveAll(Array.from({ length: count }, (_, n) => queue.createJob(body(from + n, bytes)))),
+        consume(arrived, { concurrency }) {
+          queue.process(concurrency, async (job) => arrived(job.data.i))
+          return Promise.resolve()
+        },
+        async close() {
+          await queue.close(1000)
+          const cleaner = await createClient({ url }).connect()
+          await cleaner.flushDb()
+          cleaner.destroy()
+        },
+      }
+    },
+  }
+}
+
+export function redisSides(url: string): Side[] {
+  return [
+    bareSide(url),
+    mqSide('@mq/redis', () => new MessageQueue(redisAdapter({ url }))),
+    bullSide(url),
+    beeSide(url),
+  ]
+}

@@ -1,0 +1,129 @@
+import { Ledger } from './bodies.ts'
+import { compare, inFlight, quantile, rate, type Contender, type Row } from './compare.ts'
+import type { Session, Side } from './side.ts'
+
+export interface Sizes {
+  readonly messages: number
+  readonly rounds: number
+  readonly bytes: number
+}
+
+/** W1 to W4 of every side, the first being the reference. Each message is confirmed on publish and acknowledged after its handler. */
+export async function workloads(
+  sides: readonly Side[],
+  sizes: Sizes,
+  progress: (text: string) => void,
+): Promise<Row[]> {
+  const { messages, rounds } = sizes
+  const rows: Row[] = []
+  const race = async (id: string, title: string, run: (session: Session) => Promise<number>) => {
+    progress(`${id} ${title}`)
+    const able = sides.filter(({ lacks }) => !(lacks ?? []).includes(id))
+    rows.push(
+      ...(await compare(
+        `${id} ${title}`,
+        able.map((side) => contender(side, sizes.bytes, run)),
+        rounds,
+      )),
+    )
+  }
+  await race('W1', 'publish, 100 in flight', (session) =>
+    rate(messages, () => inFlight(messages, 100, (i) => session.publish(i))),
+  )
+  await race('W2', 'publish, batches of 100', (session) =>
+    rate(messages, () => inFlight(messages / 100, 4, (n) => session.publishBatch(n * 100, 100))),
+  )
+  for (const [concurrency, prefetch] of [
+    [1, 100],
+    [100, 100],
+    [200, 200],
+  ] as const) {
+    await race('W3', `consume, concurrency ${concurrency}, ${prefetch} fetched`, async (session) => {
+      await fill(session, messages)
+      const ledger = new Ledger(messages)
+      return rate(messages, async () => {
+        await session.consume((i) => ledger.arrived(i), { concurrency, prefetch })
+        await ledger.done
+      })
+    })
+  }
+  await race('W4', 'produce and consume', async (session) => {
+    const ledger = new Ledger(messages)
+    await session.consume((i) => ledger.arrived(i), { concurrency: 100, prefetch: 200 })
+    return rate(messages, async () => {
+      await inFlight(messages, 100, (i) => session.publish(i))
+      await ledger.done
+    })
+  })
+  return rows
+}
+
+function contender(
+  { name, weaker, open }: Side,
+  bytes: number,
+  run: (session: Session) => Promise<number>,
+): Contender {
+  return {
+    name,
+    ...(weaker === undefined ? {} : { weaker }),
+    run: async () => {
+      const session = await open(bytes)
+      try {
+        return await run(session)
+      } finally {
+        await session.close()
+      }
+    },
+  }
+}
+
+export function fill(session: Session, messages: number): Promise<void> {
+  return inFlight(messages / 100, 4, (n) => session.publishBatch(n * 100, 100))
+}
+
+export interface Latency {
+  readonly name: string
+  /** ms from the call of publish to the handler. */
+  readonly p50: number
+  readonly p99: number
+}
+
+/** Latency at `perSecond` messages a second, for `seconds`; the sides one after another. */
+export async function latency(
+  sides: readonly Side[],
+  perSecond: number,
+  seconds: number,
+  bytes: number,
+): Promise<Latency[]> {
+  const results: Latency[] = []
+  for (const side of sides) {
+    if ((side.lacks ?? []).includes('W4')) continue
+    const session = await side.open(bytes)
+    const count = perSecond * seconds
+    const sentAt = new Float64Array(count)
+    const took: number[] = []
+    const ledger = new Ledger(count)
+    await session.consume(
+      (i) => {
+        took.push(performance.now() - (sentAt[i] as number))
+        ledger.arrived(i)
+      },
+      { concurrency: 100, prefetch: 200 },
+    )
+    const startedAt = performance.now()
+    for (let i = 0; i < count;) {
+      const due = Math.min(count, Math.floor(((performance.now() - startedAt) / 1000) * perSecond))
+      for (; i < due; i++) {
+        sentAt[i] = performance.now()
+        void session.publish(i)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    await ledger.done
+    await session.close()
+    // The first tenth warms up.
+    const measured = took.slice(Math.floor(count / 10))
+    results.push({ name: side.name, p50: quantile(measured, 0.5), p99: quantile(measured, 0.99) })
+  }
+  return results
+}

@@ -1,0 +1,71 @@
+import { withLock } from '../lock.ts'
+import { createGuard } from '../processes/guard.ts'
+import { requireBrokers } from '../require-brokers.ts'
+import { launchBroker } from '../start.ts'
+import type { BrokerName, StartOptions } from '../types.ts'
+import { endEntry, isUp, readEntries, readEntry, writeEntry, type Entry } from './state.ts'
+
+/** Environment variables by which programs find a broker. */
+const variables: Partial<Record<BrokerName, string>> = {
+  redis: 'REDIS_URL',
+  rabbitmq: 'RABBITMQ_URL',
+  'rabbitmq-cluster': 'RABBITMQ_URL',
+  kafka: 'KAFKA_BOOTSTRAP_SERVERS',
+  'kafka-cluster': 'KAFKA_BOOTSTRAP_SERVERS',
+}
+
+export type Print = (line: string) => void
+
+/** Starts what is not up yet and prints `NAME URL` and the variable to set for each. */
+export async function up(names: readonly BrokerName[], options: StartOptions, print: Print): Promise<void> {
+  await requireBrokers(names)
+  for (const name of names) await withLock(`up-${name}`, () => upOne(name, options, print))
+}
+
+async function upOne(name: BrokerName, options: StartOptions, print: Print): Promise<void> {
+  const before = readEntry(name)
+  if (before && (await isUp(before))) return printEntry(before, print)
+  // Half of a cluster may be left of it.
+  if (before) await endEntry(before)
+  const guard = createGuard()
+  const { broker, nodes, folders } = await launchBroker(name, options, guard)
+  const handles = nodes.map((node) => node.handle()).filter((handle) => handle !== undefined)
+  const entry: Entry = { name, url: broker.url, details: broker.details, handles, folders }
+  if (broker.owned) writeEntry(entry)
+  // Until here an interrupted command leaves nothing behind.
+  guard.release()
+  printEntry(entry, print)
+}
+
+function printEntry({ name, url, details }: Entry, print: Print): void {
+  print(`${name} ${url}`)
+  const variable = variables[name]
+  if (variable !== undefined) print(`export ${variable}=${url}`)
+  const { tlsUrl, caPath } = details
+  if (tlsUrl !== undefined && caPath !== undefined) print(`${name} ${tlsUrl} (authority: ${caPath})`)
+}
+
+/** Stops what `up` started; without names, all of it. */
+export async function down(names: readonly BrokerName[], print: Print): Promise<void> {
+  const chosen = names.length > 0 ? names : readEntries().map((entry) => entry.name)
+  if (chosen.length === 0) print('nothing is up')
+  for (const name of chosen) {
+    await withLock(`up-${name}`, async () => {
+      const entry = readEntry(name)
+      if (entry) await endEntry(entry)
+      print(`${name} ${entry ? 'stopped' : 'is not up'}`)
+    })
+  }
+}
+
+/** Prints name, state, process ids, url and version of what `up` started. */
+export async function status(names: readonly BrokerName[], print: Print): Promise<void> {
+  const entries = readEntries().filter((entry) => names.length === 0 || names.includes(entry.name))
+  for (const name of names) if (!entries.some((entry) => entry.name === name)) print(`${name} is not up`)
+  if (entries.length === 0 && names.length === 0) print('nothing is up')
+  for (const entry of entries) {
+    const ids = entry.handles.map((one) => (one.kind === 'process' ? one.pid : one.container)).join(',')
+    const state = (await isUp(entry)) ? 'up' : 'died'
+    print(`${entry.name} ${state} pid ${ids} ${entry.url} version ${entry.details['version'] ?? 'unknown'}`)
+  }
+}

@@ -1,0 +1,7 @@
+export { startBroker } from './start.ts'
+export { requireBrokers } from './require-brokers.ts'
+export { faultProxy } from './proxy/fault-proxy.ts'
+export { brokerNames, allSources } from './types.ts'
+export type { BrokerName, RunningBroker, Source, StartOptions } from './types.ts'
+export type { FaultProxy, ProxyOptions } from './proxy/fault-proxy.ts'
+export type { BrokerError, BrokerErrorCode } from './errors.ts'

@@ -1,0 +1,48 @@
+import { brokerError } from './errors.ts'
+import type { Guard } from './processes/guard.ts'
+import type { Launched } from './servers/launched.ts'
+import { kafkaFiles } from './servers/kafka-files.ts'
+import { startKafka, startKafkaCluster } from './servers/kafka.ts'
+import { rabbitRequirement } from './servers/rabbitmq-node.ts'
+import { startRabbit, startRabbitCluster } from './servers/rabbitmq.ts'
+import { redisRequirement } from './servers/redis-settings.ts'
+import { startRedisCluster } from './servers/redis-cluster.ts'
+import { startRedisSentinel } from './servers/redis-sentinel.ts'
+import { startRedis } from './servers/redis.ts'
+import { locate } from './sources/locate.ts'
+import { brokerNames, type BrokerName, type Source, type StartOptions } from './types.ts'
+
+export interface BrokerKind {
+  start(options: StartOptions, sources: readonly Source[], guard: Guard): Promise<Launched>
+  /** Installs what is needed and allowed; rejects with one line when something stays missing. */
+  ensure(sources: readonly Source[]): Promise<void>
+}
+
+const ensureRedis: BrokerKind['ensure'] = async (sources) => void (await locate(redisRequirement, sources))
+
+const ensureRabbit: BrokerKind['ensure'] = async (sources) => void (await locate(rabbitRequirement, sources))
+
+const ensureKafka: BrokerKind['ensure'] = async (sources) => void (await kafkaFiles(sources))
+
+function withoutDocker(sources: readonly Source[]): readonly Source[] {
+  return sources.filter((source) => source !== 'docker')
+}
+
+const registry: Readonly<Record<BrokerName, BrokerKind>> = {
+  redis: { start: startRedis, ensure: ensureRedis },
+  'redis-cluster': { start: startRedisCluster, ensure: (sources) => ensureRedis(withoutDocker(sources)) },
+  'redis-sentinel': { start: startRedisSentinel, ensure: (sources) => ensureRedis(withoutDocker(sources)) },
+  rabbitmq: { start: startRabbit, ensure: ensureRabbit },
+  'rabbitmq-cluster': {
+    start: startRabbitCluster,
+    ensure: (sources) => ensureRabbit(withoutDocker(sources)),
+  },
+  kafka: { start: startKafka, ensure: ensureKafka },
+  'kafka-cluster': { start: startKafkaCluster, ensure: (sources) => ensureKafka(withoutDocker(sources)) },
+}
+
+/** Callers without types can pass anything. */
+export function kindOf(name: BrokerName): BrokerKind {
+  if (Object.hasOwn(registry, name)) return registry[name]
+  throw brokerError('BROKER_MISSING', `unknown broker "${name}": there are ${brokerNames.join(', ')}`)
+}

@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { respCommand } from '../../src/net/resp.ts'
+import { tcpAnswers } from '../../src/net/tcp.ts'
+import { runScript, sourceFile, type Result } from '../helpers/scripts.ts'
+
+describe('the command line', () => {
+  let state: string
+  const brokers = (args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Result> => {
+    const { REDIS_URL: _url, REDIS_HOST: _host, ...env } = process.env
+    return runScript([sourceFile('cli.ts'), ...args], { ...env, MQ_BROKERS_STATE: state, ...more })
+  }
+
+  beforeAll(() => {
+    state = mkdtempSync(path.join(tmpdir(), 'mq-brokers-test-'))
+  })
+
+  afterAll(async () => {
+    await brokers(['down'])
+    rmSync(state, { recursive: true, force: true })
+  })
+
+  it('starts Redis that outlives the command, shows it, and stops it', async () => {
+    const up = await brokers(['up'])
+    expect(up).toMatchObject({ code: 0, err: '' })
+    const [, url = '', port = ''] = /^redis (redis:\/\/127\.0\.0\.1:(\d+))$/m.exec(up.out) ?? []
+    expect(up.out).toContain(`export REDIS_URL=${url}`)
+    expect(await respCommand({ host: '127.0.0.1', port: Number(port) }, 'PING')).toBe('PONG')
+
+    const again = await brokers(['up', 'redis'])
+    expect(again.out).toBe(up.out)
+
+    const status = await brokers(['status'])
+    expect(status.out).toMatch(new RegExp(`^redis up pid \\d+ ${url} version \\d`))
+
+    const down = await brokers(['down', 'redis'])
+    expect(down).toMatchObject({ code: 0, out: 'redis stopped\n' })
+    await expect(tcpAnswers('127.0.0.1', Number(port))).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    expect((await brokers(['status'])).out).toBe('nothing is up\n')
+    expect((await brokers(['down', 'redis'])).out).toBe('redis is not up\n')
+  }, 300_000)
+
+  it('says what is missing and what helps, and exits with 1', async () => {
+    const result = await brokers(['up', 'redis'], { PATH: state, MQ_BROKERS_SOURCES: 'environment,docker' })
+    expect(result).toEqual({
+      code: 1,
+      out: '',
+      err: 'redis: Redis is missing: run "sudo apt-get install redis-server", start Docker or set REDIS_URL\n',
+    })
+  })
+
+  it('says so when the environment names a server that does not answer', async () => {
+    const result = await brokers(['up', 'redis'], { REDIS_URL: 'redis://127.0.0.1:1' })
+    expect(result.code).toBe(1)
+    expect(result.err).toMatch(/^redis: REDIS_URL names 127\.0\.0\.1:1, which fails: .*ECONNREFUSED.*\n$/)
+  })
+
+  it.each([
+    ['an unknown command', ['sideways']],
+    ['an unknown broker', ['up', 'zeromq']],
+    ['an unknown option', ['up', '--fast']],
+    ['a port that is none', ['up', '--port', '70000']],
+    ['nothing', []],
+  ])('shows its usage for %s and exits with 2', async (_name, args) => {
+    const result = await brokers(args)
+    expect(result.code).toBe(2)
+    expect(result.err).toContain('usage: brokers up|down|status')
+  })
+})

@@ -1,0 +1,49 @@
+import type { Item } from './item.ts'
+import { capabilities } from './items/capabilities.ts'
+import { consume } from './items/consume.ts'
+import { contract } from './items/contract.ts'
+import { deadLetters } from './items/dead-letters.ts'
+import { extras } from './items/extras.ts'
+import { failure } from './items/failure.ts'
+import { lifecycle } from './items/lifecycle.ts'
+import { model } from './items/model.ts'
+import { observe } from './items/observe.ts'
+import { ordering } from './items/ordering.ts'
+import { payload } from './items/payload.ts'
+import { publish } from './items/publish.ts'
+import { queues } from './items/queues.ts'
+import { receive } from './items/receive.ts'
+import { receiver } from './items/receiver.ts'
+import { requests } from './items/requests.ts'
+import { retry } from './items/retry.ts'
+import { sentMessage } from './items/sent-message.ts'
+import { settle } from './items/settle.ts'
+import { shutdown } from './items/shutdown.ts'
+import { time } from './items/time.ts'
+import { topics } from './items/topics.ts'
+
+/** Every item, in the order of the acceptance list. */
+export const items: readonly Item[] = [
+  lifecycle,
+  sentMessage,
+  publish,
+  payload,
+  consume,
+  receive,
+  topics,
+  ordering,
+  settle,
+  retry,
+  deadLetters,
+  time,
+  extras,
+  requests,
+  queues,
+  failure,
+  shutdown,
+  observe,
+  contract,
+  receiver,
+  capabilities,
+  model,
+].flat()

@@ -1,0 +1,60 @@
+import { MessageQueue, MessageQueueConfig, MessageQueueManager } from '@mq/core'
+import type { BrokerAdapter } from '@mq/core/adapter'
+
+/** What a process of its own can be asked to do; see `startChild`. */
+export type Scenario = 'exit' | 'hang' | 'suicide' | 'signals'
+
+const [url = '', scenario = '', name = '', lease = '1000'] = process.argv.slice(2)
+const { createAdapter } = (await import(url)) as { createAdapter: () => BrokerAdapter }
+const consumer = { sessionTimeoutMs: Number(lease), heartbeatIntervalMs: Math.floor(Number(lease) / 4) }
+const queue = new MessageQueue(createAdapter(), { consumer })
+
+const say = (text: string) => process.stdout.write(`${text}\n`)
+const never = () => new Promise<never>(() => undefined)
+
+switch (scenario) {
+  case 'exit': {
+    // Uses everything once, disconnects, and says nothing more: the process must end by itself.
+    await queue.connect()
+    await queue.createQueue({ name })
+    const handled = new Promise<void>((resolve) => {
+      void queue.consume(name, () => resolve())
+    })
+    await queue.send(name, 'hello')
+    await handled
+    await queue.disconnect()
+    say('disconnected')
+    break
+  }
+  case 'hang':
+    // Takes one message and works on it for ever, until it is killed. Something must keep the process alive meanwhile.
+    setInterval(() => undefined, 1000)
+    await queue.connect()
+    await queue.consume(name, () => {
+      say('took one')
+      return never()
+    })
+    break
+  case 'suicide':
+    // Dies of every message.
+    await queue.connect()
+    await queue.createQueue({ name, maxRedeliveries: 2 })
+    await queue.consume(name, () => process.kill(process.pid, 'SIGKILL'))
+    setInterval(() => undefined, 1000)
+    break
+  case 'signals': {
+    const manager = new MessageQueueManager(MessageQueueConfig.parse({}))
+    manager.addQueue('main', queue)
+    queue.registerFunctionHandler(name, () => {
+      say('handling')
+      return never()
+    })
+    manager.stopOnSignals()
+    setInterval(() => undefined, 1000)
+    await manager.start()
+    await queue.send(name, 'hello')
+    break
+  }
+  default:
+    throw new Error(`no such scenario: ${scenario}`)
+}

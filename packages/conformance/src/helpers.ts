@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict'
+import { MessageQueueError, type Message, type MessageQueue } from '@mq/core'
+import type {
+  Delivery,
+  DeadLetterInfo,
+  OutboundMessage,
+  QueueSettings,
+  Receiver,
+  Source,
+  Target,
+} from '@mq/core/adapter'
+import { randomUUID } from 'node:crypto'
+import type { TestContext } from './context.ts'
+
+export type QueueArg = Parameters<MessageQueue['receive']>[0]
+export type ConsumeOptions = NonNullable<Parameters<MessageQueue['consume']>[2]>
+export type Running = Awaited<ReturnType<MessageQueue['consume']>>
+
+/** For work that is awaited later: should the test fail before, its rejection is nobody's surprise. */
+export function later<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined)
+  return work
+}
+
+/** The error that a promise rejects with, which must be one of this library with that code. */
+export function rejects(
+  work: Promise<unknown>,
+  code: string,
+): Promise<MessageQueueError & Record<string, unknown>> {
+  return later(rejection(work, code))
+}
+
+async function rejection(work: Promise<unknown>, code: string) {
+  const outcome = await work.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  )
+  assert.ok('error' in outcome, `resolved, but must reject with ${code}`)
+  const { error } = outcome
+  assert.ok(
+    MessageQueueError.is(error),
+    `rejected with something else than an error of this library: ${String(error)}`,
+  )
+  assert.equal(error.code, code, error.message)
+  return error as MessageQueueError & Record<string, unknown>
+}
+
+/** The next message, which must come. */
+export async function take(
+  t: TestContext,
+  queue: MessageQueue,
+  from: QueueArg,
+  leaseMs?: number,
+): Promise<Message> {
+  const message = await queue.receive(from, {
+    timeoutMs: t.patienceMs,
+    ...(leaseMs === undefined ? {} : { leaseMs }),
+  })
+  assert.ok(message !== null, `no message came within ${t.patienceMs} ms`)
+  return message
+}
+
+/** Nothing is ready now. */
+export async function nothing(queue: MessageQueue, from: QueueArg): Promise<void> {
+  const message = await queue.receive(from)
+  assert.equal(message?.id ?? null, null, 'a message came although none may be ready')
+}
+
+/** Takes and acknowledges until nothing is ready. */
+export async function drain(queue: MessageQueue, from: QueueArg): Promise<Message[]> {
+  const all: Message[] = []
+  for (;;) {
+    const message = await queue.receive(from)
+    if (message === null) return all
+    all.push(message)
+    await queue.acknowledge(message)
+  }
+}
+
+/** Messages that a consumer handled, in order. */
+export interface Inbox {
+  readonly messages: Message[]
+  readonly consumer: Running
+  ids(): string[]
+  bodies(): unknown[]
+  /** Waits for that many. */
+  count(n: number): Promise<void>
+}
+
+/** Consumes into a list. */
+export async function collect(
+  t: TestContext,
+  queue: MessageQueue,
+  from: QueueArg,
+  options: ConsumeOptions = {},
+  then: (message: Message) => unknown = () => undefined,
+): Promise<Inbox> {
+  const messages: Message[] = []
+  const consumer = await queue.consume(
+    from,
+    async (message: Message) => {
+      messages.push(message)
+      return then(message)
+    },
+    options,
+  )
+  return inboxOf(t, messages, consumer)
+}
+
+/** The same for a subscription. */
+export async function subscribe(
+  t: TestContext,
+  queue: MessageQueue,
+  topic: string,
+  name: string,
+  options: Parameters<MessageQueue['subscribe']>[3] = {},
+  then: (message: Message) => unknown = () => undefined,
+): Promise<Inbox> {
+  const messages: Message[] = []
+  const consumer = await queue.subscribe(
+    topic,
+    name,
+    async (message: Message) => {
+      messages.push(message)
+      return then(message)
+    },
+    options,
+  )
+  return inboxOf(t, messages, consumer)
+}
+
+function inboxOf(t: TestContext, messages: Message[], consumer: Running): Inbox {
+  return {
+    messages,
+    consumer,
+    ids: () => messages.map(({ id }) => id),
+    bodies: () => messages.map(({ body }) => body),
+    count: (n) => t.until(() => messages.length >= n, `${n} messages handled (${messages.length} came)`),
+  }
+}
+
+/** A door that handlers wait at. */
+export function gate(): { readonly passed: Promise<void>; open(): void } {
+  let open: () => void = () => undefined
+  const passed = new Promise<void>((resolve) => (open = resolve))
+  return { passed, open }
+}
+
+/** `n` bodies, `0 … n-1`. */
+export function numbers(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i)
+}
+
+/** Sends `0 … n-1` to a queue, in order; answers the ids. */
+export function sendNumbers(queue: MessageQueue, queueName: string, n: number): Promise<readonly string[]> {
+  return queue.sendBatch(numbers(n).map((body) => ({ body, queueName })))
+}
+
+export function sorted(list: readonly unknown[]): unknown[] {
+  return [...list].sort((a, b) =>
+    typeof a === 'number' && typeof b === 'number' ? a - b : String(a) < String(b) ? -1 : 1,
+  )
+}
+
+/** Every one of `expected` once, in any order. */
+export function eachOnce(actual: readonly unknown[], expected: readonly unknown[], what = 'messages'): void {
+  assert.deepEqual(sorted(actual), sorted(expected), `${what}: each exactly once`)
+}
+
+// What follows speaks the contract itself, below MessageQueue.
+
+export const PLAIN: QueueSettings = {
+  durable: true,
+  autoDelete: false,
+  exclusive: false,
+  maxLength: null,
+  maxLengthBytes: null,
+  overflow: 'reject',
+  messageTtl: null,
+  expires: null,
+  maxPriority: null,
+  ordered: false,
+  partitions: 1,
+  replicationFactor: 1,
+  deadLetterQueue: null,
+  maxRedeliveries: 20,
+  deduplicationWindowMs: null,
+  arguments: {},
+}
+
+export function outbound(queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
+  return {
+    destination: { queue },
+    id: randomUUID(),
+    body: Buffer.from('body'),
+    headers: {},
+    timestamp: Date.now(),
+    contentType: 'text/plain',
+    contentEncoding: undefined,
+    correlationId: undefined,
+    replyTo: undefined,
+    routingKey: undefined,
+    key: undefined,
+    deduplicationId: undefined,
+    priority: 0,
+    delayMs: 0,
+    expiresAt: undefined,
+    deliveryCount: 0,
+    redriven: false,
+    sendToken: randomUUID(),
+    ...fields,
+  }
+}
+
+export function source(target: Target, fields: Partial<Source> = {}): Source {
+  return {
+    target,
+    mode: 'consume',
+    prefetch: 100,
+    leaseMs: 30_000,
+    ordered: false,
+    after: undefined,
+    ...fields,
+  }
+}
+
+/** Receives until `n` deliveries came. */
+export async function receiveAll(t: TestContext, receiver: Receiver, n: number): Promise<Delivery[]> {
+  const all: Delivery[] = []
+  await t.until(async () => {
+    if (all.length < n) all.push(...(await receiver.receive(n - all.length, t.deadline(), 200)))
+    return all.length >= n
+  }, `${n} deliveries`)
+  return all
+}
+
+export function failureInfo(queue: string, fields: Partial<DeadLetterInfo> = {}): DeadLetterInfo {
+  return {
+    reason: 'rejected',
+    queue,
+    subscription: null,
+    attempts: 1,
+    firstFailedAt: new Date(1_700_000_000_000),
+    lastFailedAt: new Date(1_700_000_001_000),
+    error: { name: 'Error', message: 'no', stack: 'Error: no' },
+    host: 'host',
+    ...fields,
+  }
+}

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict'
+import { ErrorCode, type BrokerAdapter, type Receiver } from '@mq/core/adapter'
+import type { TestContext } from '../context.ts'
+import { later, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { group } from '../item.ts'
+
+/** A connected adapter with a fresh queue. */
+async function withQueue(
+  t: TestContext,
+): Promise<{ adapter: BrokerAdapter; name: string; signal: AbortSignal }> {
+  const adapter = await t.connected()
+  const name = t.name()
+  await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+  return { adapter, name, signal: t.deadline(t.patienceMs * 2) }
+}
+
+function open(
+  adapter: BrokerAdapter,
+  name: string,
+  fields: Parameters<typeof source>[1] = {},
+): Promise<Receiver> {
+  return adapter.open(source({ queue: name }, fields), () => undefined)
+}
+
+/** What an adapter owes to core, below what users see. */
+export const contract = group('contract', (item) => {
+  item('classify', 'classify names every error, and never throws', async (t) => {
+    const adapter = await t.connected()
+    const codes = new Set<string>(Object.values(ErrorCode))
+    const odd = [
+      undefined,
+      null,
+      0,
+      '',
+      'text',
+      {},
+      [],
+      new Error('plain'),
+      Object.create(null),
+      Object.assign(new Error('e'), { code: 'ECONNRESET' }),
+    ]
+    for (const error of odd) {
+      const { code, retryable } = adapter.classify(error)
+      assert.ok(codes.has(code), `code ${String(code)}`)
+      assert.equal(typeof retryable, 'boolean')
+    }
+  })
+
+  item('refused-open', 'opening a queue that does not exist rejects as MQ_QUEUE_NOT_FOUND', async (t) => {
+    const adapter = await t.connected()
+    const error: unknown = await open(adapter, t.name('missing')).then(
+      () => null,
+      (reason: unknown) => reason,
+    )
+    assert.ok(error !== null, 'it was opened')
+    assert.equal(adapter.classify(error).code, 'MQ_QUEUE_NOT_FOUND')
+  })
+
+  item(
+    'refused-publish',
+    'publishing to a queue that does not exist is not-stored, as MQ_QUEUE_NOT_FOUND',
+    async (t) => {
+      const adapter = await t.connected()
+      const [outcome] = await adapter.publish([outbound(t.name('missing'))], t.deadline())
+      assert.ok(outcome !== undefined && !outcome.ok, 'it was accepted')
+      assert.equal(outcome.certainty, 'not-stored')
+      assert.equal(adapter.classify(outcome.error).code, 'MQ_QUEUE_NOT_FOUND')
+    },
+  )
+
+  item('publish-outcomes', 'publish answers one outcome per message', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    for (const n of [1, 2, 50]) {
+      const batch = Array.from({ length: n }, () => outbound(name))
+      assert.equal((await adapter.publish(batch, signal)).length, n)
+    }
+  })
+
+  item('publish-untouched', 'publish changes nothing of what it is given', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    const message = outbound(name, { headers: { a: '1' }, body: Buffer.from('abc') })
+    const before = JSON.stringify(message)
+    await adapter.publish(Object.freeze([message]), signal)
+    assert.equal(JSON.stringify(message), before)
+  })
+
+  item('fields', 'every field of the wire comes back, and what was absent is absent', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    const full = outbound(name, {
+      headers: { a: '1' },
+      contentType: 'application/x-made-up',
+      contentEncoding: 'identity',
+      correlationId: 'c',
+      replyTo: 'somewhere',
+      routingKey: 'r.k',
+      key: 'k',
+      deduplicationId: 'd',
+      expiresAt: t.now() + 600_000,
+      deliveryCount: 3,
+      redriven: true,
+    })
+    const bare = outbound(name, { contentType: 'text/plain', timestamp: 1_700_000_000_123 })
+    for (const message of [full, bare]) await adapter.publish([message], signal)
+    const receiver = await open(adapter, name)
+    const got = await receiveAll(t, receiver, 2)
+    for (const message of [full, bare]) {
+      const delivery = got.find(({ id }) => id === message.id)
+      assert.ok(delivery !== undefined, 'one did not come')
+      for (const field of [
+        'contentType',
+        'contentEncoding',
+        'correlationId',
+        'replyTo',
+        'key',
+        'deduplicationId',
+      ] as const) {
+        assert.equal(delivery[field], message[field], field)
+      }
+      for (const field of ['timestamp', 'priority', 'expiresAt', 'deliveryCount', 'redriven'] as const) {
+        assert.equal(delivery[field], message[field], field)
+      }
+      // A broker's own routing key, the queue's name, may stand where there was none.
+      if (message.routingKey !== undefined)
+        assert.equal(delivery.routingKey, message.routingKey, 'routingKey')
+      assert.deepEqual({ ...delivery.headers }, { ...message.headers })
+      assert.deepEqual([...delivery.body], [...message.body])
+      assert.equal(delivery.deadLetter, undefined)
+    }
+  })
+
+  item('never-shared', 'deliveries of one message share no headers', async (t) => {
+    const adapter = await t.connected()
+    const topic = t.name('topic')
+    await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    const receivers: Receiver[] = []
+    for (const subscription of ['a', 'b']) {
+      const target = { topic, subscription }
+      await adapter.declare(target, { settings: PLAIN, pattern: '#', ifExists: 'take' })
+      receivers.push(await adapter.open(source(target), () => undefined))
+    }
+    await adapter.publish([outbound('', { destination: { topic }, headers: { a: '1' } })], t.deadline())
+    const headers: Record<string, string>[] = []
+    for (const receiver of receivers)
+      for (const delivery of await receiveAll(t, receiver, 1)) headers.push(delivery.headers)
+    const [one, two] = headers
+    assert.ok(one !== undefined && two !== undefined, 'two deliveries')
+    one['a'] = 'changed'
+    assert.equal(two['a'], '1')
+  })
+
+  item('receive-max', 'receive never answers more than it is asked for', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    await adapter.publish(
+      Array.from({ length: 20 }, () => outbound(name)),
+      signal,
+    )
+    const receiver = await open(adapter, name)
+    let got = 0
+    for (const max of [1, 3, 5, 11]) {
+      const deliveries = await receiver.receive(max, signal, 1000)
+      assert.ok(deliveries.length <= max, `${deliveries.length} of at most ${max}`)
+      got += deliveries.length
+    }
+    assert.ok(got > 0, 'nothing came')
+  })
+
+  item('receive-waits', 'receive waits for a message, and answers as soon as there is one', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    const receiver = await open(adapter, name)
+    const waiting = later(receiveAll(t, receiver, 1))
+    await t.quiet(30)
+    const message = outbound(name)
+    await adapter.publish([message], signal)
+    const [delivery] = await waiting
+    assert.equal(delivery?.id, message.id)
+  })
+
+  item('receive-empty', 'receive answers an empty array when nothing came in its time', async (t) => {
+    const { adapter, name } = await withQueue(t)
+    const receiver = await open(adapter, name)
+    for (const waitMs of [0, 50]) {
+      const deliveries = await receiver.receive(10, t.deadline(), waitMs)
+      assert.deepEqual([...deliveries], [])
+    }
+  })
+
+  item('receive-abort', 'an aborted receive resolves, losing nothing', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    const receiver = await open(adapter, name)
+    const controller = new AbortController()
+    const waiting = later(receiver.receive(10, controller.signal, 60_000))
+    await t.quiet(20)
+    const message = outbound(name)
+    const publishing = later(adapter.publish([message], signal))
+    controller.abort()
+    await publishing
+    const early = await waiting
+    const late = await receiver.receive(10, AbortSignal.abort(), 60_000)
+    const got = [...early, ...late]
+    if (got.length === 0) got.push(...(await receiveAll(t, receiver, 1)))
+    assert.deepEqual(
+      got.map(({ id }) => id),
+      [message.id],
+    )
+  })
+
+  item('ping', 'ping resolves on the live connection, and rejects without one', async (t) => {
+    const adapter = await t.connected()
+    await adapter.ping(t.deadline())
+    await adapter.disconnect(t.deadline())
+    await assert.rejects(async () => adapter.ping(t.deadline(1000)))
+  })
+
+  item('disconnect', 'disconnect is idempotent, is no loss, and gives back what was leased', async (t) => {
+    let lost = 0
+    const adapter = await t.connected({ lost: () => void lost++ })
+    const name = t.name()
+    await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    const message = outbound(name)
+    await adapter.publish([message], t.deadline())
+    // The lease is short here: some brokers see the end of a connection only by it.
+    const receiver = await open(adapter, name, { leaseMs: t.leaseMs })
+    await receiveAll(t, receiver, 1)
+    await adapter.disconnect(t.deadline())
+    await adapter.disconnect(t.deadline())
+    const other = await t.connected()
+    const [again] = await receiveAll(t, await open(other, name), 1)
+    assert.deepEqual([again?.id, again?.deliveryCount], [message.id, 0])
+    assert.equal(lost, 0, 'calls of lost')
+  })
+
+  item('disconnect-abort', 'disconnect settles on abort', async (t) => {
+    const adapter = await t.connected()
+    await adapter.disconnect(AbortSignal.abort()).catch(() => undefined)
+  })
+
+  item('reconnect', 'an adapter can be connected again after disconnect', async (t) => {
+    const { adapter, name, signal } = await withQueue(t)
+    await adapter.disconnect(signal)
+    await adapter.connect({ lost: () => undefined, blocked: () => undefined }, signal)
+    const [outcome] = await adapter.publish([outbound(name)], signal)
+    assert.equal(outcome?.ok, true)
+  })
+
+  item('declare-take', 'declare with take accepts what exists, and answers settings in force', async (t) => {
+    const { adapter, name } = await withQueue(t)
+    const different = { ...PLAIN, maxRedeliveries: 3, deadLetterQueue: `${name}.dlq` }
+    const revealed = await adapter.declare(
+      { queue: name },
+      { settings: different, pattern: undefined, ifExists: 'take' },
+    )
+    if (revealed.maxRedeliveries !== undefined) assert.equal(revealed.maxRedeliveries, PLAIN.maxRedeliveries)
+  })
+
+  item('replies', 'reply places are private, and one that vanished is no error', async (t) => {
+    const adapter = await t.connected()
+    const other = await t.connected()
+    const signal = t.deadline()
+    const [mine, theirs] = [await adapter.openReplies(), await other.openReplies()]
+    assert.notEqual(mine.address, theirs.address)
+    const reply = outbound('', { destination: { reply: mine.address }, correlationId: 'c' })
+    assert.equal((await other.publish([reply], signal))[0]?.ok, true)
+    const [got] = await receiveAll(t, mine.receiver, 1)
+    assert.deepEqual([got?.id, got?.correlationId], [reply.id, 'c'])
+    await mine.receiver.close(signal)
+    await adapter.disconnect(signal)
+    assert.equal(
+      (await other.publish([outbound('', { destination: { reply: mine.address } })], signal))[0]?.ok,
+      true,
+    )
+    assert.deepEqual([...(await theirs.receiver.receive(10, signal, 50))], [])
+  })
+})

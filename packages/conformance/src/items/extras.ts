@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict'
+import { collect, drain, eachOnce, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+export const extras = group('extras', (item) => {
+  item(
+    'priority',
+    'waiting messages come highest priority first, equal ones first in first out',
+    async (t) => {
+      const queue = await t.connect()
+      const name = t.name()
+      if (t.capabilities.priorityLevels <= 1) {
+        const error = await rejects(queue.createQueue({ name, maxPriority: 9 }), 'MQ_UNSUPPORTED')
+        assert.match(error.message, /maxPriority/)
+        return t.refused('priorityLevels')
+      }
+      await queue.createQueue({ name, maxPriority: 3 })
+      const priorities = [0, 3, 1, 0, 3, 2, 1]
+      for (const [i, priority] of priorities.entries()) await queue.send(name, i, { priority })
+      const got = await drain(queue, name)
+      assert.deepEqual(
+        got.map(({ body, priority }) => [body, priority]),
+        [
+          [1, 3],
+          [4, 3],
+          [5, 2],
+          [2, 1],
+          [6, 1],
+          [0, 0],
+          [3, 0],
+        ],
+      )
+    },
+  )
+
+  item('priority-refused', 'a priority above 0 needs a queue declared with it; 0 never does', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const error = await rejects(queue.send(name, 'x', { priority: 1 }), 'MQ_UNSUPPORTED')
+    assert.equal(error.certainty, 'not-stored')
+    await rejects(queue.send(name, 'x', { priority: 256 }), 'MQ_VALIDATION')
+    await queue.send(name, 'plain', { priority: 0 })
+    const bodies = (await drain(queue, name)).map(({ body }) => body)
+    assert.deepEqual(bodies, ['plain'])
+  })
+
+  item(
+    'dedupe',
+    'a second send with the same deduplicationId inside the window is accepted and not delivered',
+    async (t) => {
+      const queue = await t.connect()
+      const name = t.name()
+      const config = { name, deduplicationWindowMs: 600_000 }
+      if (t.capabilities.dedupe !== 'broker') {
+        await rejects(queue.createQueue(config), 'MQ_UNSUPPORTED')
+        return t.refused('dedupe')
+      }
+      await queue.createQueue(config)
+      await queue.send(name, 'one', { deduplicationId: 'a' })
+      await queue.send(name, 'two', { deduplicationId: 'a' })
+      await queue.send(name, 'other', { deduplicationId: 'b' })
+      await queue.send(name, 'without')
+      await queue.send(name, 'without')
+      const bodies = (await drain(queue, name)).map(({ body }) => body)
+      eachOnce(bodies, ['one', 'other', 'without', 'without'])
+      await queue.send(name, 'three', { deduplicationId: 'a' })
+      await nothing(queue, name)
+    },
+  )
+
+  item('dedupe-window', 'after the window the same deduplicationId is delivered again', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const config = { name, deduplicationWindowMs: 250 }
+    if (t.capabilities.dedupe !== 'broker') {
+      await rejects(queue.createQueue(config), 'MQ_UNSUPPORTED')
+      return t.refused('dedupe')
+    }
+    await queue.createQueue(config)
+    await queue.send(name, 'one', { deduplicationId: 'a' })
+    await t.quiet(350)
+    await queue.send(name, 'two', { deduplicationId: 'a' })
+    const bodies = (await drain(queue, name)).map(({ body }) => body)
+    eachOnce(bodies, ['one', 'two'])
+  })
+
+  item('dedupe-redrive', 'redriving skips deduplication', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const config = { name, deduplicationWindowMs: 600_000 }
+    if (t.capabilities.dedupe !== 'broker') {
+      await rejects(queue.createQueue(config), 'MQ_UNSUPPORTED')
+      return t.refused('dedupe')
+    }
+    await queue.createQueue(config)
+    const id = await queue.send(name, 'x', { deduplicationId: 'a' })
+    await queue.reject(await take(t, queue, name))
+    await queue.deadLetters(name).redrive()
+    assert.equal((await take(t, queue, name)).id, id)
+  })
+
+  item(
+    'dedupe-store',
+    'with a store of its own, core skips what was handled before, on any broker',
+    async (t) => {
+      const seen = new Map<string, number>()
+      const deduplicationStore = {
+        has: (key: string) => Promise.resolve((seen.get(key) ?? 0) > t.now()),
+        add: (key: string, ttlMs: number) => Promise.resolve(void seen.set(key, t.now() + ttlMs)),
+      }
+      const queue = await t.connect({}, t.adapter(), { deduplicationStore })
+      const name = t.name()
+      await queue.createQueue({ name, deduplicationWindowMs: 600_000 })
+      const inbox = await collect(t, queue, name)
+      await queue.send(name, 'one', { deduplicationId: 'a' })
+      await inbox.count(1)
+      await t.until(() => queue.getStats().inFlight === 0, 'acknowledged')
+      await queue.send(name, 'two', { deduplicationId: 'a' })
+      await queue.send(name, 'end')
+      await inbox.count(2)
+      assert.deepEqual(inbox.bodies(), ['one', 'end'])
+    },
+  )
+
+  item('extend', 'a received message can be kept for more than three leases', async (t) => {
+    const [queue, other] = [await t.connect(t.shortLease()), await t.connect()]
+    const name = t.name()
+    const id = await queue.send(name, 'x')
+    const message = await take(t, queue, name, t.leaseMs)
+    for (let i = 0; i < 7; i++) {
+      await queue.extend(message, t.leaseMs)
+      await t.quiet(t.leaseMs / 2)
+      await nothing(other, name)
+    }
+    await queue.acknowledge(message)
+    await nothing(other, name)
+    assert.equal(message.id, id)
+  })
+
+  item('max-length', 'maxLength refuses what is too much, and says so', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      const error = await rejects(queue.createQueue({ name, maxLength: 3 }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /maxLength/)
+      return t.refused('limits')
+    }
+    await queue.createQueue({ name, maxLength: 3, overflow: 'reject' })
+    const results = []
+    for (const i of numbers(10)) results.push(await Promise.allSettled([queue.send(name, i)]))
+    const refused = results.flat().filter(({ status }) => status === 'rejected')
+    for (const { reason } of refused as PromiseRejectedResult[]) {
+      assert.deepEqual(
+        [(reason as { code: string }).code, (reason as { certainty: string }).certainty],
+        ['MQ_QUEUE_FULL', 'not-stored'],
+      )
+    }
+    if (t.capabilities.limits === 'exact') assert.equal(refused.length, 7)
+    else {
+      assert.ok(refused.length > 0, 'nothing was refused')
+      t.refused('limits')
+    }
+    const got = await drain(queue, name)
+    assert.equal(got.length, 10 - refused.length)
+    await queue.send(name, 'room again')
+    assert.equal((await take(t, queue, name)).body, 'room again')
+  })
+
+  item('drop-oldest', 'overflow drop-oldest makes room by dead-lettering the oldest', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      await rejects(queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' }), 'MQ_UNSUPPORTED')
+      return t.refused('limits')
+    }
+    await queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' })
+    for (const i of numbers(5)) await queue.send(name, i)
+    await t.until(async () => (await queue.deadLetters(name).count()) >= 2, 'two dropped')
+    const dead = (await queue.deadLetters(name).list()).messages
+    assert.deepEqual(
+      dead.map(({ body, deadLetter }) => [body, deadLetter?.reason]),
+      [
+        [0, 'max-length'],
+        [1, 'max-length'],
+      ],
+    )
+    const bodies = (await drain(queue, name)).map(({ body }) => body)
+    assert.deepEqual(bodies, [2, 3, 4])
+    if (t.capabilities.limits !== 'exact') t.refused('limits')
+  })
+
+  item('max-bytes', 'maxLengthBytes refuses what is too much', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      const error = await rejects(queue.createQueue({ name, maxLengthBytes: 4096 }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /maxLengthBytes/)
+      return t.refused('limits')
+    }
+    await queue.createQueue({ name, maxLengthBytes: 4096, overflow: 'reject' })
+    const body = new Uint8Array(1024)
+    let refused = 0
+    for (let i = 0; i < 10; i++) {
+      const [result] = await Promise.allSettled([queue.send(name, body)])
+      if (result.status === 'rejected') {
+        refused++
+        assert.equal((result.reason as { code: string }).code, 'MQ_QUEUE_FULL')
+      }
+    }
+    assert.ok(refused >= 5, `${refused} of 10 refused`)
+    assert.equal((await drain(queue, name)).length, 10 - refused)
+    if (t.capabilities.limits !== 'exact') t.refused('limits')
+  })
+
+  item('exclusive', 'an exclusive queue belongs to its connection', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const name = t.name()
+    if (!t.capabilities.exclusive) {
+      const error = await rejects(queue.createQueue({ name, exclusive: true }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /exclusive/)
+      return t.refused('exclusive')
+    }
+    await queue.createQueue({ name, exclusive: true })
+    await queue.send(name, 'mine')
+    await assert.rejects(other.receive(name))
+    assert.equal((await take(t, queue, name)).body, 'mine')
+  })
+
+  item('auto-delete', 'an autoDelete queue goes with its last consumer', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect({ autoDeclare: false })]
+    const name = t.name()
+    if (!t.capabilities.autoDelete) {
+      const error = await rejects(queue.createQueue({ name, autoDelete: true }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /autoDelete/)
+      return t.refused('autoDelete')
+    }
+    await queue.createQueue({ name, autoDelete: true })
+    const inbox = await collect(t, queue, name)
+    await queue.send(name, 'x')
+    await inbox.count(1)
+    await queue.disconnect()
+    await t.until(async () => {
+      const [result] = await Promise.allSettled([other.send(name, 'y')])
+      return (
+        result.status === 'rejected' && (result.reason as { code?: string }).code === 'MQ_QUEUE_NOT_FOUND'
+      )
+    }, 'the queue gone')
+  })
+
+  item(
+    'process-message',
+    'processMessage runs middleware and handler, settles what was received, and rethrows',
+    async (t) => {
+      const queue = await t.connect()
+      const name = t.name()
+      const steps: string[] = []
+      queue.addMiddleware({
+        name: 'steps',
+        async process(message, next) {
+          steps.push('before')
+          const result = await next(message)
+          steps.push('after')
+          return result
+        },
+      })
+      queue.registerFunctionHandler(
+        name,
+        ({ body }) => {
+          if (body === 1) throw new RangeError('no')
+          return 'done'
+        },
+        { retry: { maxRetries: 0 } },
+      )
+      await sendNumbers(queue, name, 2)
+      assert.equal(await queue.processMessage(await take(t, queue, name)), 'done')
+      assert.deepEqual(steps, ['before', 'after'])
+      await assert.rejects(queue.processMessage(await take(t, queue, name)), RangeError)
+      await nothing(queue, name)
+      const dead = (await drain(queue, `${name}.dlq`)).map(({ body }) => body)
+      assert.deepEqual(dead, [1])
+    },
+  )
+})

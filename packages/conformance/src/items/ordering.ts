@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import type { Message } from '@mq/core'
+import { collect, eachOnce, gate, numbers, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+export const ordering = group('order', (item) => {
+  item(
+    'per-key',
+    'messages with one key are handled in send order, one at a time, by any number of consumers',
+    async (t) => {
+      const name = t.name()
+      const sender = await t.connect()
+      await sender.createQueue({ name, ordered: true, partitions: 4 })
+      const seen = new Map<string, number[]>()
+      const running = new Set<string>()
+      const overlaps: string[] = []
+      const handler = async ({ key = '', body }: Message) => {
+        if (running.has(key)) overlaps.push(key)
+        running.add(key)
+        seen.set(key, [...(seen.get(key) ?? []), body as number])
+        await t.quiet((body as number) % 3)
+        running.delete(key)
+      }
+      await Promise.all(
+        numbers(3).map(async () => collect(t, await t.connect(), name, { concurrency: 4 }, handler)),
+      )
+      for (const i of numbers(12)) {
+        await sender.sendBatch(numbers(5).map((k) => ({ body: i, key: `key-${k}`, queueName: name })))
+      }
+      await t.until(() => [...seen.values()].flat().length >= 60, 'all handled')
+      assert.deepEqual(overlaps, [], 'two of one key at once')
+      for (const [key, bodies] of seen) assert.deepEqual(bodies, numbers(12), key)
+    },
+  )
+
+  item('slow-key', 'a slow key holds up no other', async (t) => {
+    const name = t.name()
+    const queue = await t.connect()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    const door = gate()
+    const done: unknown[] = []
+    await queue.sendBatch(numbers(3).map((i) => ({ body: `slow ${i}`, key: 'slow', queueName: name })))
+    await queue.sendBatch(numbers(8).map((i) => ({ body: `quick ${i}`, key: `quick-${i}`, queueName: name })))
+    await collect(t, queue, name, { concurrency: 2, prefetch: 10 }, async ({ key, body }) => {
+      if (key === 'slow') await door.passed
+      done.push(body)
+    })
+    await t.until(() => done.length >= 8, 'the other keys handled')
+    eachOnce(
+      done,
+      numbers(8).map((i) => `quick ${i}`),
+    )
+    door.open()
+    await t.until(() => done.length === 11, 'the slow key handled')
+    assert.deepEqual(done.slice(8), ['slow 0', 'slow 1', 'slow 2'])
+  })
+
+  item('failed-blocks', 'a failed message blocks its key until it is settled, and no other', async (t) => {
+    const name = t.name()
+    const queue = await t.connect()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    const runs: string[] = []
+    const retry = { maxRetries: 3, delayMs: 150, backoff: 'fixed', jitter: 0 } as const
+    await collect(t, queue, name, { concurrency: 4, retry }, (message) => {
+      runs.push(`${message.key} ${String(message.body)}`)
+      if (message.body === 'fails once' && message.deliveryCount === 0) throw new Error('once')
+    })
+    await queue.sendBatch([
+      { body: 'fails once', key: 'a', queueName: name },
+      { body: 'second', key: 'a', queueName: name },
+      { body: 'other', key: 'b', queueName: name },
+    ])
+    await t.until(() => runs.length >= 4, 'all handled')
+    assert.deepEqual(
+      runs.filter((run) => run.startsWith('a')),
+      ['a fails once', 'a fails once', 'a second'],
+    )
+    assert.ok(runs.indexOf('b other') < runs.lastIndexOf('a fails once'), 'another key waited for it')
+    if (!t.capabilities.retryKeepsOrder) t.refused('retryKeepsOrder')
+  })
+
+  item('requeued-first', 'a message given back keeps its place before later ones of its key', async (t) => {
+    const name = t.name()
+    const queue = await t.connect()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    await queue.sendBatch(numbers(3).map((body) => ({ body, key: 'a', queueName: name })))
+    assert.equal((await take(t, queue, name)).body, 0)
+    // Received and unsettled: given back, uncounted.
+    await queue.disconnect()
+    const other = await t.connect()
+    for (const i of numbers(3)) {
+      const message = await take(t, other, name)
+      assert.deepEqual([message.body, message.deliveryCount], [i, 0])
+      await other.acknowledge(message)
+    }
+  })
+
+  item('crash-repeats', 'after a crash an order may repeat, never skip', async (t) => {
+    const name = t.name()
+    const link = t.faulty()
+    const config = t.shortLease()
+    const dying = await t.connect(config, link.adapter)
+    await dying.createQueue({ name, ordered: true, partitions: 1 })
+    await dying.sendBatch(numbers(6).map((body) => ({ body, key: 'a', queueName: name })))
+    const first = await collect(t, dying, name, {}, ({ body }) =>
+      (body as number) < 2 ? undefined : new Promise<never>(() => undefined),
+    )
+    await first.count(3)
+    await link.crash()
+    const second = await collect(t, await t.connect(config), name)
+    await t.until(() => second.bodies().includes(5), 'the last one handled')
+    const bodies = second.bodies() as number[]
+    const start = bodies[0] as number
+    assert.ok(start <= 2, 'nothing skipped')
+    assert.deepEqual(
+      bodies,
+      numbers(6).filter((i) => i >= start),
+    )
+  })
+})

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { subscription } from '@mq/core'
+import { collect, drain, eachOnce, gate, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+export const queues = group('queues', (item) => {
+  item('create', 'createQueue is idempotent, by any number of connections at once', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const name = t.name()
+    await Promise.all([queue, other, queue, other].map((each) => each.createQueue({ name })))
+    await queue.send(name, 'kept')
+    await other.createQueue({ name })
+    assert.equal((await take(t, other, name)).body, 'kept')
+  })
+
+  item(
+    'conflict',
+    'another configuration is a conflict that names both values, and changes nothing',
+    async (t) => {
+      const [queue, other] = [await t.connect(), await t.connect()]
+      const name = t.name()
+      await queue.createQueue({ name, messageTtl: 600_000, maxRedeliveries: 7 })
+      await queue.send(name, 'kept')
+      const before = other.createQueue({ name, deadLetterQueue: t.name('elsewhere'), messageTtl: 500_000 })
+      const error = await rejects(before, 'MQ_QUEUE_CONFLICT')
+      assert.ok(error.message.includes(name), error.message)
+      const differences = error['differences'] as { field: string; existing: unknown; requested: unknown }[]
+      assert.ok(differences.length > 0, 'differences')
+      for (const { existing, requested } of differences) assert.notDeepEqual(existing, requested)
+      await queue.createQueue({ name, messageTtl: 600_000, maxRedeliveries: 7 })
+      assert.equal((await take(t, queue, name)).body, 'kept')
+    },
+  )
+
+  item('take-existing', 'first use takes an existing queue as it is', async (t) => {
+    const [queue, other] = [
+      await t.connect(),
+      await t.connect({ defaultQueueConfig: { messageTtl: 600_000 } }),
+    ]
+    const name = t.name()
+    await queue.createQueue({ name, maxRedeliveries: 7 })
+    await other.send(name, 'x')
+    assert.equal((await take(t, other, name)).body, 'x')
+  })
+
+  item('size', 'the size counts what is ready, and not what is leased, delayed or gone', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const name = t.name()
+    assert.equal(await queue.getQueueSize(name), 0)
+    await sendNumbers(queue, name, 5)
+    await t.until(async () => (await other.getQueueSize(name)) === 5, 'size 5')
+    const leased = await take(t, queue, name)
+    const full = t.capabilities.size === 'ready'
+    if (!full) t.refused('size')
+    await t.until(async () => (await other.getQueueSize(name)) === (full ? 4 : 5), 'size with one leased')
+    await queue.acknowledge(leased)
+    await t.until(async () => (await other.getQueueSize(name)) === 4, 'size 4')
+    await queue.send(name, 'later', { delay: 600_000 })
+    await t.quiet(50)
+    assert.equal(await other.getQueueSize(name), 4, 'with one delayed')
+  })
+
+  item('size-ordered', 'what waits behind its key counts as ready', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    await queue.sendBatch(numbers(4).map((body) => ({ body, key: 'k', queueName: name })))
+    await take(t, queue, name)
+    const full = t.capabilities.size === 'ready'
+    if (!full) t.refused('size')
+    await t.until(async () => (await queue.getQueueSize(name)) === (full ? 3 : 4), 'size with one leased')
+  })
+
+  item('purge', 'purge removes what is ready and answers how many', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await sendNumbers(queue, name, 5)
+    assert.equal(await queue.purgeQueue(name), 5)
+    await nothing(queue, name)
+    await t.until(async () => (await queue.getQueueSize(name)) === 0, 'size 0')
+    assert.equal(await queue.purgeQueue(name), 0)
+    await queue.send(name, 'after')
+    assert.equal((await take(t, queue, name)).body, 'after')
+  })
+
+  item('purge-leased', 'purge leaves what is leased: it can still be settled', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await sendNumbers(queue, name, 3)
+    const held = [await take(t, queue, name), await take(t, queue, name)]
+    assert.equal(await queue.purgeQueue(name), 1)
+    const [first, second] = held
+    if (first !== undefined) await queue.acknowledge(first)
+    if (second !== undefined) await queue.reject(second, { requeue: true })
+    const back = await take(t, queue, name)
+    assert.deepEqual([back.id, back.deliveryCount], [second?.id, 1])
+  })
+
+  item('purge-delayed', 'purge removes what is delayed', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.send(name, 'ready')
+    await queue.send(name, 'later', { delay: 500 })
+    const purged = await queue.purgeQueue(name)
+    if (!t.capabilities.purgeDelayed) {
+      assert.equal(purged, 1)
+      assert.equal((await take(t, queue, name)).body, 'later')
+      return t.refused('purgeDelayed')
+    }
+    assert.equal(purged, 2)
+    await t.quiet(700)
+    await nothing(queue, name)
+  })
+
+  item('purge-subscription', 'a subscription can be purged while it is consumed', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const ref = subscription(topic, 's')
+    const door = gate()
+    const inbox = await collect(t, queue, ref, { concurrency: 1, prefetch: 1 }, () => door.passed)
+    await queue.publish(topic, 'running')
+    await inbox.count(1)
+    for (const i of numbers(3)) await queue.publish(topic, i)
+    if (!t.capabilities.purgeLiveSubscription) {
+      await rejects(queue.purgeQueue(ref), 'MQ_UNSUPPORTED')
+      return t.refused('purgeLiveSubscription')
+    }
+    assert.equal(await queue.purgeQueue(ref), 3)
+    door.open()
+    await queue.publish(topic, 'after')
+    await inbox.count(2)
+    assert.deepEqual(inbox.bodies(), ['running', 'after'])
+  })
+
+  item('purge-one', 'purge and delete touch no other queue', async (t) => {
+    const queue = await t.connect()
+    const base = t.name()
+    const others = [`${base}2`, `${base}.a`, `${base}-x`]
+    for (const name of [base, ...others]) await queue.send(name, name)
+    assert.equal(await queue.purgeQueue(base), 1)
+    await queue.deleteQueue(base)
+    for (const name of others) {
+      const bodies = (await drain(queue, name)).map(({ body }) => body)
+      assert.deepEqual(bodies, [name])
+    }
+  })
+
+  item('delete', 'a deleted queue is gone with what it held; a missing one is no error', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await sendNumbers(queue, name, 3)
+    await queue.deleteQueue(name)
+    await queue.deleteQueue(name)
+    await queue.deleteQueue(t.name('never-was'))
+    const strict = await t.connect({ autoDeclare: false })
+    await rejects(strict.send(name, 'x'), 'MQ_QUEUE_NOT_FOUND')
+    await queue.createQueue({ name })
+    await nothing(queue, name)
+  })
+
+  item('names', 'a name that some broker would not take is refused on all', async (t) => {
+    const queue = await t.connect()
+    for (const name of ['', '.hidden', 'a b', 'a/b', 'ü', 'x'.repeat(201)]) {
+      await rejects(queue.send(name, 'x'), 'MQ_VALIDATION')
+    }
+    const longest = `${t.name()}-${'x'.repeat(200)}`.slice(0, 200)
+    await queue.send(longest, 'x')
+    assert.equal((await take(t, queue, longest)).body, 'x')
+    await queue.deleteQueue(longest)
+  })
+
+  item('kept', 'a queue keeps its messages while nobody is connected to it', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await sendNumbers(queue, name, 10)
+    await queue.disconnect()
+    const inbox = await collect(t, await t.connect(), name)
+    await inbox.count(10)
+    eachOnce(inbox.bodies(), numbers(10))
+  })
+})

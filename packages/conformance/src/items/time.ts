@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { collect, eachOnce, gate, nothing, rejects, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+export const time = group('time', (item) => {
+  item('delay', 'a delayed message comes no earlier than its delay, and not much later', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name })
+    const sentAt = t.now()
+    const id = await queue.send(name, 'x', { delay: 400 })
+    await nothing(queue, name)
+    const message = await take(t, queue, name)
+    const took = t.now() - sentAt
+    assert.equal(message.id, id)
+    assert.ok(took >= 398, `came after ${took} ms`)
+    // The guarantee is due + 1 s on an idle broker; the rest is for the machine that runs the tests.
+    assert.ok(took <= 400 + 1000 + 3000, `came after ${took} ms`)
+  })
+
+  item('delay-order', 'delayed messages come when each is due, whatever the order of sending', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name })
+    const sentAt = t.now()
+    const times = new Map<unknown, number>()
+    const delays = [900, 300, 600, 0]
+    await Promise.all(delays.map((delay) => queue.send(name, delay, delay === 0 ? {} : { delay })))
+    const inbox = await collect(
+      t,
+      queue,
+      name,
+      { concurrency: 4 },
+      ({ body }) => void times.set(body, t.now() - sentAt),
+    )
+    await inbox.count(4)
+    for (const delay of delays)
+      assert.ok((times.get(delay) ?? 0) >= delay - 2, `${delay} came after ${times.get(delay)} ms`)
+    assert.equal(inbox.bodies()[0], 0)
+  })
+
+  item('delay-blocks-nothing', 'a delayed message holds up none that is due', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.send(name, 'later', { delay: 600_000 })
+    await queue.send(name, 'now')
+    assert.equal((await take(t, queue, name)).body, 'now')
+    await nothing(queue, name)
+  })
+
+  item(
+    'delay-restart',
+    'a delayed message survives a restart of the broker',
+    async (t) => {
+      const name = t.name()
+      const durable = t.capabilities.durable
+      if (durable && t.harness.faults?.restartBroker === undefined)
+        t.skip('harness.faults.restartBroker is missing')
+      const sentAt = t.now()
+      const queue = await t.connect()
+      const id = await queue.send(name, 'x', { delay: 1500 })
+      if (durable) await t.harness.faults?.restartBroker?.()
+      else {
+        // Nothing outlives this broker; the message at least outlives every connection to it.
+        t.refused('durable')
+        await queue.disconnect()
+      }
+      const message = await take(t, await t.connect(), name)
+      assert.equal(message.id, id)
+      assert.ok(t.now() - sentAt >= 1498, 'no earlier than its delay')
+    },
+    { slowness: 2, alone: true },
+  )
+
+  item('delay-limit', 'a delay above the limit is refused, and says what the limit is', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const { maxDelayMs } = t.capabilities
+    if (!Number.isFinite(maxDelayMs)) return
+    const error = await rejects(queue.send(name, 'x', { delay: maxDelayMs + 1 }), 'MQ_UNSUPPORTED')
+    assert.ok(error.message.includes(String(maxDelayMs)), error.message)
+    assert.equal(error.certainty, 'not-stored')
+  })
+
+  item('ttl', 'a handler never sees an expired message', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.send(name, 'short-lived', { ttl: 150 })
+    await queue.send(name, 'long-lived', { ttl: 600_000 })
+    await t.quiet(250)
+    const inbox = await collect(t, queue, name)
+    await inbox.count(1)
+    await t.quiet(50)
+    assert.deepEqual(inbox.bodies(), ['long-lived'])
+  })
+
+  item('ttl-read-ahead', 'a message that expires while it waits for its handler is not run', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const door = gate()
+    await queue.send(name, 'first')
+    await queue.send(name, 'expires', { ttl: 1000 })
+    const inbox = await collect(t, queue, name, { concurrency: 1, prefetch: 2 }, () => door.passed)
+    await inbox.count(1)
+    await t.quiet(1100)
+    door.open()
+    const dead = await take(t, queue, `${name}.dlq`)
+    assert.deepEqual([dead.body, dead.deadLetter?.reason], ['expires', 'expired'])
+    assert.deepEqual(inbox.bodies(), ['first'])
+  })
+
+  item('ttl-dead-letter', 'an expired message is dead-lettered with reason expired', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const id = await queue.send(name, 'x', { ttl: 100, headers: { h: 'v' } })
+    await t.quiet(200)
+    const inbox = await collect(t, queue, name)
+    await t.until(async () => (await queue.deadLetters(name).count()) > 0, 'dead-lettered')
+    const dead = await queue.deadLetters(name).get(id)
+    assert.deepEqual([dead?.body, { ...dead?.headers }], ['x', { h: 'v' }])
+    assert.deepEqual([dead?.deadLetter?.reason, dead?.deadLetter?.queue], ['expired', name])
+    assert.deepEqual(inbox.bodies(), [])
+  })
+
+  item('ttl-size', 'an expired message is not counted as ready', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.send(name, 'x', { ttl: 100 })
+    if (t.capabilities.size !== 'ready') return t.refused('size')
+    await t.until(async () => (await queue.getQueueSize(name)) === 0, 'size 0')
+  })
+
+  item('ttl-queue', 'a queue’s messageTtl applies to its messages', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, messageTtl: 150 })
+    await queue.send(name, 'x')
+    await t.quiet(250)
+    await nothing(queue, name)
+    await t.until(async () => (await queue.deadLetters(name).count()) === 1, 'dead-lettered')
+  })
+
+  item('ttl-retry', 'a retried message keeps its absolute expiry', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.send(name, 'x', { ttl: 600 })
+    const retry = { maxRetries: 1, delayMs: 1000, backoff: 'fixed', jitter: 0 } as const
+    const inbox = await collect(t, queue, name, { retry }, () => {
+      throw new Error('once')
+    })
+    await inbox.count(1)
+    const dead = await take(t, queue, `${name}.dlq`)
+    assert.equal(dead.deadLetter?.reason, 'expired')
+    assert.equal(inbox.messages.length, 1)
+  })
+
+  item('delay-ttl', 'delay and ttl together: due in time, expired when it was not taken', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name })
+    await queue.send(name, 'taken', { delay: 200, ttl: 600_000 })
+    await queue.send(name, 'not taken', { delay: 100, ttl: 200 })
+    await t.quiet(400)
+    assert.equal((await take(t, queue, name)).body, 'taken')
+    await nothing(queue, name)
+    await rejects(queue.send(name, 'x', { delay: 200, ttl: 200 }), 'MQ_VALIDATION')
+  })
+
+  item('delay-priority', 'a delayed message takes its place by priority once it is due', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.priorityLevels <= 1) {
+      await rejects(queue.createQueue({ name, maxPriority: 9 }), 'MQ_UNSUPPORTED')
+      return t.refused('priorityLevels')
+    }
+    await queue.createQueue({ name, maxPriority: 9 })
+    await queue.send(name, 'low', { priority: 1 })
+    await queue.send(name, 'high', { priority: 9, delay: 200 })
+    await t.until(async () => (await queue.getQueueSize(name)) === 2, 'both ready')
+    const bodies = [(await take(t, queue, name)).body, (await take(t, queue, name)).body]
+    assert.deepEqual(bodies, ['high', 'low'])
+  })
+
+  item('delay-topic', 'a delayed message to a topic reaches every subscription when due', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const got: string[] = []
+    for (const name of ['a', 'b']) await queue.subscribe(topic, name, () => void got.push(name))
+    const sentAt = t.now()
+    await queue.publish(topic, 'x', { delay: 250 })
+    await t.until(() => got.length >= 2, 'both')
+    assert.ok(t.now() - sentAt >= 248, 'earlier than its delay')
+    eachOnce(got, ['a', 'b'])
+  })
+})

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { subscription } from '@mq/core'
+import { drain, eachOnce, gate, nothing, numbers, rejects, subscribe, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+export const topics = group('topics', (item) => {
+  item('each-all', 'two subscriptions each get every message, once', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const a = await subscribe(t, queue, topic, 'a')
+    const b = await subscribe(t, queue, topic, 'b')
+    await Promise.all(numbers(20).map((i) => queue.publish(topic, i)))
+    await a.count(20)
+    await b.count(20)
+    await t.quiet(50)
+    eachOnce(a.bodies(), numbers(20), 'subscription a')
+    eachOnce(b.bodies(), numbers(20), 'subscription b')
+  })
+
+  item('competing', 'consumers of one subscription share its messages', async (t) => {
+    const topic = t.name('topic')
+    const [one, two] = [await t.connect(), await t.connect()]
+    const first = await subscribe(t, one, topic, 'shared')
+    const second = await subscribe(t, two, topic, 'shared')
+    await Promise.all(numbers(30).map((i) => one.publish(topic, i)))
+    const all = () => [...first.bodies(), ...second.bodies()]
+    await t.until(() => all().length >= 30, 'all handled')
+    await t.quiet(50)
+    eachOnce(all(), numbers(30))
+  })
+
+  item('fields', 'a published message keeps its fields, and names its topic', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    await queue.createSubscription(topic, 's')
+    const id = await queue.publish(
+      topic,
+      { a: 1 },
+      { headers: { h: 'v' }, routingKey: 'orders.new', correlationId: 'c' },
+    )
+    const got = await take(t, queue, subscription(topic, 's'))
+    assert.deepEqual([got.id, got.body, { ...got.headers }], [id, { a: 1 }, { h: 'v' }])
+    assert.deepEqual([got.queueName, got.routingKey, got.correlationId], [topic, 'orders.new', 'c'])
+  })
+
+  item('nobody', 'publish resolves although nobody subscribes', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    await queue.publish(topic, 'unheard')
+    await queue.createSubscription(topic, 'a', { pattern: 'orders.*' })
+    await queue.publish(topic, 'unmatched', { routingKey: 'bills.new' })
+    await nothing(queue, subscription(topic, 'a'))
+  })
+
+  item(
+    'later',
+    'history is not delivered: a subscription gets what is published after it exists',
+    async (t) => {
+      const queue = await t.connect()
+      const topic = t.name('topic')
+      await queue.createSubscription(topic, 'early')
+      await queue.publish(topic, 'before')
+      await queue.createSubscription(topic, 'late')
+      await queue.publish(topic, 'after')
+      const late = await take(t, queue, subscription(topic, 'late'))
+      assert.equal(late.body, 'after')
+      await nothing(queue, subscription(topic, 'late'))
+    },
+  )
+
+  item('without-consumer', 'a subscription keeps what is published while nobody consumes it', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    await queue.createSubscription(topic, 's')
+    for (const i of numbers(3)) await queue.publish(topic, i)
+    await queue.disconnect()
+    const other = await t.connect()
+    await t.until(async () => (await other.getQueueSize(subscription(topic, 's'))) === 3, 'size 3')
+    const bodies = (await drain(other, subscription(topic, 's'))).map(({ body }) => body)
+    eachOnce(bodies, numbers(3))
+  })
+
+  item('pattern', 'a pattern filters by routing key, word by word', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const patterns = { one: 'orders.*', all: '#', tail: 'orders.#', middle: '*.eu.*', exact: 'orders.eu.new' }
+    for (const [name, pattern] of Object.entries(patterns))
+      await queue.createSubscription(topic, name, { pattern })
+    const keys = ['orders', 'orders.new', 'orders.eu.new', 'bills.eu.new', 'bills']
+    for (const routingKey of keys) await queue.publish(topic, routingKey, { routingKey })
+    const expected: Record<keyof typeof patterns, string[]> = {
+      one: ['orders.new'],
+      all: keys,
+      tail: ['orders', 'orders.new', 'orders.eu.new'],
+      middle: ['orders.eu.new', 'bills.eu.new'],
+      exact: ['orders.eu.new'],
+    }
+    for (const name of Object.keys(patterns) as (keyof typeof patterns)[]) {
+      const bodies = (await drain(queue, subscription(topic, name))).map(({ body }) => body)
+      eachOnce(bodies, expected[name], `pattern ${patterns[name]}`)
+    }
+  })
+
+  item('pattern-conflict', 'the same subscription with another pattern is a conflict', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    await queue.createSubscription(topic, 's', { pattern: 'a.*' })
+    await queue.createSubscription(topic, 's', { pattern: 'a.*' })
+    const other = await t.connect()
+    await rejects(other.createSubscription(topic, 's', { pattern: 'b.*' }), 'MQ_QUEUE_CONFLICT')
+    await queue.publish(topic, 'kept', { routingKey: 'a.x' })
+    assert.equal((await take(t, queue, subscription(topic, 's'))).body, 'kept')
+  })
+
+  item('isolated', 'topics do not mix, nor with queues of the same name', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    await queue.createSubscription(topic, 's')
+    await queue.createSubscription(`${topic}2`, 's')
+    await queue.publish(topic, 'one')
+    await queue.publish(`${topic}2`, 'two')
+    const first = (await drain(queue, subscription(topic, 's'))).map(({ body }) => body)
+    const second = (await drain(queue, subscription(`${topic}2`, 's'))).map(({ body }) => body)
+    assert.deepEqual([first, second], [['one'], ['two']])
+  })
+
+  item('slow', 'a slow subscription holds up no other', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const door = gate()
+    const slow = await subscribe(t, queue, topic, 'slow', { prefetch: 1 }, () => door.passed)
+    const quick = await subscribe(t, queue, topic, 'quick')
+    await Promise.all(numbers(20).map((i) => queue.publish(topic, i)))
+    await quick.count(20)
+    assert.ok(slow.messages.length <= 1, 'more than its prefetch')
+    door.open()
+    await slow.count(20)
+  })
+
+  item('settled-apart', 'acknowledging in one subscription leaves the other’s copy alone', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    for (const name of ['a', 'b']) await queue.createSubscription(topic, name)
+    await queue.publish(topic, 'x')
+    await queue.acknowledge(await take(t, queue, subscription(topic, 'a')))
+    await nothing(queue, subscription(topic, 'a'))
+    assert.equal((await take(t, queue, subscription(topic, 'b'))).body, 'x')
+  })
+
+  item('delete', 'a deleted subscription gets nothing more; a deleted topic has none', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    for (const name of ['a', 'b']) await queue.createSubscription(topic, name)
+    await queue.publish(topic, 'old')
+    await queue.deleteSubscription(topic, 'a')
+    await queue.createSubscription(topic, 'a')
+    await nothing(queue, subscription(topic, 'a'))
+    assert.equal((await take(t, queue, subscription(topic, 'b'))).body, 'old')
+    await queue.publish(topic, 'left behind')
+    await queue.deleteTopic(topic)
+    await queue.deleteTopic(topic)
+    await queue.createSubscription(topic, 'b')
+    await nothing(queue, subscription(topic, 'b'))
+  })
+})

@@ -1,0 +1,160 @@
+import { AdapterError, type Delivery, type Receiver } from '@mq/core/adapter'
+import { onReceiver, type Broken } from './broken.ts'
+
+/** Faults of connections, of `classify` and of what is declared. */
+export const connecting: readonly Broken[] = [
+  {
+    name: 'drops everything that is leased when it disconnects',
+    fault(inner) {
+      const open = new Map<Delivery, Receiver>()
+      return {
+        ...onReceiver(inner, (receiver) => ({
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            for (const delivery of deliveries) open.set(delivery, receiver)
+            return deliveries
+          },
+        })),
+        async disconnect(signal) {
+          for (const [delivery, receiver] of open) await receiver.ack([delivery]).catch(() => undefined)
+          open.clear()
+          await inner.disconnect(signal)
+        },
+      }
+    },
+    fails: ['contract.disconnect', 'failure.cut', 'failure.lost-receive', 'failure.restart'],
+  },
+  {
+    name: 'takes an intended disconnect for a loss',
+    slow: true,
+    fault(inner) {
+      let lost: (cause: unknown) => void = () => undefined
+      return {
+        ...inner,
+        connect(on, signal) {
+          lost = (cause) => on.lost(cause)
+          return inner.connect(on, signal)
+        },
+        async disconnect(signal) {
+          lost(new Error('disconnected'))
+          await inner.disconnect(signal)
+        },
+      }
+    },
+    fails: ['contract.disconnect'],
+  },
+  {
+    name: 'cannot be disconnected twice',
+    slow: true,
+    fault(inner) {
+      let connected = false
+      return {
+        ...inner,
+        async connect(on, signal) {
+          await inner.connect(on, signal)
+          connected = true
+        },
+        disconnect(signal) {
+          if (!connected) return Promise.reject(new Error('not connected'))
+          connected = false
+          return inner.disconnect(signal)
+        },
+      }
+    },
+    fails: ['contract.disconnect'],
+  },
+  {
+    name: 'answers every ping',
+    slow: true,
+    fault: (inner) => ({ ...inner, ping: () => Promise.resolve() }),
+    fails: ['contract.ping'],
+  },
+  {
+    name: 'leaves a timer behind that keeps the process alive',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      async connect(on, signal) {
+        await inner.connect(on, signal)
+        const timer = setInterval(() => undefined, 1000)
+        setTimeout(() => clearInterval(timer), 30_000).unref()
+      },
+    }),
+    fails: ['lifecycle.process-exits'],
+  },
+  {
+    name: 'throws in classify',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      classify(error) {
+        if (error === undefined || error === null) throw new TypeError('cannot read properties of nothing')
+        return inner.classify(error)
+      },
+    }),
+    fails: ['contract.classify'],
+  },
+  {
+    name: 'names every error the same',
+    slow: true,
+    fault: (inner) => ({ ...inner, classify: () => ({ code: 'MQ_UNKNOWN', retryable: false }) }),
+    fails: [
+      'consume.missing',
+      'contract.refused-open',
+      'contract.refused-publish',
+      'extras.auto-delete',
+      'extras.max-bytes',
+      'extras.max-length',
+      'failure.deleted',
+      'failure.settle-again',
+      'publish.repeated',
+      'publish.unroutable',
+      'queues.conflict',
+      'queues.delete',
+      'receiver.deleted',
+      'topics.pattern-conflict',
+    ],
+  },
+  {
+    name: 'forgets a capability',
+    slow: true,
+    fault(inner) {
+      const { browseHides: _, ...rest } = inner.capabilities
+      return { ...inner, capabilities: Object.freeze(rest) as typeof inner.capabilities }
+    },
+    fails: ['capabilities.complete'],
+  },
+  {
+    name: 'changes its capabilities when it likes',
+    slow: true,
+    fault: (inner) => ({ ...inner, capabilities: { ...inner.capabilities } }),
+    fails: ['capabilities.frozen'],
+  },
+  {
+    name: 'takes small bodies alone',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      capabilities: Object.freeze({ ...inner.capabilities, maxBodyBytes: 1000 }),
+    }),
+    fails: [
+      'capabilities.body-limit',
+      'extras.max-bytes',
+      'payload.bytes',
+      'payload.large',
+      'publish.too-large',
+    ],
+  },
+  {
+    name: 'refuses one queue name',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) =>
+        'queue' in target && target.queue.length > 150
+          ? Promise.reject(new AdapterError('MQ_VALIDATION', 'too long'))
+          : inner.declare(target, declaration),
+    }),
+    fails: ['queues.names'],
+  },
+]

@@ -1,0 +1,250 @@
+import { type Delivery, type Receiver, type Target } from '@mq/core/adapter'
+import { onPublish, onReceiver, type Broken } from './broken.ts'
+
+const key = (target: object) => JSON.stringify(target)
+
+/** Faults of queues, topics, connections and the rest. */
+export const managing: readonly Broken[] = [
+  {
+    name: 'cuts queue names at the first dot',
+    fault(inner) {
+      const cut = (name: string) => (name.endsWith('.dlq') ? name : (name.split('.')[0] ?? name))
+      const short = <T extends object>(target: T): T =>
+        'queue' in target ? { ...target, queue: cut(String(target.queue)) } : target
+      return {
+        ...inner,
+        publish: (batch, signal) =>
+          inner.publish(
+            batch.map((message) => ({ ...message, destination: short(message.destination) })),
+            signal,
+          ),
+        open: (source, lost) => inner.open({ ...source, target: short(source.target) }, lost),
+        declare: (target, declaration) => inner.declare(short(target), declaration),
+        remove: (target) => inner.remove(short(target)),
+        purge: (target) => inner.purge(short(target)),
+        size: (target) => inner.size(short(target)),
+      }
+    },
+    fails: ['consume.isolated', 'queues.purge-one'],
+  },
+  {
+    name: 'delivers a topic to its first subscription alone',
+    fault(inner, { shared }) {
+      const first = (topic: string) => shared.get(topic) as string | undefined
+      return {
+        ...onPublish(inner, (message) => {
+          const { destination } = message
+          if (!('topic' in destination) || 'subscription' in destination) return message
+          const subscription = first(destination.topic)
+          return subscription === undefined
+            ? message
+            : { ...message, destination: { topic: destination.topic, subscription } }
+        }),
+        declare(target, declaration) {
+          if ('subscription' in target && first(target.topic) === undefined)
+            shared.set(target.topic, target.subscription)
+          return inner.declare(target, declaration)
+        },
+      }
+    },
+    fails: [
+      'contract.never-shared',
+      'dead-letters.one-subscription',
+      'dead-letters.redrive-subscription',
+      'time.delay-topic',
+      'topics.delete',
+      'topics.each-all',
+      'topics.later',
+      'topics.nobody',
+      'topics.pattern',
+      'topics.settled-apart',
+      'topics.slow',
+    ],
+  },
+  {
+    name: 'ignores patterns',
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) =>
+        inner.declare(
+          target,
+          declaration.pattern === undefined ? declaration : { ...declaration, pattern: '#' },
+        ),
+    }),
+    fails: ['topics.nobody', 'topics.pattern', 'topics.pattern-conflict'],
+  },
+  {
+    name: 'reorders the messages of a key',
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) =>
+        inner.declare(target, { ...declaration, settings: { ...declaration.settings, ordered: false } }),
+      open: (source, lost) => inner.open({ ...source, ordered: false }, lost),
+    }),
+    fails: ['order.failed-blocks', 'order.per-key', 'order.slow-key'],
+  },
+  {
+    name: 'takes another configuration for the same',
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) => inner.declare(target, { ...declaration, ifExists: 'take' }),
+    }),
+    fails: ['queues.conflict', 'topics.pattern-conflict'],
+  },
+  {
+    name: 'refuses to take an existing queue as it is',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) => inner.declare(target, { ...declaration, ifExists: 'compare' }),
+    }),
+    fails: [
+      'contract.declare-take',
+      'order.crash-repeats',
+      'order.per-key',
+      'order.requeued-first',
+      'queues.take-existing',
+    ],
+  },
+  {
+    name: 'ignores maxLength and maxLengthBytes',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      declare: (target, declaration) =>
+        inner.declare(target, {
+          ...declaration,
+          settings: { ...declaration.settings, maxLength: null, maxLengthBytes: null },
+        }),
+    }),
+    fails: ['extras.drop-oldest', 'extras.max-bytes', 'extras.max-length'],
+  },
+  {
+    name: 'deletes nothing',
+    slow: true,
+    fault: (inner) => ({ ...inner, remove: () => Promise.resolve() }),
+    fails: ['queues.delete', 'receiver.deleted', 'topics.delete'],
+  },
+  {
+    name: 'leaves the subscriptions of a deleted topic',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      remove: (target) =>
+        'topic' in target && !('subscription' in target) ? Promise.resolve() : inner.remove(target),
+    }),
+    fails: ['topics.delete'],
+  },
+  {
+    name: 'purges nothing, and says it did',
+    slow: true,
+    fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
+    fails: [
+      'dead-letters.purge',
+      'queues.purge',
+      'queues.purge-delayed',
+      'queues.purge-leased',
+      'queues.purge-subscription',
+    ],
+  },
+  {
+    name: 'miscounts what it purged',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      async purge(target) {
+        await inner.purge(target)
+        return 0
+      },
+    }),
+    fails: [
+      'dead-letters.purge',
+      'queues.purge',
+      'queues.purge-delayed',
+      'queues.purge-leased',
+      'queues.purge-one',
+      'queues.purge-subscription',
+    ],
+  },
+  {
+    name: 'purges what is leased',
+    fault(inner, { shared }) {
+      const leased = (target: Target) => {
+        const known = (shared.get(key(target)) ?? new Map()) as Map<Delivery, Receiver>
+        shared.set(key(target), known)
+        return known
+      }
+      const watched = onReceiver(inner, (receiver, { target, mode }) => ({
+        async receive(max, signal, waitMs) {
+          const deliveries = await receiver.receive(max, signal, waitMs)
+          if (mode !== 'browse') for (const delivery of deliveries) leased(target).set(delivery, receiver)
+          return deliveries
+        },
+      }))
+      return {
+        ...watched,
+        async purge(target) {
+          for (const [delivery, receiver] of leased(target))
+            await receiver.ack([delivery]).catch(() => undefined)
+          return inner.purge(target)
+        },
+      }
+    },
+    fails: ['queues.purge-leased'],
+  },
+  {
+    name: 'counts what is leased as ready',
+    fault(inner, { shared }) {
+      const counts = (target: Target) => {
+        const open = (shared.get(key(target)) ?? new Set()) as Set<Delivery>
+        shared.set(key(target), open)
+        return open
+      }
+      const watched = onReceiver(inner, (receiver, { target, mode }) => {
+        const done = async <T>(deliveries: readonly Delivery[], work: Promise<T>) => {
+          for (const delivery of deliveries) counts(target).delete(delivery)
+          return work
+        }
+        return {
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            if (mode !== 'browse') for (const delivery of deliveries) counts(target).add(delivery)
+            return deliveries
+          },
+          ack: (ds) => done(ds, receiver.ack(ds)),
+          release: (ds) => done(ds, receiver.release(ds)),
+          retry: (ds, ms) => done(ds, receiver.retry(ds, ms)),
+          deadLetter: (ds, failures, to) => done(ds, receiver.deadLetter(ds, failures, to)),
+        }
+      })
+      return { ...watched, size: async (target) => (await inner.size(target)) + counts(target).size }
+    },
+    fails: ['dead-letters.publish-fails', 'queues.size', 'queues.size-ordered'],
+  },
+  {
+    name: 'answers requests to whoever asked first',
+    slow: true,
+    fault: (inner, { shared }) => ({
+      ...onPublish(inner, (message) => {
+        const { destination } = message
+        const first = shared.get('reply') as string | undefined
+        return 'reply' in destination && first !== undefined
+          ? { ...message, destination: { reply: first } }
+          : message
+      }),
+      async openReplies() {
+        const replies = await inner.openReplies()
+        if (!shared.has('reply')) shared.set('reply', replies.address)
+        return replies
+      },
+    }),
+    fails: [
+      'contract.replies',
+      'request.answered-first',
+      'request.error',
+      'request.late',
+      'request.many',
+      'request.retried',
+    ],
+  },
+]

@@ -1,0 +1,335 @@
+import type { BrokerAdapter, OutboundMessage } from '@mq/core/adapter'
+import { onPublish, type Broken } from './broken.ts'
+
+/** Fields that may be left out on the way, and what must fail then. */
+const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
+  [
+    'correlationId',
+    [
+      'contract.fields',
+      'contract.replies',
+      'dead-letters.content',
+      'publish.round-trip',
+      'publish.short-forms',
+      'request.answered-first',
+      'request.error',
+      'request.late',
+      'request.many',
+      'request.result',
+      'request.retried',
+      'retry.keeps-message',
+      'settle.requeue',
+      'topics.fields',
+    ],
+  ],
+  [
+    'replyTo',
+    [
+      'contract.fields',
+      'publish.reply-to',
+      'request.answered-first',
+      'request.error',
+      'request.late',
+      'request.many',
+      'request.result',
+      'request.retried',
+    ],
+  ],
+  [
+    'routingKey',
+    [
+      'contract.fields',
+      'dead-letters.content',
+      'publish.round-trip',
+      'retry.keeps-message',
+      'topics.fields',
+      'topics.pattern',
+      'topics.pattern-conflict',
+    ],
+  ],
+  [
+    'key',
+    [
+      'contract.fields',
+      'dead-letters.content',
+      'order.failed-blocks',
+      'order.per-key',
+      'order.slow-key',
+      'publish.round-trip',
+      'retry.keeps-message',
+    ],
+  ],
+  ['contentEncoding', ['contract.fields', 'payload.compression', 'payload.undecodable']],
+]
+
+/** Faults of `publish`. */
+export const publishing: readonly Broken[] = [
+  {
+    name: 'loses the last message of a large call',
+    fault: (inner) =>
+      onPublish(inner, (message, i, batch) =>
+        batch.length >= 100 && i === batch.length - 1 ? null : message,
+      ),
+    fails: [
+      'consume.competing',
+      'consume.order',
+      'failure.rebalance',
+      'failure.restart',
+      'publish.burst',
+      'shutdown.flushed',
+    ],
+  },
+  {
+    name: 'stores the first message of a large call twice',
+    fault: (inner) => ({
+      ...inner,
+      async publish(batch, signal) {
+        const [first] = batch
+        if (batch.length >= 100 && first !== undefined) await inner.publish([first], signal)
+        return inner.publish(batch, signal)
+      },
+    }),
+    fails: ['consume.competing', 'consume.order', 'failure.rebalance', 'publish.burst', 'shutdown.flushed'],
+  },
+  {
+    name: 'stores a call in reverse order',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      publish: async (batch, signal) => [...(await inner.publish([...batch].reverse(), signal))].reverse(),
+    }),
+    fails: [
+      'consume.order',
+      'extras.process-message',
+      'order.crash-repeats',
+      'order.failed-blocks',
+      'order.requeued-first',
+      'order.slow-key',
+      'payload.json',
+      'publish.repeated',
+      'receiver.browse',
+      'retry.blocks-nothing',
+    ],
+  },
+  {
+    name: 'makes a missing queue instead of refusing',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      async publish(batch, signal) {
+        const outcomes = await inner.publish(batch, signal)
+        return outcomes.map((outcome) =>
+          outcome.ok || inner.classify(outcome.error).code !== 'MQ_QUEUE_NOT_FOUND' ? outcome : { ok: true },
+        )
+      },
+    }),
+    fails: ['contract.refused-publish', 'extras.auto-delete', 'publish.unroutable', 'queues.delete'],
+  },
+  {
+    name: 'ignores the delay',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, delayMs: 0 })),
+    fails: [
+      'queues.size',
+      'time.delay',
+      'time.delay-blocks-nothing',
+      'time.delay-order',
+      'time.delay-restart',
+      'time.delay-topic',
+    ],
+  },
+  {
+    name: 'delivers after half the delay',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
+    fails: ['time.delay', 'time.delay-order', 'time.delay-restart', 'time.delay-topic'],
+  },
+  {
+    name: 'delivers far too late',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) => ({
+        ...message,
+        delayMs: message.delayMs === 0 ? 0 : message.delayMs + 4500,
+      })),
+    fails: ['time.delay'],
+  },
+  {
+    name: 'ignores the expiry',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, expiresAt: undefined })),
+    fails: [
+      'contract.fields',
+      'request.timeout',
+      'time.delay-ttl',
+      'time.ttl',
+      'time.ttl-dead-letter',
+      'time.ttl-queue',
+      'time.ttl-read-ahead',
+      'time.ttl-retry',
+      'time.ttl-size',
+    ],
+  },
+  {
+    name: 'ignores the priority',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, priority: 0 })),
+    fails: ['extras.priority', 'time.delay-priority'],
+  },
+  {
+    name: 'ignores the deduplication id',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, deduplicationId: undefined })),
+    fails: ['contract.fields', 'extras.dedupe', 'extras.dedupe-store', 'publish.round-trip'],
+  },
+  {
+    name: 'deduplicates what is redriven',
+    slow: true,
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, redriven: false })),
+    fails: ['contract.fields', 'dead-letters.redrive-one', 'extras.dedupe-redrive'],
+  },
+  {
+    name: 'deduplicates by message id',
+    slow: true,
+    fault(inner, { shared }) {
+      const seen = (shared.get('ids') ?? new Set()) as Set<string>
+      shared.set('ids', seen)
+      return onPublish(inner, (message) => {
+        const key = `${JSON.stringify(message.destination)} ${message.id}`
+        if (seen.has(key) && !message.redriven) return null
+        seen.add(key)
+        return message
+      })
+    },
+    fails: ['publish.same-id-twice'],
+  },
+  {
+    name: 'loses the headers',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, headers: {} })),
+    fails: [
+      'contract.fields',
+      'contract.never-shared',
+      'dead-letters.content',
+      'dead-letters.list-filter',
+      'dead-letters.redrive-one',
+      'observe.read-only',
+      'observe.traceparent',
+      'observe.traces',
+      'payload.header-edges',
+      'publish.headers',
+      'publish.middleware-order',
+      'publish.no-aliasing',
+      'publish.round-trip',
+      'request.error',
+      'retry.keeps-message',
+      'settle.requeue',
+      'time.ttl-dead-letter',
+      'topics.fields',
+    ],
+  },
+  {
+    name: 'lower-cases header names',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) => ({
+        ...message,
+        headers: Object.fromEntries(
+          Object.entries(message.headers).map(([name, value]) => [name.toLowerCase(), value]),
+        ),
+      })),
+    fails: ['payload.header-edges', 'publish.headers'],
+  },
+  {
+    name: 'truncates large bodies',
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, body: message.body.subarray(0, 65_536) })),
+    fails: ['payload.large'],
+  },
+  {
+    name: 'treats bodies as UTF-8 text',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) => ({
+        ...message,
+        body: Buffer.from(Buffer.from(message.body).toString()),
+      })),
+    fails: [
+      'payload.bytes',
+      'payload.compression',
+      'payload.content-types',
+      'payload.large',
+      'payload.undecodable',
+    ],
+  },
+  {
+    name: 'makes an empty body one zero byte',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) =>
+        message.body.length > 0 ? message : { ...message, body: new Uint8Array(1) },
+      ),
+    fails: ['payload.empty'],
+  },
+  {
+    name: 'keeps whole seconds of the timestamp',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) => ({ ...message, timestamp: Math.floor(message.timestamp / 1000) * 1000 })),
+    fails: ['contract.fields', 'publish.round-trip', 'retry.keeps-message'],
+  },
+  ...FIELDS.map(([field, fails]) => ({
+    name: `loses ${field}`,
+    slow: true as const,
+    fault: (inner: BrokerAdapter) => onPublish(inner, (message) => ({ ...message, [field]: undefined })),
+    fails,
+  })),
+  {
+    name: 'knows three content types alone',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) =>
+        /^(application\/json|text\/plain)$/.test(message.contentType)
+          ? message
+          : { ...message, contentType: 'application/octet-stream' },
+      ),
+    fails: ['contract.fields', 'payload.content-types'],
+  },
+  {
+    name: 'cuts ids at 64 characters',
+    slow: true,
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, id: message.id.slice(0, 64) })),
+    fails: ['publish.ids'],
+  },
+  {
+    name: 'answers one outcome too few for a large call',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      publish: async (batch, signal) =>
+        (await inner.publish(batch, signal)).slice(0, batch.length < 100 ? undefined : -1),
+    }),
+    fails: ['consume.competing', 'consume.order', 'failure.rebalance', 'publish.burst', 'shutdown.flushed'],
+  },
+  {
+    name: 'adds headers to the message it was given',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      publish(batch, signal) {
+        for (const { headers } of batch) {
+          if (Object.keys(headers).length > 0) (headers as Record<string, string>)['x-broker'] = 'was here'
+        }
+        return inner.publish(batch, signal)
+      },
+    }),
+    fails: [
+      'contract.publish-untouched',
+      'dead-letters.content',
+      'dead-letters.redrive-one',
+      'observe.read-only',
+      'payload.header-edges',
+      'publish.headers',
+      'publish.middleware-order',
+      'retry.keeps-message',
+      'settle.requeue',
+      'time.ttl-dead-letter',
+      'topics.fields',
+    ],
+  },
+]

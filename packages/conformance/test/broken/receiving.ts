@@ -1,0 +1,251 @@
+import type { Delivery } from '@mq/core/adapter'
+import { onDelivery, onReceiver, type Broken } from './broken.ts'
+
+/** Faults of `open` and `receive`. */
+export const receiving: readonly Broken[] = [
+  {
+    name: 'answers more than it is asked for',
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { mode }) => ({
+        receive: (max, signal, waitMs) => receiver.receive(mode === 'browse' ? max : max + 3, signal, waitMs),
+      })),
+    fails: ['consume.prefetch', 'contract.receive-max'],
+  },
+  {
+    name: 'loses what it had leased when receive is aborted',
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        async receive(max, signal, waitMs) {
+          const deliveries = await receiver.receive(max, signal, waitMs)
+          return signal.aborted ? [] : deliveries
+        },
+      })),
+    fails: ['contract.receive-abort'],
+  },
+  {
+    name: 'never answers an empty receive',
+    slow: true,
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver, { mode }) => ({
+        async receive(max, signal, waitMs) {
+          for (;;) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            if (deliveries.length > 0 || signal.aborted || mode !== 'consume') return deliveries
+            await new Promise((resolve) => void clock.setTimeout(() => resolve(undefined), 20))
+          }
+        },
+      })),
+    fails: ['contract.receive-empty'],
+  },
+  {
+    name: 'ignores the abort of a receive',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        receive: (max, _signal, waitMs) => receiver.receive(max, new AbortController().signal, waitMs),
+      })),
+    fails: ['contract.receive-abort'],
+  },
+  {
+    name: 'hands one object of headers to all deliveries',
+    slow: true,
+    fault(inner, { shared }) {
+      const headers = (shared.get('headers') ?? new Map()) as Map<string, Record<string, string>>
+      shared.set('headers', headers)
+      return onDelivery(inner, (delivery) => {
+        const known = headers.get(delivery.id) ?? delivery.headers
+        headers.set(delivery.id, known)
+        return { ...delivery, headers: known }
+      })
+    },
+    fails: ['contract.never-shared', 'publish.no-aliasing'],
+  },
+  {
+    name: 'counts redeliveries as failed runs',
+    fault: (inner) =>
+      onDelivery(inner, (delivery) => ({
+        ...delivery,
+        deliveryCount: delivery.deliveryCount + delivery.redeliveries,
+      })),
+    fails: [
+      'contract.disconnect',
+      'receiver.close',
+      'receiver.expires',
+      'retry.survives-crash',
+      'settle.crash',
+      'settle.lease-held',
+    ],
+  },
+  {
+    name: 'counts every retry twice',
+    fault: (inner) =>
+      onDelivery(inner, (delivery) => ({ ...delivery, deliveryCount: delivery.deliveryCount * 2 })),
+    fails: [
+      'contract.fields',
+      'dead-letters.metadata',
+      'model.random',
+      'queues.purge-leased',
+      'receiver.retry',
+      'retry.attempts',
+      'retry.count',
+      'retry.default-policy',
+      'retry.exponential',
+      'retry.fixed',
+      'retry.handle-error',
+      'retry.retry-error',
+      'retry.survives-crash',
+      'settle.handler-timeout',
+      'settle.requeue',
+      'settle.requeue-delay',
+    ],
+  },
+  {
+    name: 'never counts redeliveries',
+    slow: true,
+    fault: (inner) => onDelivery(inner, (delivery) => ({ ...delivery, redeliveries: 0 })),
+    fails: ['dead-letters.poison', 'receiver.expires'],
+  },
+  {
+    name: 'leaves its control headers among those of the user',
+    slow: true,
+    fault: (inner) =>
+      onDelivery(inner, (delivery) => ({
+        ...delivery,
+        headers: { ...delivery.headers, 'mq-internal': '1' },
+      })),
+    fails: [
+      'contract.fields',
+      'dead-letters.content',
+      'dead-letters.redrive-one',
+      'dead-letters.redrive-some',
+      'observe.read-only',
+      'payload.header-edges',
+      'publish.headers',
+      'publish.middleware-order',
+      'retry.keeps-message',
+      'settle.requeue',
+      'time.ttl-dead-letter',
+      'topics.fields',
+    ],
+  },
+  {
+    name: 'delivers the last of a large receive twice',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { mode }) => {
+        let again: Delivery[] = []
+        return {
+          async receive(max, signal, waitMs) {
+            if (again.length > 0) return again.splice(0, max)
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            if (mode === 'consume' && deliveries.length >= 10) {
+              again = deliveries
+                .slice(-1)
+                .map((delivery) => ({ ...delivery, headers: { ...delivery.headers } }))
+            }
+            return deliveries
+          },
+        }
+      }),
+    fails: [
+      'consume.batch',
+      'consume.handled-once',
+      'consume.order',
+      'failure.rebalance',
+      'failure.slow',
+      'publish.burst',
+      'queues.kept',
+      'shutdown.zero-loss',
+      'topics.competing',
+      'topics.each-all',
+    ],
+  },
+  {
+    name: 'lets leases run four times as long',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      open: (source, lost) => inner.open({ ...source, leaseMs: source.leaseMs * 20 }, lost),
+    }),
+    fails: [
+      'failure.blocked-loop',
+      'order.crash-repeats',
+      'retry.survives-crash',
+      'settle.crash',
+      'settle.lease-held',
+      'settle.lost-aborts',
+    ],
+  },
+  {
+    name: 'lets leases run out early',
+    fault: (inner) => ({
+      ...inner,
+      open: (source, lost) => inner.open({ ...source, leaseMs: Math.min(source.leaseMs, 200) }, lost),
+    }),
+    fails: [
+      'extras.extend',
+      'receiver.renew',
+      'receiver.retry',
+      'settle.lease-held',
+      'settle.renewed',
+      'settle.renewed-ahead',
+      'time.ttl-read-ahead',
+    ],
+  },
+  {
+    name: 'consumes what is browsed',
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { mode }) => ({
+        async receive(max, signal, waitMs) {
+          const deliveries = await receiver.receive(max, signal, waitMs)
+          if (mode === 'browse') await receiver.ack(deliveries)
+          return deliveries
+        },
+      })),
+    fails: [
+      'dead-letters.busy',
+      'dead-letters.get',
+      'dead-letters.list',
+      'dead-letters.list-pages',
+      'dead-letters.purge',
+      'dead-letters.redrive-one',
+      'dead-letters.redrive-some',
+      'receiver.browse',
+    ],
+  },
+  {
+    name: 'browses from the beginning whatever the cursor',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      open: (source, lost) => inner.open({ ...source, after: undefined }, lost),
+    }),
+    fails: ['dead-letters.list-pages', 'receiver.browse'],
+  },
+  {
+    name: 'opens what does not exist',
+    slow: true,
+    fault: (inner, { clock }) => ({
+      ...inner,
+      async open(source, lost) {
+        try {
+          return await inner.open(source, lost)
+        } catch {
+          const answer = () => Promise.resolve([])
+          const close = () => Promise.resolve()
+          const wait = () => new Promise<[]>((resolve) => clock.setTimeout(() => resolve([]), 20))
+          return {
+            receive: wait,
+            ack: answer,
+            release: answer,
+            retry: answer,
+            deadLetter: answer,
+            renew: answer,
+            close,
+          }
+        }
+      },
+    }),
+    fails: ['consume.missing', 'contract.refused-open'],
+  },
+]

@@ -1,0 +1,266 @@
+import type { Delivery } from '@mq/core/adapter'
+import { allSettled, onReceiver, SETTLED, type Broken } from './broken.ts'
+
+/** Faults of `ack`, `release`, `retry`, `deadLetter`, `renew` and `close`. */
+export const settling: readonly Broken[] = [
+  {
+    name: 'says acknowledged, and keeps the message leased',
+    fault: (inner) =>
+      onReceiver(inner, () => ({ ack: (deliveries) => Promise.resolve(allSettled(deliveries)) })),
+    fails: [
+      'consume.handled-once',
+      'consume.iterator',
+      'consume.iterator-leave',
+      'consume.many',
+      'consume.stop-returns',
+      'dead-letters.ordinary-queue',
+      'dead-letters.purge',
+      'dead-letters.redrive-all',
+      'dead-letters.redrive-one',
+      'dead-letters.redrive-some',
+      'failure.blocked-loop',
+      'failure.rebalance',
+      'failure.settle-again',
+      'failure.slow',
+      'order.crash-repeats',
+      'order.failed-blocks',
+      'order.per-key',
+      'order.requeued-first',
+      'order.slow-key',
+      'receiver.ack',
+      'receiver.ack-some',
+      'receiver.browse',
+      'receiver.close',
+      'receiver.stale-ack',
+      'retry.once-done',
+      'settle.ack',
+      'settle.ack-one',
+      'settle.ack-past-lease',
+      'settle.mode-auto',
+      'settle.mode-manual',
+      'settle.mode-none',
+      'settle.renewed-ahead',
+      'shutdown.drain',
+      'shutdown.zero-loss',
+    ],
+  },
+  {
+    name: 'acknowledges all that it delivered before',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => {
+        const delivered: Delivery[] = []
+        return {
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            delivered.push(...deliveries)
+            return deliveries
+          },
+          async ack(deliveries) {
+            const last = Math.max(...deliveries.map((delivery) => delivered.indexOf(delivery)))
+            const earlier = delivered
+              .slice(0, Math.max(0, last))
+              .filter((delivery) => !deliveries.includes(delivery))
+            const outcomes = await receiver.ack(deliveries)
+            await receiver.ack(earlier)
+            return outcomes
+          },
+        }
+      }),
+    fails: [
+      'dead-letters.redrive-one',
+      'model.random',
+      'payload.schema-arrival',
+      'payload.undecodable',
+      'receiver.ack-some',
+      'receiver.outcomes',
+      'settle.ack-one',
+    ],
+  },
+  {
+    name: 'says settled for what belongs to somebody else',
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => {
+        const lie = (outcomes: readonly unknown[]) =>
+          outcomes.map((outcome) => (outcome === 'lost' ? SETTLED : outcome) as typeof SETTLED)
+        return {
+          ack: async (ds) => lie(await receiver.ack(ds)),
+          release: async (ds) => lie(await receiver.release(ds)),
+          retry: async (ds, ms) => lie(await receiver.retry(ds, ms)),
+          deadLetter: async (ds, failures, target) => lie(await receiver.deadLetter(ds, failures, target)),
+        }
+      }),
+    fails: [
+      'receiver.stale-ack',
+      'receiver.stale-deadLetter',
+      'receiver.stale-release',
+      'receiver.stale-retry',
+    ],
+  },
+  {
+    name: 'answers outcomes in another order',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({ ack: async (ds) => [...(await receiver.ack(ds))].reverse() })),
+    fails: ['receiver.outcomes'],
+  },
+  {
+    name: 'loses what is released',
+    fault: (inner) => onReceiver(inner, (receiver) => ({ release: (ds) => receiver.ack(ds) })),
+    fails: [
+      'consume.iterator',
+      'consume.iterator-leave',
+      'consume.stop-returns',
+      'dead-letters.give-backs',
+      'failure.rebalance',
+      'order.requeued-first',
+      'receiver.outcomes',
+      'receiver.parallel',
+      'receiver.release',
+      'settle.ack-one',
+      'settle.mode-manual',
+      'shutdown.returned',
+      'shutdown.timeout',
+    ],
+  },
+  {
+    name: 'counts what is released',
+    fault: (inner) => onReceiver(inner, (receiver) => ({ release: (ds) => receiver.retry(ds, 0) })),
+    fails: [
+      'consume.iterator',
+      'consume.stop-returns',
+      'dead-letters.give-backs',
+      'order.requeued-first',
+      'receiver.release',
+      'shutdown.returned',
+      'shutdown.timeout',
+    ],
+  },
+  {
+    name: 'releases nothing before the lease runs out',
+    slow: true,
+    fault: (inner) => onReceiver(inner, () => ({ release: (ds) => Promise.resolve(allSettled(ds)) })),
+    fails: ['receiver.outcomes', 'receiver.parallel', 'receiver.release', 'receiver.stale-release'],
+  },
+  {
+    name: 'loses what is retried',
+    fault: (inner) => onReceiver(inner, (receiver) => ({ retry: (ds) => receiver.ack(ds) })),
+    fails: [
+      'consume.batch-outcomes',
+      'consume.circuit-breaker',
+      'dead-letters.metadata',
+      'dead-letters.one-subscription',
+      'model.random',
+      'observe.stats',
+      'order.failed-blocks',
+      'publish.no-aliasing',
+      'queues.purge-leased',
+      'receiver.parallel',
+      'receiver.retry',
+      'request.retried',
+      'retry.attempts',
+      'retry.count',
+      'retry.default-policy',
+      'retry.exponential',
+      'retry.fixed',
+      'retry.handle-error',
+      'retry.keeps-message',
+      'retry.once-done',
+      'retry.retry-error',
+      'retry.survives-crash',
+      'settle.handler-timeout',
+      'settle.requeue',
+      'settle.requeue-delay',
+      'time.ttl-retry',
+    ],
+  },
+  {
+    name: 'ignores the delay of a retry',
+    fault: (inner) => onReceiver(inner, (receiver) => ({ retry: (ds) => receiver.retry(ds, 0) })),
+    fails: [
+      'dead-letters.metadata',
+      'model.random',
+      'receiver.retry',
+      'retry.blocks-nothing',
+      'retry.exponential',
+      'retry.fixed',
+      'retry.retry-error',
+      'retry.survives-crash',
+      'settle.requeue-delay',
+      'time.ttl-retry',
+    ],
+  },
+  {
+    name: 'keeps a waiting retry in the process that asked for it',
+    slow: true,
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver) => ({
+        async retry(ds, delayMs) {
+          if (delayMs > 0)
+            await new Promise((resolve) => void clock.setTimeout(() => resolve(undefined), delayMs))
+          return receiver.retry(ds, 0)
+        },
+      })),
+    fails: ['dead-letters.metadata', 'retry.blocks-nothing', 'retry.survives-crash'],
+  },
+  {
+    name: 'renews nothing',
+    slow: true,
+    fault: (inner) => onReceiver(inner, () => ({ renew: (ds) => Promise.resolve(allSettled(ds)) })),
+    fails: [
+      'extras.extend',
+      'receiver.renew',
+      'receiver.stale-renew',
+      'settle.renewed',
+      'settle.renewed-ahead',
+    ],
+  },
+  {
+    name: 'says renewed for what belongs to somebody else',
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        async renew(ds) {
+          await receiver.renew(ds)
+          return allSettled(ds)
+        },
+      })),
+    fails: ['receiver.stale-renew'],
+  },
+  {
+    name: 'says lost although it renewed',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        async renew(ds) {
+          await receiver.renew(ds)
+          return ds.map(() => 'lost' as const)
+        },
+      })),
+    fails: ['extras.extend', 'receiver.renew', 'settle.renewed', 'settle.renewed-ahead'],
+  },
+  {
+    name: 'drops what is unsettled on close',
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { mode }) => {
+        const open = new Set<Delivery>()
+        return {
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            for (const delivery of deliveries) open.add(delivery)
+            return deliveries
+          },
+          async close(signal) {
+            if (mode !== 'browse') await receiver.ack([...open])
+            await receiver.close(signal)
+          },
+        }
+      }),
+    fails: ['receiver.ack-some', 'receiver.close'],
+  },
+  {
+    name: 'keeps what is unsettled after close, until the lease runs out',
+    slow: true,
+    fault: (inner) => onReceiver(inner, () => ({ close: () => Promise.resolve() })),
+    fails: ['receiver.ack-some', 'receiver.close'],
+  },
+]

@@ -1,0 +1,27 @@
+export { ErrorCode } from '../error-codes.ts'
+export { systemClock, type Clock } from './clock.ts'
+export { AdapterError, adapterErrorOf, type Difference } from './adapter-error.ts'
+export {
+  DeadLetterReason,
+  type AdapterContext,
+  type AdapterLogger,
+  type BrokerAdapter,
+  type Capabilities,
+  type Certainty,
+  type Classification,
+  type ConnectionEvents,
+  type DeadLetterInfo,
+  type Declaration,
+  type DeclareTarget,
+  type Delivery,
+  type Destination,
+  type OutboundMessage,
+  type PublishOutcome,
+  type QueueSettings,
+  type Receiver,
+  type SettleOutcome,
+  type Source,
+  type Target,
+} from './contract.ts'
+export { matchesPattern } from './pattern.ts'
+export { deadLetterHeaders, parseDeadLetterHeaders, WireHeader } from './wire.ts'

@@ -1,0 +1,111 @@
+import { systemClock, type Clock } from './adapter/clock.ts'
+import type { BrokerAdapter } from './adapter/contract.ts'
+import { Administration } from './administration.ts'
+import { BodyCodec, type Codecs } from './codec.ts'
+import { codecOptions, loadCodecs } from './codec-options.ts'
+import { MessageBroker } from './config/enums.ts'
+import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
+import { Consumers } from './consumers.ts'
+import type { DeduplicationStore, Engine } from './engine.ts'
+import { defaultLogger, type Logger } from './logger.ts'
+import type { Middleware } from './middleware/types.ts'
+import { Outbox } from './outbox.ts'
+import { Receiving } from './receiving.ts'
+import { Requests } from './requests.ts'
+import { Sender } from './sender.ts'
+import { Stats } from './stats.ts'
+import { Supervisor, type SupervisorEvents } from './supervisor.ts'
+import { Topology } from './topology.ts'
+import type { Tracer } from './trace.ts'
+
+/** What is no data, and so no part of the configuration. */
+export interface MessageQueueOptions {
+  /** Any pino-shaped logger. Default: warnings and errors on stderr. */
+  logger?: Logger
+  /** Makes spans when `enableTracing` is on. Default: ids are passed along and nothing is recorded. */
+  tracer?: Tracer
+  /** Default: the system's clock. */
+  clock?: Clock
+  /** Formats and encodings beyond those of Node. Default: none, or `@mq/codecs` when the configuration asks for what it holds. */
+  codecs?: Codecs
+  /** Where consumer-side deduplication keeps its ids: needed on RabbitMQ and Kafka. */
+  deduplicationStore?: DeduplicationStore
+}
+
+/** An adapter, or how to load one at the first `connect`. */
+export type AdapterSource = BrokerAdapter | (() => Promise<BrokerAdapter>)
+
+/** The working parts of one MessageQueue. */
+export interface Parts {
+  readonly engine: Engine
+  readonly middlewares: Middleware[]
+  readonly outbox: Outbox
+  readonly sender: Sender
+  readonly requests: Requests
+  readonly consumers: Consumers
+  readonly receiving: Receiving
+  readonly administration: Administration
+}
+
+/** Makes the parts and introduces them to each other. Does no I/O. Throws `ConfigurationError`. */
+export function assemble(
+  source: AdapterSource,
+  input: MessageQueueConfigInput,
+  options: MessageQueueOptions,
+  events: SupervisorEvents,
+  emit: Engine['emit'],
+): Parts {
+  const loaded = typeof source === 'function' ? null : source
+  const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
+  const logger = options.logger ?? defaultLogger()
+  const clock = options.clock ?? systemClock
+  const codec = new BodyCodec(codecOptions(config, options.codecs))
+  let codecsLoaded = options.codecs !== undefined
+  const supervisor = new Supervisor({
+    prepare: async () => {
+      if (codecsLoaded) return
+      const codecs = await loadCodecs(config)
+      if (codecs !== null) codec.use(codecs)
+      codecsLoaded = true
+    },
+    loadAdapter: typeof source === 'function' ? source : () => Promise.resolve(source),
+    connectTimeoutMs: config.connection.connectionTimeout * 1000,
+    clock,
+    logger,
+    events,
+  })
+  if (loaded !== null) supervisor.use(loaded)
+  const engine: { -readonly [K in keyof Engine]: Engine[K] } = {
+    get adapter(): BrokerAdapter {
+      return supervisor.adapter
+    },
+    config,
+    clock,
+    logger,
+    tracer: options.tracer,
+    stats: new Stats(config.enableMetrics),
+    codec,
+    supervisor,
+    // Needs the engine itself: filled in below.
+    topology: null as unknown as Topology,
+    deduplicationStore: options.deduplicationStore,
+    emit,
+  }
+  engine.topology = new Topology(engine)
+  const middlewares: Middleware[] = []
+  const outbox = new Outbox(engine)
+  const sender = new Sender(engine, outbox, middlewares)
+  const requests = new Requests(engine, sender)
+  const consumers = new Consumers(engine, requests, middlewares)
+  const receiving = new Receiving(engine)
+  const administration = new Administration(engine, receiving)
+  return { engine, middlewares, outbox, sender, requests, consumers, receiving, administration }
+}
+
+/** An adapter that was made by hand knows its broker; the configuration need not repeat it. */
+function withBroker(config: MessageQueueConfigInput, broker: string): MessageQueueConfigInput {
+  const known = Object.values(MessageBroker) as string[]
+  return config.broker === undefined && known.includes(broker)
+    ? { ...config, broker: broker as MessageBroker }
+    : config
+}

@@ -1,0 +1,44 @@
+import type { Clock } from './adapter/clock.ts'
+import type { BrokerAdapter, DeadLetterInfo } from './adapter/contract.ts'
+import type { BodyCodec } from './codec.ts'
+import type { MessageQueueConfig } from './config/message-queue-config.ts'
+import type { Logger } from './logger.ts'
+import type { Message } from './message.ts'
+import type { Stats } from './stats.ts'
+import type { Supervisor } from './supervisor.ts'
+import type { Topology } from './topology.ts'
+import type { Tracer } from './trace.ts'
+
+/** Where consumer-side deduplication keeps its ids, shared by all consumers of a queue. */
+export interface DeduplicationStore {
+  /** Whether the key was added and has not expired. */
+  has(key: string): Promise<boolean>
+  /** Remembers a key for `ttlMs`. */
+  add(key: string, ttlMs: number): Promise<void>
+}
+
+/** What the public events carry. */
+export interface MessageQueueEvents {
+  connected: []
+  disconnected: [cause: unknown]
+  reconnecting: [details: { attempt: number; delayMs: number; cause: unknown }]
+  error: [error: Error]
+  deadLetter: [message: Message, info: DeadLetterInfo]
+  leaseLost: [message: Message]
+}
+
+/** What the parts of one MessageQueue share. Made once; the parts hold it and each other only through it. */
+export interface Engine {
+  readonly adapter: BrokerAdapter
+  readonly config: MessageQueueConfig
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly tracer: Tracer | undefined
+  readonly stats: Stats
+  readonly codec: BodyCodec
+  readonly supervisor: Supervisor
+  readonly topology: Topology
+  readonly deduplicationStore: DeduplicationStore | undefined
+  /** Never throws: a listener's error is logged. */
+  emit<E extends keyof MessageQueueEvents>(event: E, ...args: MessageQueueEvents[E]): void
+}

@@ -1,0 +1,77 @@
+/** At most `max` starts in any window of `perMs`: remembers when the last `max` starts were. */
+export class RateLimiter {
+  readonly #starts: number[]
+  readonly #perMs: number
+  #next = 0
+
+  constructor(max: number, perMs: number) {
+    this.#starts = new Array<number>(max).fill(-Infinity)
+    this.#perMs = perMs
+  }
+
+  /** 0 when a run may start now; else how many ms to wait. */
+  waitMs(now: number): number {
+    const oldest = this.#starts[this.#next] as number
+    return Math.max(0, oldest + this.#perMs - now)
+  }
+
+  started(now: number): void {
+    this.#starts[this.#next] = now
+    this.#next = (this.#next + 1) % this.#starts.length
+  }
+}
+
+/**
+ * Closed: everything runs. After `failures` failed runs in a row it opens for `openMs`: nothing runs. Then half-open: one
+ * message probes; its success closes the breaker, its failure opens it again. https://martinfowler.com/bliki/CircuitBreaker.html
+ */
+export class CircuitBreaker {
+  readonly #failures: number
+  readonly #openMs: number
+  #inARow = 0
+  #openUntil: number | null = null
+  #probing = false
+
+  constructor(failures: number, openMs: number) {
+    this.#failures = failures
+    this.#openMs = openMs
+  }
+
+  /** 0 when a run may start now; Infinity while a probe runs; else how many ms to wait. */
+  waitMs(now: number): number {
+    if (this.#openUntil === null) return 0
+    if (this.#probing) return Infinity
+    return Math.max(0, this.#openUntil - now)
+  }
+
+  /** A run starts; `true` when it is the probe. */
+  started(): boolean {
+    if (this.#openUntil === null) return false
+    this.#probing = true
+    return true
+  }
+
+  succeeded(): void {
+    this.#inARow = 0
+    this.#openUntil = null
+    this.#probing = false
+  }
+
+  failed(now: number): void {
+    this.#probing = false
+    if (this.#openUntil !== null || ++this.#inARow >= this.#failures) {
+      this.#openUntil = now + this.#openMs
+      this.#inARow = 0
+    }
+  }
+
+  /** The probe ended without saying anything (its message expired, or was lost). */
+  probeAgain(): void {
+    this.#probing = false
+  }
+
+  get state(): 'closed' | 'open' | 'half-open' {
+    if (this.#openUntil === null) return 'closed'
+    return this.#probing ? 'half-open' : 'open'
+  }
+}

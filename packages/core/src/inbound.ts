@@ -1,0 +1,66 @@
+import type { BodyCodec } from './codec.ts'
+import type { Held } from './held.ts'
+import { inferContentType, received, type Message } from './message.ts'
+import { parseTraceparent } from './trace.ts'
+
+/** The ttl as it was sent, in ms: a redriven message starts it anew. */
+export const TTL_HEADER = 'mq-ttl'
+
+/** Says that a `traceparent` was made from `traceId` and `spanId`, and is no header of the user's. */
+export const TRACE_MARK = 'mq-trace'
+
+/** The message of a delivery, its body decoded. Throws `SerializationError`. */
+export function inboundMessage(held: Held, codec: BodyCodec, queueName: string): Message {
+  const { delivery } = held
+  const body = codec.decode(delivery.body, delivery.contentType, delivery.contentEncoding)
+  return makeMessage(
+    held,
+    body,
+    delivery.contentType ?? inferContentType(body),
+    codec.visibleEncoding(delivery.contentEncoding),
+    queueName,
+  )
+}
+
+/** The message of a delivery whose body cannot be decoded: the bytes as they came, for events and logs. */
+export function rawMessage(held: Held, queueName: string): Message {
+  const { body, contentType, contentEncoding } = held.delivery
+  return makeMessage(
+    held,
+    body.slice(),
+    contentType ?? 'application/octet-stream',
+    contentEncoding,
+    queueName,
+  )
+}
+
+function makeMessage(
+  held: Held,
+  body: unknown,
+  contentType: string,
+  contentEncoding: string | undefined,
+  queueName: string,
+): Message {
+  const { delivery } = held
+  const message = received(delivery, body, held)
+  message.contentType = contentType
+  message.contentEncoding = contentEncoding
+  message.queueName = queueName
+  message.deliveryCount = held.deliveryCount
+  const { headers } = message
+  if (TTL_HEADER in headers) {
+    message.ttl = Number(headers[TTL_HEADER])
+    delete headers[TTL_HEADER]
+  }
+  const trace = parseTraceparent(headers['traceparent'])
+  if (trace !== null) {
+    message.traceId = trace.traceId
+    message.spanId = trace.spanId
+  }
+  if (TRACE_MARK in headers) {
+    delete headers['traceparent']
+    delete headers[TRACE_MARK]
+  }
+  held.message = message
+  return message
+}

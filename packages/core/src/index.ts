@@ -1,0 +1,94 @@
+export { systemClock, type Clock } from './adapter/clock.ts'
+export {
+  DeadLetterReason,
+  type BrokerAdapter,
+  type Capabilities,
+  type Certainty,
+  type DeadLetterInfo,
+} from './adapter/contract.ts'
+export type { Codecs, Encoding, Format } from './codec.ts'
+export { ConnectionConfig, type ConnectionConfigInput } from './config/connection-config.ts'
+export { ConsumerConfig, type ConsumerConfigInput } from './config/consumer-config.ts'
+export {
+  AcknowledgmentMode,
+  CompressionType,
+  DeliveryMode,
+  MessageBroker,
+  MessageFormat,
+} from './config/enums.ts'
+export { MessageConfig, type MessageConfigInput } from './config/message-config.ts'
+export { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
+export { ProducerConfig, type ProducerConfigInput } from './config/producer-config.ts'
+export { QueueConfig, type QueueConfigInput } from './config/queue-config.ts'
+export type { Consumer, ConsumerStats, StopResult } from './consumer.ts'
+export type { DeadLetterFilter, DeadLetters, RedriveOptions, RedriveResult } from './dead-letters.ts'
+export { messageHandler } from './decorators.ts'
+export type { DeduplicationStore, MessageQueueEvents } from './engine.ts'
+export {
+  AlreadySettledError,
+  ConfigurationError,
+  ConnectionError,
+  HandlerNotFoundError,
+  LeaseLostError,
+  MessageQueueError,
+  NotConnectedError,
+  PublishError,
+  QueueConflictError,
+  QueueNotFoundError,
+  RejectError,
+  RemoteError,
+  RequestTimeoutError,
+  RetryError,
+  SerializationError,
+  UnsupportedError,
+  ValidationError,
+  type ConfigurationProblem,
+  type PublishFailure,
+} from './errors.ts'
+export { ErrorCode } from './error-codes.ts'
+export { MessageQueueFactory } from './factory.ts'
+export type {
+  BatchHandlerFunction,
+  HandlerContext,
+  HandlerFunction,
+  HandlerOptions,
+  MessageHandler,
+  RetryOptions,
+} from './handler.ts'
+export type { Health } from './health.ts'
+export type { Logger } from './logger.ts'
+export {
+  getMessageQueueManager,
+  initMessageQueueManager,
+  shutdownMessageQueueManager,
+} from './manager-instance.ts'
+export { MessageQueueManager } from './manager.ts'
+export {
+  createMemoryBroker,
+  memoryAdapter,
+  type MemoryAdapterOptions,
+  type MemoryBroker,
+} from './memory/index.ts'
+export type { MessageQueueOptions } from './assembly.ts'
+export { MessageQueue } from './message-queue.ts'
+export { Message, type MessageInit } from './message.ts'
+export { LoggingMiddleware } from './middleware/logging.ts'
+export { MessageMiddleware } from './middleware/message-middleware.ts'
+export { MetricsMiddleware, type ProcessingMetrics } from './middleware/metrics.ts'
+export type { Middleware, ProcessNext, SendNext } from './middleware/types.ts'
+export type { ReceiveOptions } from './receiving.ts'
+export type { SendFields, SendOptions } from './routes.ts'
+export type { BodyOf, BodySchema } from './schema.ts'
+export type { StandardSchemaV1 } from './standard-schema.ts'
+export type { MessageQueueStats } from './stats.ts'
+export type { TraceIds, Tracer } from './trace.ts'
+export {
+  defineQueue,
+  defineTopic,
+  subscription,
+  type QueueRef,
+  type Subscription,
+  type TopicRef,
+  type TypedQueue,
+  type TypedTopic,
+} from './typed.ts'

@@ -1,0 +1,42 @@
+import type { AdapterLogger } from './adapter/contract.ts'
+
+/** Any pino-shaped logger: fields first, then the text. */
+export type Logger = AdapterLogger
+
+const LEVELS = { debug: 10, info: 20, warn: 30, error: 40, silent: 50 } as const
+
+/**
+ * The logger used when none is given: one line each on stderr, warnings and errors alone unless `MQ_LOG_LEVEL`
+ * (`debug`, `info`, `warn`, `error`, `silent`) or `NODE_DEBUG=mq` asks for more. Bodies and secrets are never logged.
+ */
+export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
+  const asked = env['MQ_LOG_LEVEL']?.toLowerCase() ?? ''
+  const debugging = /(^|,)mq(,|$)/.test(env['NODE_DEBUG'] ?? '')
+  const threshold =
+    asked in LEVELS ? LEVELS[asked as keyof typeof LEVELS] : debugging ? LEVELS.debug : LEVELS.warn
+  const at = (level: 'debug' | 'info' | 'warn' | 'error') =>
+    LEVELS[level] < threshold
+      ? () => undefined
+      : (fields: object, message: string) => write(level, fields, message)
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+function write(level: string, fields: object, message: string): void {
+  const details = Object.entries(fields)
+    .map(([name, value]) => ` ${name}=${format(value)}`)
+    .join('')
+  process.stderr.write(`${new Date().toISOString()} mq ${level}: ${message}${details}\n`)
+}
+
+function format(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null && 'message' in value) {
+    const { code, message } = value as { code?: unknown; message: unknown }
+    return JSON.stringify(typeof code === 'string' ? `${code}: ${String(message)}` : String(message))
+  }
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return '[unprintable]'
+  }
+}

@@ -1,0 +1,3 @@
+export { memoryAdapter } from './adapter.ts'
+export { createMemoryBroker, type MemoryBroker } from './broker.ts'
+export type { MemoryAdapterOptions } from './options.ts'

@@ -1,0 +1,16 @@
+import type { Clock } from '../adapter/index.ts'
+import type { MemoryBroker } from './broker.ts'
+import { sharedBroker } from './registry.ts'
+
+export interface MemoryAdapterOptions {
+  /** Adapters with one url (and one clock) share one broker in a process. Default `memory://default`. */
+  url?: string
+  /** A broker of one's own, in place of the url's. It has a clock already. */
+  broker?: MemoryBroker
+  /** Where the url's broker has its time from. Default: the system. */
+  clock?: Clock
+}
+
+export function brokerOf({ broker, url = 'memory://default', clock }: MemoryAdapterOptions): MemoryBroker {
+  return broker ?? sharedBroker(url, clock)
+}

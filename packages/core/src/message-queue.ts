@@ -1,0 +1,392 @@
+import { EventEmitter } from 'node:events'
+import type { Capabilities } from './adapter/contract.ts'
+import { assemble, type AdapterSource, type MessageQueueOptions, type Parts } from './assembly.ts'
+import type { MessageQueueConfig, MessageQueueConfigInput } from './config/message-queue-config.ts'
+import type { QueueConfigInput } from './config/queue-config.ts'
+import type { Consumer, StopResult } from './consumer.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { handlersOf } from './decorators.ts'
+import type { Engine, MessageQueueEvents } from './engine.ts'
+import { toError, ValidationError } from './errors.ts'
+import type { BatchHandlerFunction, HandlerFunction, HandlerOptions, MessageHandler } from './handler.ts'
+import { checkHealth, type Health } from './health.ts'
+import { checkInit, Message, type MessageInit } from './message.ts'
+import { toMiddleware, type MessageMiddleware } from './middleware/message-middleware.ts'
+import type { Middleware } from './middleware/types.ts'
+import { normalHandler } from './normal-handler.ts'
+import type { ReceiveOptions } from './receiving.ts'
+import { requestForm } from './request-form.ts'
+import { sendMany } from './send-many.ts'
+import { routeOf, shortFields, shortRoute, topicRoute, type SendFields, type SendOptions } from './routes.ts'
+import { snapshot, type MessageQueueStats } from './stats.ts'
+import type { Supervisor, SupervisorEvents } from './supervisor.ts'
+import {
+  isQueueRef,
+  resolveQueue,
+  resolveTopic,
+  subscription,
+  type QueueRef,
+  type TopicRef,
+} from './typed.ts'
+import { notStored } from './wrap-error.ts'
+
+/** How long `disconnect` waits for running handlers unless told otherwise. */
+const DRAIN_MS = 30_000
+
+/**
+ * One connection to a broker: sends, receives, consumes. Construction does no I/O. Every method may be called from anywhere once
+ * `connect()` has resolved; errors are `MessageQueueError`s with a stable `code`.
+ */
+export class MessageQueue extends EventEmitter<MessageQueueEvents> {
+  readonly config: MessageQueueConfig
+  readonly #parts: Parts
+  readonly #engine: Engine
+  readonly #supervisor: Supervisor
+  #disconnecting: Promise<StopResult> | null = null
+
+  /** `adapter`: an adapter, or how to load one at the first `connect`. Throws `ConfigurationError`. */
+  constructor(
+    adapter: AdapterSource,
+    config: MessageQueueConfigInput = {},
+    options: MessageQueueOptions = {},
+  ) {
+    // What an asynchronous listener rejects with is logged below, and never unhandled.
+    super({ captureRejections: true })
+    const events: SupervisorEvents = {
+      up: () => this.#up(),
+      down: (cause) => this.#down(cause),
+      reconnecting: (details) => this.#emit('reconnecting', details),
+      failed: (error) => this.#emit('error', error),
+    }
+    this.#parts = assemble(adapter, config, options, events, (event, ...args) => this.#emit(event, ...args))
+    this.#engine = this.#parts.engine
+    this.#supervisor = this.#engine.supervisor
+    this.config = this.#engine.config
+  }
+
+  /** What this broker does fully, and where it is less. Exact and frozen once connected. Throws `NotConnectedError` before an adapter is loaded. */
+  get capabilities(): Capabilities {
+    return this.#engine.adapter.capabilities
+  }
+
+  get isConnected(): boolean {
+    return this.#supervisor.state === 'connected'
+  }
+
+  // Connection
+
+  /**
+   * One attempt: resolves after authentication and a round trip, rejects with `ConnectionError` within `connectionTimeout`. Idempotent;
+   * concurrent calls share one attempt; works again after `disconnect`. A connection that was up is restored by itself when lost.
+   */
+  async connect(): Promise<void> {
+    await this.#disconnecting
+    await this.#supervisor.connect()
+  }
+
+  /**
+   * Stops taking messages, waits up to `timeoutMs` (default 30 s) for running handlers, gives back what was not started, flushes what was
+   * sent, and closes. Always settles, also when the broker is dead. `abandoned`: ids whose handler was aborted. Idempotent.
+   */
+  disconnect(options: { timeoutMs?: number } = {}): Promise<StopResult> {
+    if (this.#supervisor.state === 'disconnected') return Promise.resolve({ drained: true, abandoned: [] })
+    this.#disconnecting ??= this.#disconnect(options.timeoutMs ?? DRAIN_MS).finally(
+      () => (this.#disconnecting = null),
+    )
+    return this.#disconnecting
+  }
+
+  async #disconnect(timeoutMs: number): Promise<StopResult> {
+    let result: StopResult = { drained: true, abandoned: [] }
+    await this.#supervisor.disconnect(async () => {
+      result = await this.#parts.consumers.stop(timeoutMs)
+      await this.#parts.receiving.close()
+      // Without a connection nothing can be flushed: what waits is rejected as the connection closes.
+      if (this.isConnected) await this.#parts.outbox.flush(Math.max(1000, timeoutMs))
+      await this.#parts.requests.close()
+    })
+    return result
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect()
+  }
+
+  async #up(): Promise<void> {
+    if (this.#engine.stats.connections++ > 0) await this.#engine.topology.redeclare()
+    this.#emit('connected')
+  }
+
+  #down(cause: unknown): void {
+    this.#parts.consumers.connectionLost(cause)
+    this.#parts.receiving.connectionLost(cause)
+    this.#parts.requests.connectionLost(cause)
+    this.#emit('disconnected', cause)
+  }
+
+  // Sending
+
+  /** Resolves with the id once the broker has durably accepted the message. Every rejection carries `certainty`. */
+  send<Body>(message: Message<Body> | MessageInit<Body>, options?: SendOptions): Promise<string>
+  send<Body>(queue: QueueRef<Body>, body: Body, fields?: SendFields): Promise<string>
+  send(first: Message | MessageInit | QueueRef, second?: unknown, third?: SendFields): Promise<string> {
+    try {
+      if (isQueueRef(first)) {
+        return this.#parts.sender.send(shortFields(second, third), shortRoute(first))
+      }
+      if (!Message.is(first)) checkInit(first)
+      return this.#parts.sender.send(first, routeOf(first, second ?? {}))
+    } catch (error) {
+      return Promise.reject(notStored(error))
+    }
+  }
+
+  /** Ids in input order. One rejection, `PublishError`, lists every message that failed; the rest are stored. Not atomic. */
+  sendBatch(messages: readonly (Message | MessageInit)[], options: SendOptions = {}): Promise<string[]> {
+    return sendMany(messages, (message) => this.send(message, options))
+  }
+
+  sendJson(data: unknown, fields: SendFields & { queueName: string }): Promise<string> {
+    return this.send({ ...fields, body: data, contentType: fields?.contentType ?? 'application/json' })
+  }
+
+  sendText(text: string, fields: SendFields & { queueName: string }): Promise<string> {
+    if (typeof text !== 'string')
+      return Promise.reject(notStored(new ValidationError(`sendText takes a string, not ${typeof text}`)))
+    return this.send({ ...fields, body: text, contentType: fields?.contentType ?? 'text/plain' })
+  }
+
+  /** To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. */
+  async publish<Body>(
+    topic: TopicRef<Body>,
+    message: Message<Body> | Body,
+    fields: SendFields = {},
+  ): Promise<string> {
+    const resolved = resolveTopic(topic)
+    const made = Message.is(message) ? (message as Message) : new Message({ ...fields, body: message })
+    return this.#parts.sender.send(made, topicRoute(resolved, Message.is(message) ? fields : {}))
+  }
+
+  /** Sends and waits for what the handler returns. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
+  async request(
+    message: Message | MessageInit,
+    options: { timeoutMs: number; queueName?: string },
+  ): Promise<Message>
+  async request<Body>(
+    queue: QueueRef<Body>,
+    body: Body,
+    options: { timeoutMs: number } & SendFields,
+  ): Promise<Message>
+  async request(
+    first: Message | MessageInit | QueueRef,
+    second: unknown,
+    third?: { timeoutMs: number } & SendFields,
+  ): Promise<Message> {
+    const { message, route, timeoutMs } = requestForm(first, second, third)
+    return this.#parts.requests.request(message, route, timeoutMs)
+  }
+
+  // Receiving
+
+  /** One leased message, or `null` no earlier than `timeoutMs` (without it: after one complete look at the broker). */
+  async receive<Body = unknown>(
+    queue: QueueRef<Body>,
+    options: ReceiveOptions = {},
+  ): Promise<Message<Body> | null> {
+    return (await this.#parts.receiving.receive(resolveQueue(queue), options)) as Message<Body> | null
+  }
+
+  /** Deliveries one by one, back-pressured. Acknowledges nothing; leaving the loop gives back what was read ahead. */
+  messages<Body = unknown>(
+    queue: QueueRef<Body>,
+    options: { prefetch?: number; leaseMs?: number } = {},
+  ): AsyncGenerator<Message<Body>, void, undefined> {
+    return this.#parts.receiving.messages(resolveQueue(queue), options) as AsyncGenerator<
+      Message<Body>,
+      void,
+      undefined
+    >
+  }
+
+  /** Done with. Resolves once the broker was told. Throws `AlreadySettledError`, `LeaseLostError`. */
+  async acknowledge(message: Message): Promise<void> {
+    await this.#parts.receiving.acknowledge(message)
+  }
+
+  /**
+   * Not done. By default dead-lettered (`rejected`), or dropped when dead-lettering is off; `requeue` brings it back after `delayMs`
+   * with `deliveryCount` + 1. Throws `AlreadySettledError`, `LeaseLostError`.
+   */
+  async reject(
+    message: Message,
+    options: { requeue?: boolean; delayMs?: number; reason?: string } = {},
+  ): Promise<void> {
+    await this.#parts.receiving.reject(message, options)
+  }
+
+  /** Keeps a received message for `ms` from now. Throws `LeaseLostError` when it is gone. */
+  async extend(message: Message, ms: number): Promise<void> {
+    await this.#parts.receiving.extend(message, ms)
+  }
+
+  // Queues
+
+  /** Idempotent; throws `QueueConflictError`, naming every difference, when it exists with another configuration. */
+  createQueue(config: QueueConfigInput): Promise<void> {
+    return this.#parts.administration.createQueue(config)
+  }
+
+  /** With all its messages. A missing queue is no error. */
+  deleteQueue(queue: QueueRef): Promise<void> {
+    return this.#parts.administration.deleteQueue(queue)
+  }
+
+  /** Removes what is ready or delayed; answers how many. Leased messages can still be settled. */
+  purgeQueue(queue: QueueRef): Promise<number> {
+    return this.#parts.administration.purge(queue)
+  }
+
+  /** Messages ready for delivery. */
+  getQueueSize(queue: QueueRef): Promise<number> {
+    return this.#parts.administration.size(queue)
+  }
+
+  /** Makes a subscription, and its topic. A changed pattern is a conflict. */
+  createSubscription(topic: TopicRef, name: string, options: { pattern?: string } = {}): Promise<void> {
+    return this.#parts.administration.createSubscription(topic, name, options.pattern)
+  }
+
+  deleteSubscription(topic: TopicRef, name: string): Promise<void> {
+    return this.#parts.administration.deleteSubscription(topic, name)
+  }
+
+  deleteTopic(topic: TopicRef): Promise<void> {
+    return this.#parts.administration.deleteTopic(topic)
+  }
+
+  /** The dead letters of a queue or subscription: look, redrive, purge. */
+  deadLetters(queue: QueueRef): DeadLetters {
+    return new DeadLetters(this.#engine, this.#parts.sender, resolveQueue(queue).target)
+  }
+
+  // Consuming
+
+  /** One handler a queue: a second registration throws `ValidationError`. */
+  registerHandler<Body>(
+    queue: QueueRef<Body>,
+    handler: MessageHandler<Body>,
+    options: HandlerOptions = {},
+  ): this {
+    this.#parts.consumers.register(resolveQueue(queue), normalHandler(handler), options)
+    return this
+  }
+
+  /** One handler a queue: a second registration throws `ValidationError`. */
+  registerFunctionHandler<Body>(
+    queue: QueueRef<Body>,
+    fn: BatchHandlerFunction<Body>,
+    options: HandlerOptions & { batch: { size: number; waitMs: number } },
+  ): this
+  registerFunctionHandler<Body>(
+    queue: QueueRef<Body>,
+    fn: HandlerFunction<Body>,
+    options?: HandlerOptions,
+  ): this
+  registerFunctionHandler(
+    queue: QueueRef,
+    fn: HandlerFunction | BatchHandlerFunction,
+    options: HandlerOptions = {},
+  ): this {
+    if (typeof fn !== 'function') throw new ValidationError('registerFunctionHandler takes a function')
+    this.#parts.consumers.register(resolveQueue(queue), normalHandler(fn), options)
+    return this
+  }
+
+  /** Instances with `@messageHandler` methods, or functions wrapped by `messageHandler(queue)(fn)`. */
+  registerHandlers(...handlers: readonly (object | ((...args: never[]) => unknown))[]): this {
+    for (const handler of handlers) {
+      const found = handlersOf(handler)
+      if (found.length === 0)
+        throw new ValidationError('registerHandlers found no @messageHandler method or wrapped function')
+      for (const { queue, options, fn } of found) this.registerFunctionHandler(queue, fn, options)
+    }
+    return this
+  }
+
+  /** Onion order: the first added is outermost. */
+  addMiddleware(middleware: Middleware | MessageMiddleware): this {
+    this.#parts.middlewares.push(toMiddleware(middleware, this.#engine.logger))
+    return this
+  }
+
+  /** Registers and starts in one. */
+  async consume<Body>(
+    queue: QueueRef<Body>,
+    handler: HandlerFunction<Body> | MessageHandler<Body>,
+    options: HandlerOptions = {},
+  ): Promise<Consumer> {
+    this.#supervisor.adapterFor('consume')
+    if (typeof handler === 'function') this.registerFunctionHandler(queue, handler, options)
+    else this.registerHandler(queue, handler, options)
+    return this.startConsuming(queue)
+  }
+
+  /** Resolves once subscribed. `options` override those of the handler. Throws `HandlerNotFoundError`. */
+  async startConsuming(queue: QueueRef, options: HandlerOptions = {}): Promise<Consumer> {
+    this.#supervisor.adapterFor('startConsuming')
+    return this.#parts.consumers.start(resolveQueue(queue), options)
+  }
+
+  /** Makes the subscription (`pattern` filters by routing key), registers, and starts. */
+  async subscribe<Body>(
+    topic: TopicRef<Body>,
+    name: string,
+    handler: HandlerFunction<Body> | MessageHandler<Body>,
+    options: HandlerOptions & { pattern?: string } = {},
+  ): Promise<Consumer> {
+    const { pattern, ...rest } = options
+    if (pattern !== undefined) await this.createSubscription(topic, name, { pattern })
+    return this.consume(subscription(topic, name), handler, rest)
+  }
+
+  /** Runs middleware and handler for a message, then settles it if this queue received it. Rethrows the handler's error. */
+  async processMessage(message: Message): Promise<unknown> {
+    return this.#parts.consumers.process(message)
+  }
+
+  // Observing
+
+  /** Never throws, never opens a connection; answers within five seconds. */
+  healthCheck(): Promise<Health> {
+    return checkHealth(this.#engine, this.#parts.consumers.running)
+  }
+
+  getStats(): MessageQueueStats {
+    return snapshot(this.#engine.stats, this.isConnected, this.#parts.consumers)
+  }
+
+  /** As of every emitter, but an `error` without a listener is logged, and what a listener throws reaches nobody. */
+  override emit<K>(
+    event: K | keyof MessageQueueEvents,
+    ...args: K extends keyof MessageQueueEvents ? MessageQueueEvents[K] : never
+  ): boolean {
+    if (event === 'error' && this.listenerCount('error') === 0) {
+      this.#engine.logger.error({ error: args[0] }, 'error')
+      return false
+    }
+    return super.emit(event, ...args)
+  }
+
+  #emit<E extends keyof MessageQueueEvents>(event: E, ...args: MessageQueueEvents[E]): void {
+    try {
+      this.emit(event, ...(args as never))
+    } catch (error) {
+      this.#engine.logger.error({ event, error: toError(error) }, 'a listener failed')
+    }
+  }
+
+  /** @internal */
+  override [EventEmitter.captureRejectionSymbol](error: Error, event: unknown, ..._args: unknown[]): void {
+    this.#engine.logger.error({ event, error: toError(error) }, 'a listener failed')
+  }
+}

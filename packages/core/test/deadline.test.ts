@@ -1,0 +1,92 @@
+import { describe, expect, it } from '@jest/globals'
+import { ErrorCode } from '../src/error-codes.ts'
+import { pause, withDeadline } from '../src/deadline.ts'
+import { deferred, refusal } from './engine-bench.ts'
+import { settled, VirtualClock } from './memory/virtual-clock.ts'
+
+const NEVER = () => new Promise<string>(() => undefined)
+
+describe('withDeadline', () => {
+  it('answers what the operation answers, and leaves no timer', async () => {
+    const clock = new VirtualClock()
+    await expect(withDeadline(clock, 100, 'it', async () => 'result')).resolves.toBe('result')
+    await expect(withDeadline(clock, 100, 'it', () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(clock.timers).toBe(0)
+  })
+
+  it('rejects in time when the operation hangs, and aborts its signal', async () => {
+    const clock = new VirtualClock()
+    let signal: AbortSignal | undefined
+    const failed = refusal(
+      withDeadline(clock, 100, 'opening it', (given) => {
+        signal = given
+        return NEVER()
+      }),
+    )
+    await clock.advance(99)
+    expect(signal?.aborted).toBe(false)
+    await clock.advance(1)
+    expect(await failed).toMatchObject({
+      code: ErrorCode.TIMEOUT,
+      message: 'opening it took longer than 100 ms',
+    })
+    expect(signal?.aborted).toBe(true)
+  })
+
+  it('takes what an operation that heeds its signal answers', async () => {
+    const clock = new VirtualClock()
+    const result = withDeadline(
+      clock,
+      100,
+      'it',
+      (signal) => new Promise<string>((resolve) => signal.addEventListener('abort', () => resolve('part'))),
+    )
+    await clock.advance(100)
+    await expect(result).resolves.toBe('part')
+  })
+
+  it('hands a late result over', async () => {
+    const clock = new VirtualClock()
+    const gate = deferred<string>()
+    const late: string[] = []
+    const failed = refusal(
+      withDeadline(
+        clock,
+        100,
+        'it',
+        () => gate.promise,
+        (result) => late.push(result),
+      ),
+    )
+    await clock.advance(100)
+    await failed
+    gate.resolve('late')
+    await settled()
+    expect(late).toEqual(['late'])
+  })
+
+  it('rejects when the operation throws at once, and leaves no timer', async () => {
+    const clock = new VirtualClock()
+    const failed = withDeadline(clock, 100, 'it', () => {
+      throw new Error('no')
+    })
+    await expect(failed).rejects.toThrow('no')
+    expect(clock.timers).toBe(0)
+  })
+})
+
+describe('pause', () => {
+  it('waits so long, or until the signal aborts', async () => {
+    const clock = new VirtualClock()
+    const controller = new AbortController()
+    let done = 0
+    const waits = [pause(clock, 100, new AbortController().signal), pause(clock, 1000, controller.signal)]
+    for (const wait of waits) void wait.then(() => done++)
+    await clock.advance(100)
+    expect(done).toBe(1)
+    controller.abort()
+    await settled()
+    expect([done, clock.timers]).toEqual([2, 0])
+    await pause(clock, 1000, controller.signal)
+  })
+})

@@ -1,0 +1,51 @@
+/** The call's answer, or the signal's reason as a rejection, whichever comes first. The call itself goes on. */
+export async function untilAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
+  call.catch(() => undefined)
+  let abort: (() => void) | undefined
+  try {
+    return await Promise.race([
+      call,
+      new Promise<never>((_, reject) => {
+        abort = () => reject(signal.reason as Error)
+        if (signal.aborted) abort()
+        else signal.addEventListener('abort', abort, { once: true })
+      }),
+    ])
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Waits for something to end, however, at most until the signal aborts. Never rejects. */
+export async function atMost(call: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  await untilAborted(call, signal).catch(() => undefined)
+}
+
+/** Waits for something to end, at most for `ms`, and at most until the signal aborts. Never rejects. */
+export async function within(call: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
+  const over = new AbortController()
+  const stop = (): void => over.abort()
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    await Promise.race([call.catch(() => undefined), pause(ms, over.signal)])
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
+  }
+}
+
+/** Resolves after `ms`, or at once on abort. Keeps no process alive. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(end, ms)
+    timer.unref()
+    function end(): void {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    if (signal?.aborted) end()
+    else signal?.addEventListener('abort', end, { once: true })
+  })
+}

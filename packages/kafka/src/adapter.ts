@@ -1,0 +1,232 @@
+import {
+  AdapterError,
+  type BrokerAdapter,
+  type Capabilities,
+  type Delivery,
+  type Source,
+  type Target,
+} from '@mq/core/adapter'
+import { atMost, untilAborted } from './abort.ts'
+import { createBrowser } from './browser.ts'
+import { connect, type Connection } from './connection.ts'
+import { createConsumer } from './consumer.ts'
+import type { Consumer } from './consumer-contract.ts'
+import { classify } from './errors.ts'
+import { namesOf } from './names.ts'
+import { type KafkaOptions, parseOptions } from './options.ts'
+import { metadataRequest } from './protocol.ts'
+import { createPublisher } from './publisher.ts'
+import { createReceiver } from './receiver.ts'
+import { openReplies } from './replies.ts'
+import { createRegistry } from './registry.ts'
+import { createContents } from './contents.ts'
+import { createTopology } from './topology.ts'
+
+/** Ten years: what waits is kept without end. */
+const MOST_DELAY_MS = 10 * 365 * 86_400_000
+
+interface Shared {
+  readonly later: string
+  readonly consumer: Consumer
+  /** Receivers that consume; the others only pull. */
+  consuming: number
+}
+
+/**
+ * A broker adapter over Apache Kafka 2.4 or newer. Does no I/O; `new MessageQueue(kafkaAdapter({ brokers }))` connects.
+ * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ */
+export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
+  const resolved = parseOptions(options)
+  const consumers = new Map<string, Shared>()
+  const replies = new Set<{ fail(error: unknown): void }>()
+  /** Members that the brokers still wait for, by group: a new one takes their place at once. */
+  const ghosts = new Map<string, string>()
+  let current: Connection | null = null
+
+  const capabilities: Capabilities = Object.freeze({
+    durable: true,
+    priorityLevels: 1,
+    maxDelayMs: MOST_DELAY_MS,
+    maxBodyBytes: resolved.maxBodyBytes,
+    ownership: 'connection',
+    redeliveries: 'count',
+    retryKeepsOrder: false,
+    settle: 'deferred',
+    size: 'ready+leased',
+    purgeDelayed: true,
+    purgeLiveSubscription: false,
+    dedupe: 'consumer',
+    limits: 'none',
+    exclusive: false,
+    autoDelete: false,
+    browseHides: false,
+  })
+
+  const connection = (): Connection => {
+    if (current === null || current.closed)
+      throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to Kafka')
+    return current
+  }
+  const keyOf = (target: Target): string => namesOf(target, undefined).group
+  const shared = (target: Target): Shared | undefined => consumers.get(keyOf(target))
+
+  const consumerOf = (target: Target): Consumer | undefined => shared(target)?.consumer
+  const topology = createTopology({
+    connection,
+    registry: () => registry,
+    consumerOf,
+    made: (topic) => {
+      for (const each of consumers.values()) if (each.later === topic) each.consumer.topicsChanged()
+    },
+  })
+  const publisher = createPublisher({ connection, ensureLater: topology.ensureLater })
+  const registry = createRegistry({
+    connection,
+    ensureTopic: topology.ensureTopic,
+    produceTo: publisher.produceTo,
+  })
+  const contents = createContents({
+    connection,
+    find: topology.find,
+    consumerOf,
+    consumes: (target) => (shared(target)?.consuming ?? 0) > 0,
+  })
+
+  const failAll = (cause: unknown): void => {
+    for (const { consumer } of [...consumers.values()]) consumer.fail(cause)
+    consumers.clear()
+    for (const each of replies) each.fail(cause)
+    replies.clear()
+  }
+
+  const openConsumer = async (
+    source: Source,
+    lost: (deliveries: readonly Delivery[], cause: unknown) => void,
+  ) => {
+    const over = connection()
+    const { target } = source
+    const names = namesOf(target, resolved.groupId)
+    const pattern = await topology.find(target)
+    let entry = shared(target)
+    if (entry === undefined || entry.consumer.error !== null) {
+      const key = keyOf(target)
+      const consumer = createConsumer({
+        connection: over,
+        names,
+        ordered: source.ordered,
+        pattern,
+        startFrom: resolved.startFrom,
+        trims: (topic) =>
+          Promise.resolve(
+            resolved.trim && ('queue' in target || topic === names.later) && topology.keepsForEver(topic),
+          ),
+        produceTo: (topic, partition, records) => publisher.produceTo(topic, partition, records),
+        ghosts,
+        ended: (gone) => {
+          if (consumers.get(key)?.consumer === gone) consumers.delete(key)
+        },
+      })
+      entry = { consumer, consuming: 0, later: names.later }
+      consumers.set(key, entry)
+    }
+    const mine = entry
+    if (source.mode === 'consume') mine.consuming++
+    const receiver = createReceiver({
+      consumer: mine.consumer,
+      names,
+      source,
+      pattern,
+      maxPollRecords: resolved.maxPollRecords,
+      publisher,
+      ensureLater: () => topology.ensureLater(names.later, names.main),
+      lost,
+    })
+    let open = true
+    return {
+      ...receiver,
+      close(signal: AbortSignal) {
+        if (open && source.mode === 'consume') mine.consuming--
+        open = false
+        return receiver.close(signal)
+      },
+    }
+  }
+
+  return {
+    broker: 'kafka',
+    capabilities,
+
+    async connect(on, signal) {
+      const until = AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)])
+      let mine: Connection | null = null
+      mine = await connect(
+        resolved,
+        {
+          lost: (cause) => {
+            if (mine === null || current !== mine) return
+            current = null
+            failAll(cause)
+            on.lost(cause)
+          },
+          blocked: on.blocked,
+        },
+        until,
+      )
+      current = mine
+    },
+
+    async disconnect(signal) {
+      const over = current
+      if (over === null) return
+      const open = [...consumers.values()].map(({ consumer }) => consumer)
+      await atMost(Promise.all(open.map((consumer) => consumer.close(signal))), signal)
+      if (current === over) current = null
+      over.close(undefined)
+      failAll(new AdapterError('MQ_NOT_CONNECTED', 'disconnected from Kafka'))
+    },
+
+    async ping(signal) {
+      const call = connection()
+        .any()
+        .then((link) => link.custom(metadataRequest([])))
+      await untilAborted(call, signal)
+    },
+
+    publish: (batch, signal) => publisher.publish(batch, signal),
+
+    async open(source, lost) {
+      if (source.mode !== 'browse') return openConsumer(source, lost)
+      await topology.find(source.target)
+      return createBrowser({
+        connection: connection(),
+        names: namesOf(source.target, resolved.groupId),
+        source,
+        publisher,
+        consumerOf,
+      })
+    },
+
+    async openReplies() {
+      const place = await openReplies(connection(), topology)
+      const entry = { fail: place.fail }
+      replies.add(entry)
+      return {
+        address: place.address,
+        receiver: {
+          ...place.receiver,
+          close(signal) {
+            replies.delete(entry)
+            return place.receiver.close(signal)
+          },
+        },
+      }
+    },
+
+    declare: (target, declaration) => topology.declare(target, declaration),
+    remove: (target) => topology.remove(target),
+    purge: (target) => contents.purge(target),
+    size: (target) => contents.size(target),
+    classify,
+  }
+}

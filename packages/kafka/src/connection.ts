@@ -1,0 +1,329 @@
+import { types } from 'node:util'
+import type { ConnectionEvents } from '@mq/core/adapter'
+import { AdapterError } from '@mq/core/adapter'
+import { pause } from './abort.ts'
+import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
+import { classify, isConnectionError, markUnsent } from './errors.ts'
+import type { ResolvedOptions } from './options.ts'
+import { type Metadata, metadataRequest, type TopicInfo } from './protocol.ts'
+
+/** How often it is looked whether any broker answers again. */
+const PROBE_MS = 250
+/** Age at which what is known of a topic is asked for again, in ms: partitions may have been added. */
+const METADATA_AGE_MS = 60_000
+
+/**
+ * The sockets to a cluster. Requests that may wait long at the broker (fetches, joins) have a lane of their own, since a broker answers
+ * the requests of one socket in order.
+ */
+export interface Connection {
+  readonly options: ResolvedOptions
+  readonly closed: boolean
+  /** Most brokers that were seen at once: fewer now means that some will be back. */
+  readonly mostBrokers: number
+  link(node: number, lane: string): Promise<Link>
+  /** Any broker that answers, the controller, or the coordinator of a group. */
+  any(): Promise<Link>
+  controller(): Promise<Link>
+  coordinator(group: string, lane: string): Promise<Link>
+  forgetCoordinator(group: string): void
+  /** What is known of a topic; `null`: there is none. `fresh` asks the broker. */
+  topic(name: string, fresh?: boolean): Promise<TopicInfo | null>
+  topics(names: readonly string[], fresh?: boolean): Promise<Map<string, TopicInfo>>
+  allTopics(): Promise<readonly TopicInfo[]>
+  forgetTopic(name: string): void
+  /** Ends the sockets of a lane. */
+  endLane(lane: string): void
+  close(cause: unknown): void
+}
+
+/** One attempt: the first broker of the list that answers is enough. Leaves nothing open when it fails. */
+export async function connect(
+  options: ResolvedOptions,
+  on: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const settings = clientSettings(options)
+  const links = new Map<string, Promise<Link>>()
+  const live = new Set<Link>()
+  const known = new Map<string, { info: TopicInfo; at: number }>()
+  const coordinators = new Map<string, number>()
+  let brokers = new Map<number, Address>()
+  let controllerId = -1
+  let mostBrokers = 0
+  let closed = false
+  let probing = false
+
+  const closedError = (): Error =>
+    markUnsent(new AdapterError('MQ_CONNECTION', 'the connection to Kafka is closed', { retryable: true }))
+
+  const open = async (address: Address, until?: AbortSignal): Promise<Link> => {
+    if (closed) throw closedError()
+    const never = new AbortController().signal
+    let mine: Link | null = null
+    const link = await openLink(
+      address,
+      settings,
+      (cause) => {
+        if (mine !== null) live.delete(mine)
+        if (!closed && mine !== null) probe(cause)
+      },
+      until ?? never,
+    )
+    mine = link
+    if (closed) {
+      link.destroy(closedError())
+      throw closedError()
+    }
+    live.add(link)
+    return link
+  }
+
+  const cached = (key: string, make: () => Promise<Link>): Promise<Link> => {
+    const opened = (): Promise<Link> => {
+      const fresh = make()
+      links.set(key, fresh)
+      fresh.catch((error: unknown) => {
+        if (links.get(key) === fresh) links.delete(key)
+        if (!closed && isConnectionError(error)) probe(error)
+      })
+      return fresh
+    }
+    const before = links.get(key)
+    if (before === undefined) return opened()
+    return before.then((link) => {
+      if (!link.dead) return link
+      const now = links.get(key)
+      if (now !== before && now !== undefined) return now
+      // One that is only old finishes what it owes.
+      retire(link)
+      return opened()
+    })
+  }
+  const retire = (link: Link): void => {
+    if (link.pending === 0) {
+      live.delete(link)
+      link.destroy(closedError())
+    } else setTimeout(() => retire(link), 100).unref()
+  }
+
+  const link = (node: number, lane: string): Promise<Link> => {
+    const address = brokers.get(node)
+    if (closed) return Promise.reject(closedError())
+    if (address === undefined) {
+      return Promise.reject(
+        markUnsent(
+          Object.assign(
+            new AdapterError('MQ_UNAVAILABLE', 'the partition (or group) has no leader now', {
+              retryable: true,
+            }),
+            { type: 'LEADER_NOT_AVAILABLE' },
+          ),
+        ),
+      )
+    }
+    return cached(`${lane} ${node} ${address.host}:${address.port}`, () => open(address))
+  }
+
+  const learn = (metadata: Metadata, at: number): void => {
+    if (metadata.brokers.length > 0) brokers = new Map(metadata.brokers.map((each) => [each.id, each]))
+    controllerId = metadata.controller
+    mostBrokers = Math.max(mostBrokers, brokers.size)
+    for (const info of metadata.topics) {
+      // Answers may overtake each other: an older one knows less.
+      const before = known.get(info.name)
+      if (before !== undefined && before.at > at) continue
+      if (info.error === 3) known.delete(info.name)
+      else known.set(info.name, { info, at })
+    }
+  }
+
+  /** A broker that answers: one that is connected, then those that are known, then those of the configuration. */
+  const any = async (): Promise<Link> => {
+    if (closed) throw closedError()
+    let failure: unknown = null
+    for (const node of [...brokers.keys()].sort((a, b) => rank(a) - rank(b))) {
+      try {
+        return await link(node, 'main')
+      } catch (error) {
+        failure = error
+      }
+    }
+    for (const address of options.brokers) {
+      try {
+        return await cached(`seed ${address.host}:${address.port}`, () => open(address))
+      } catch (error) {
+        failure = error
+      }
+    }
+    throw failure
+  }
+  const rank = (node: number): number => {
+    const address = brokers.get(node)
+    return address !== undefined && links.has(`main ${node} ${address.host}:${address.port}`) ? 0 : 1
+  }
+
+  const ask = async (names: readonly string[] | null): Promise<Metadata> => {
+    const over = await any()
+    const at = performance.now()
+    const metadata = await over.custom(metadataRequest(names))
+    learn(metadata, at)
+    return metadata
+  }
+
+  const probe = (cause: unknown): void => {
+    if (probing || closed) return
+    probing = true
+    void (async () => {
+      const since = Date.now()
+      let reason = cause
+      while (!closed) {
+        const ok = await Promise.race([
+          ask([]).then(
+            () => true,
+            (error: unknown) => {
+              reason = error
+              return false
+            },
+          ),
+          pause(Math.min(5_000, options.lostAfterMs)).then(() => false),
+        ])
+        if (ok) break
+        if (Date.now() - since >= options.lostAfterMs || classify(reason).code === 'MQ_AUTHENTICATION') {
+          close(reason)
+          on.lost(reason)
+          break
+        }
+        await pause(PROBE_MS)
+      }
+      probing = false
+    })()
+  }
+
+  const close = (cause: unknown): void => {
+    if (closed) return
+    closed = true
+    for (const each of live) each.destroy(markUnsent(types.isNativeError(cause) ? cause : closedError()))
+    live.clear()
+    links.clear()
+  }
+
+  // The first look: every address of the configuration in turn, one attempt each.
+  let failure: unknown = null
+  for (const address of options.brokers) {
+    try {
+      signal.throwIfAborted()
+      const first = await open(address, signal)
+      links.set(`seed ${address.host}:${address.port}`, Promise.resolve(first))
+      learn(await first.custom(metadataRequest([])), performance.now())
+      failure = null
+      break
+    } catch (error) {
+      failure = error
+      if (classify(error).code === 'MQ_AUTHENTICATION') break
+    }
+  }
+  if (failure !== null) {
+    close(failure)
+    throw failure
+  }
+
+  return {
+    options,
+    get mostBrokers() {
+      return mostBrokers
+    },
+    get closed() {
+      return closed
+    },
+    link,
+    any,
+    async controller() {
+      if (!brokers.has(controllerId)) await ask([])
+      return link(controllerId, 'main')
+    },
+    async coordinator(group, lane) {
+      let node = coordinators.get(group)
+      if (node === undefined) {
+        const over = await any()
+        const answer = await over.call<{ coordinator: { nodeId: number; host: string; port: number } }>(
+          'GroupCoordinator',
+          { groupId: group },
+        )
+        node = answer.coordinator.nodeId
+        if (!brokers.has(node)) await ask([])
+        coordinators.set(group, node)
+      }
+      try {
+        return await link(node, lane)
+      } catch (error) {
+        coordinators.delete(group)
+        throw error
+      }
+    },
+    forgetCoordinator: (group) => void coordinators.delete(group),
+    async topic(name, fresh = false) {
+      const before = known.get(name)
+      if (!fresh && before !== undefined && performance.now() - before.at < METADATA_AGE_MS)
+        return before.info
+      const metadata = await ask([name])
+      const info = metadata.topics.find((each) => each.name === name)
+      if (info === undefined || info.error === 3) return null
+      const error = info.error === 5 ? null : protocolError(info.error)
+      if (error !== null) throw error
+      return info
+    },
+    async topics(names, fresh = false) {
+      const now = performance.now()
+      const found = new Map<string, TopicInfo>()
+      const stale: string[] = []
+      for (const name of names) {
+        const before = known.get(name)
+        if (fresh || before === undefined || now - before.at >= METADATA_AGE_MS) stale.push(name)
+        else found.set(name, before.info)
+      }
+      if (stale.length > 0)
+        for (const info of (await ask(stale)).topics) if (info.error !== 3) found.set(info.name, info)
+      return found
+    },
+    allTopics: async () => (await ask(null)).topics,
+    forgetTopic: (name) => void known.delete(name),
+    endLane(lane) {
+      for (const [key, opening] of links) {
+        if (!key.startsWith(`${lane} `)) continue
+        links.delete(key)
+        opening.then(
+          (each) => {
+            live.delete(each)
+            each.destroy(closedError())
+          },
+          () => undefined,
+        )
+      }
+    },
+    close,
+  }
+}
+
+function clientSettings(options: ResolvedOptions): ClientSettings {
+  const { tls, sasl } = options
+  let ssl: ClientSettings['ssl']
+  if (tls === true) ssl = {}
+  else if (tls !== undefined && tls !== false) {
+    const { ca, cert, key, verify, servername } = tls
+    ssl = {
+      rejectUnauthorized: verify,
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(servername === undefined ? {} : { servername }),
+    }
+  }
+  return {
+    clientId: options.clientId,
+    ssl,
+    sasl,
+    connectTimeoutMs: options.connectTimeoutMs,
+    requestTimeoutMs: options.requestTimeoutMs,
+  }
+}

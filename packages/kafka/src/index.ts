@@ -1,0 +1,3 @@
+export { kafkaAdapter } from './adapter.ts'
+export { createAdapter } from './config.ts'
+export type { KafkaOptions } from './options.ts'

@@ -1,0 +1,133 @@
+import type { AdapterLogger } from '@mq/core/adapter'
+import { AdapterError } from '@mq/core/adapter'
+import { type Static, Type } from 'typebox'
+import { Value } from 'typebox/value'
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+const Tls = Type.Object(
+  {
+    ca: Type.Optional(Type.String({ description: 'PEM of the authorities to trust.' })),
+    cert: Type.Optional(Type.String({ description: 'PEM of the client certificate.' })),
+    key: Type.Optional(Type.String({ description: 'PEM of its key.' })),
+    /** @default true */
+    verify: Type.Boolean({ default: true }),
+    servername: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+
+const Sasl = Type.Object(
+  {
+    mechanism: Type.Union([
+      Type.Literal('plain'),
+      Type.Literal('scram-sha-256'),
+      Type.Literal('scram-sha-512'),
+    ]),
+    username: Type.String(),
+    password: Type.String(),
+  },
+  { additionalProperties: false },
+)
+
+/** Everything that the adapter can be told, with its defaults; parsed once. */
+export const KafkaOptionsSchema = Type.Object(
+  {
+    /** Brokers to begin with, `host:port` each, as a list or separated by commas; the others are found. @default '127.0.0.1:9092' */
+    brokers: Type.Union(
+      [Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })],
+      { default: '127.0.0.1:9092' },
+    ),
+    tls: Type.Optional(Type.Union([Type.Boolean(), Tls])),
+    sasl: Type.Optional(Sasl),
+    /** Shown in the broker's logs and quotas. @default 'mq' */
+    clientId: Type.String({ default: 'mq', pattern: '^[A-Za-z0-9._-]{1,128}$' }),
+    /** Consumer group of every queue. @default one per queue and subscription: `mq.<queue>`, `mq.<topic>:<subscription>` */
+    groupId: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+    /** Where a group without commits starts on a topic that exists. @default 'earliest' */
+    startFrom: Type.Union([Type.Literal('earliest'), Type.Literal('latest')], { default: 'earliest' }),
+    /** ms for connecting, authenticating and the first round trip. @default 30000 */
+    connectTimeoutMs: Type.Integer({ default: 30_000, minimum: 1, maximum: 600_000 }),
+    /** ms without the answer that a request is owed, after which its connection counts as dead. @default 30000 */
+    requestTimeoutMs: Type.Integer({ default: 30_000, minimum: 100, maximum: LONGEST_TIMER_MS }),
+    /** ms without a sign of life after which a consumer's partitions go to others. Brokers take no less than 6000 unless told otherwise. @default 30000 */
+    sessionTimeoutMs: Type.Integer({ default: 30_000, minimum: 10, maximum: LONGEST_TIMER_MS }),
+    /** Who must have stored a message: every replica in sync, the leader, or nobody. @default 'all' */
+    acks: Type.Union([Type.Literal('all'), Type.Literal('leader'), Type.Literal('none')], { default: 'all' }),
+    /** How batches are compressed on the wire and on disk. @default 'none' */
+    compression: Type.Union(
+      [
+        Type.Literal('none'),
+        Type.Literal('gzip'),
+        Type.Literal('snappy'),
+        Type.Literal('lz4'),
+        Type.Literal('zstd'),
+      ],
+      { default: 'none' },
+    ),
+    /** Most records that one call of a receiver answers. @default 500 */
+    maxPollRecords: Type.Integer({ default: 500, minimum: 1, maximum: 100_000 }),
+    /** What a broker waits for before it answers a fetch, in bytes. @default 1 */
+    fetchMinBytes: Type.Integer({ default: 1, minimum: 1 }),
+    /** How long it waits for that, in ms. @default 500 */
+    fetchMaxWaitMs: Type.Integer({ default: 500, minimum: 1, maximum: LONGEST_TIMER_MS }),
+    /** Most bytes of one partition in one fetch. @default 1048576 */
+    fetchPartitionBytes: Type.Integer({ default: 1_048_576, minimum: 1_024 }),
+    /** Longest time between an acknowledgement and its commit, in ms: what a crash repeats. @default 100 */
+    commitIntervalMs: Type.Integer({ default: 100, minimum: 1, maximum: 60_000 }),
+    /** Largest body, in bytes. The brokers' `message.max.bytes` must be larger. @default 1032192 (1 MiB - 16 KiB) */
+    maxBodyBytes: Type.Integer({ default: 1024 * 1024 - 16 * 1024, minimum: 1, maximum: 1024 * 1024 * 1024 }),
+    /** Partitions of a queue that is declared with 1 or less; 0: as declared. @default 0 */
+    minPartitions: Type.Integer({ default: 0, minimum: 0, maximum: 10_000 }),
+    /** Deletes what a queue's group has consumed, on topics that otherwise keep everything for ever. @default true */
+    trim: Type.Boolean({ default: true }),
+    /** ms without any broker after which the connection counts as lost. @default 10000 */
+    lostAfterMs: Type.Integer({ default: 10_000, minimum: 1, maximum: 600_000 }),
+    /** Most bytes of delayed messages that one consumer keeps in memory. @default 67108864 */
+    delayedBytes: Type.Integer({ default: 64 * 1024 * 1024, minimum: 1_024 }),
+  },
+  { additionalProperties: false },
+)
+
+type Parsed = Static<typeof KafkaOptionsSchema>
+
+/** Options of `kafkaAdapter`: any subset. */
+export type KafkaOptions = Partial<Parsed> & { readonly logger?: AdapterLogger }
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface ResolvedOptions extends Omit<Parsed, 'brokers'> {
+  readonly brokers: readonly Address[]
+  readonly logger: AdapterLogger
+}
+
+const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** Checks and fills in defaults. Throws MQ_CONFIGURATION naming every problem, without secrets. */
+export function parseOptions(options: KafkaOptions): ResolvedOptions {
+  const { logger, ...data } = options
+  const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
+  const filled = Value.Default(KafkaOptionsSchema, structuredClone(given)) as Parsed
+  const problems = Value.Errors(KafkaOptionsSchema, filled).map(
+    (e) => `${e.instancePath.slice(1).replaceAll('/', '.') || 'options'} ${e.message}`,
+  )
+  const brokers: Address[] = []
+  const list = Array.isArray(filled.brokers) ? filled.brokers : String(filled.brokers).split(',')
+  for (const each of list) {
+    const address = parseAddress(String(each).trim())
+    if (address === null) problems.push(`brokers must be host:port, not ${JSON.stringify(each)}`)
+    else brokers.push(address)
+  }
+  if (problems.length > 0) throw new AdapterError('MQ_CONFIGURATION', `Kafka options: ${problems.join('; ')}`)
+  return { ...filled, brokers, logger: logger ?? quiet }
+}
+
+function parseAddress(text: string): Address | null {
+  const parts = /^(?:kafka:\/\/)?(?:\[([^\]]+)\]|([^:@/\s]+))(?::(\d{1,5}))?$/.exec(text)
+  if (parts === null) return null
+  const port = Number(parts[3] ?? 9092)
+  return port > 0 && port < 65_536 ? { host: (parts[1] ?? parts[2]) as string, port } : null
+}

@@ -1,0 +1,294 @@
+import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
+import { untilAborted } from './abort.ts'
+import { encodeBatch, type RecordParts } from './batch-writer.ts'
+import { protocolError } from './client.ts'
+import { prepareCodec, CODEC } from './codecs.ts'
+import type { Connection } from './connection.ts'
+import { errorType, isConnectionError, isRefusal, neverSent } from './errors.ts'
+import { partitionOf } from './murmur2.ts'
+import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
+import { produceRequest, type TopicInfo } from './protocol.ts'
+import { encodeMessage } from './wire.ts'
+
+/** Bytes of one batch: below what brokers take by default (1048588). */
+const BATCH_BYTES = 900 * 1024
+const STORED: PublishOutcome = { ok: true }
+const ACKS = { all: -1, leader: 1, none: 0 } as const
+
+/** A record on its way to one partition; the number says where in the outcomes it belongs. */
+interface Placed {
+  readonly index: number
+  readonly record: RecordParts
+}
+
+export interface Publisher {
+  publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
+  /** Records for a topic, by key where they have one. */
+  produce(
+    topic: string,
+    records: readonly RecordParts[],
+    keys: readonly (string | undefined)[],
+    what: string,
+  ): Promise<readonly PublishOutcome[]>
+  /** Records for one partition. Rejects unless it took them. */
+  produceTo(topic: string, partition: number, records: readonly RecordParts[]): Promise<void>
+}
+
+export interface PublisherSetup {
+  connection(): Connection
+  /** A delayed message needs the topic that keeps it; made when it is missing. */
+  ensureLater(topic: string, main: string): Promise<void>
+}
+
+export function createPublisher(setup: PublisherSetup): Publisher {
+  let turn = 0
+
+  const send = async (
+    connection: Connection,
+    info: TopicInfo,
+    parts: ReadonlyMap<number, Placed[]>,
+    outcomes: PublishOutcome[],
+    what: string,
+  ): Promise<void> => {
+    const { acks, compression, requestTimeoutMs } = connection.options
+    if (compression !== 'none') await prepareCodec(CODEC[compression])
+    const byNode = new Map<number, { partition: number; placed: Placed[] }[]>()
+    for (const [partition, placed] of parts) {
+      const leader = info.leaders[partition] ?? -1
+      const list = byNode.get(leader)
+      if (list === undefined) byNode.set(leader, [{ partition, placed }])
+      else list.push({ partition, placed })
+    }
+    const fail = (placed: readonly Placed[], error: unknown): void => {
+      const certainty = neverSent(error) || isRefusal(error) ? 'not-stored' : 'unknown'
+      for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
+    }
+    const sendTo = async (node: number, lists: { partition: number; placed: Placed[] }[]): Promise<void> => {
+      for (const round of rounds(lists)) {
+        try {
+          const link = await connection.link(node, 'main')
+          const request = produceRequest(
+            round.map(({ partition, placed }) => ({
+              topic: info.name,
+              partition,
+              batch: encodeBatch(
+                placed.map(({ record }) => record),
+                compression,
+              ),
+            })),
+            ACKS[acks],
+            requestTimeoutMs,
+          )
+          const answers = await link.custom(request, requestTimeoutMs + 1_000)
+          const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
+          for (const { partition, placed } of round) {
+            const answer = byPartition.get(partition)
+            if (acks !== 'none' && answer === undefined) {
+              // A partition that is left out of the answer was not written to.
+              fail(
+                placed,
+                new AdapterError(
+                  'MQ_UNAVAILABLE',
+                  `${what}: the broker said nothing about partition ${partition}`,
+                  { retryable: true },
+                ),
+              )
+              continue
+            }
+            const error = protocolError(answer?.error ?? 0)
+            if (error === null) for (const { index } of placed) outcomes[index] = STORED
+            else {
+              if (errorType(error) !== 'MESSAGE_TOO_LARGE') connection.forgetTopic(info.name)
+              fail(placed, await explain(connection, info.name, error, what))
+            }
+          }
+        } catch (error) {
+          if (isConnectionError(error)) connection.forgetTopic(info.name)
+          for (const { placed } of round) fail(placed, error)
+        }
+      }
+    }
+    await Promise.all([...byNode].map(([node, lists]) => sendTo(node, lists)))
+  }
+
+  const place = (
+    info: TopicInfo,
+    records: readonly RecordParts[],
+    keys: readonly (string | undefined)[],
+  ): Map<number, Placed[]> => {
+    const parts = new Map<number, Placed[]>()
+    const count = info.leaders.length
+    for (let index = 0; index < records.length; index++) {
+      const key = keys[index]
+      // Each without a key goes to the next partition: consumers share what was sent together.
+      const partition = key === undefined ? turn++ % count : partitionOf(key, count)
+      const placed = { index, record: records[index] as RecordParts }
+      const list = parts.get(partition)
+      if (list === undefined) parts.set(partition, [placed])
+      else list.push(placed)
+    }
+    return parts
+  }
+
+  const produce: Publisher['produce'] = async (topic, records, keys, what) => {
+    const outcomes: PublishOutcome[] = new Array<PublishOutcome>(records.length)
+    try {
+      const connection = setup.connection()
+      const info = await connection.topic(topic)
+      if (info === null) throw notFound(what)
+      await send(connection, info, place(info, records, keys), outcomes, what)
+    } catch (error) {
+      for (let i = 0; i < outcomes.length; i++) outcomes[i] ??= { ok: false, error, certainty: 'not-stored' }
+    }
+    return outcomes
+  }
+
+  const toRequester = async (
+    batch: readonly OutboundMessage[],
+    reply: string,
+  ): Promise<readonly PublishOutcome[]> => {
+    const place = /^mq\.replies\/(\d+)\/(.+)$/.exec(reply)
+    const connection = setup.connection()
+    const outcomes: PublishOutcome[] = new Array<PublishOutcome>(batch.length)
+    const topic = place === null ? reply : REPLY_TOPIC
+    const info = await connection.topic(topic).catch(() => null)
+    // A requester that is gone is no error.
+    if (info === null) return batch.map(() => STORED)
+    const records = batch.map((message, index) => ({
+      index,
+      record: encodeMessage(message, undefined, place?.[2]),
+    }))
+    const partition = place === null ? 0 : Number(place[1])
+    await send(
+      connection,
+      info,
+      new Map([[partition % info.leaders.length, records]]),
+      outcomes,
+      'the requester',
+    )
+    return outcomes
+  }
+
+  const publish: Publisher['publish'] = async (batch) => {
+    const to = (batch[0] as OutboundMessage).destination
+    if ('reply' in to) return toRequester(batch, to.reply)
+    const what = nameOf(to)
+    const { groupId } = setup.connection().options
+    const names = isTarget(to) ? namesOf(to, groupId) : null
+    const main = names?.main ?? (to as { topic: string }).topic
+    const now = Date.now()
+    const outcomes: PublishOutcome[] = new Array<PublishOutcome>(batch.length)
+    const lists = new Map<string, number[]>()
+    for (let i = 0; i < batch.length; i++) {
+      const { delayMs } = batch[i] as OutboundMessage
+      // A subscription alone cannot be reached by its topic.
+      const topic = names !== null && ('subscription' in to || delayMs > 0) ? names.later : main
+      const list = lists.get(topic)
+      if (list === undefined) lists.set(topic, [i])
+      else list.push(i)
+    }
+    await Promise.all(
+      [...lists].map(async ([topic, indices]) => {
+        if (topic !== main) await setup.ensureLater(topic, main).catch(() => undefined)
+        const messages = indices.map((i) => batch[i] as OutboundMessage)
+        const records = messages.map((m) =>
+          encodeMessage(m, m.delayMs > 0 ? now + m.delayMs : undefined, undefined),
+        )
+        const done = await produce(
+          topic,
+          records,
+          messages.map((m) => m.key),
+          what,
+        )
+        indices.forEach((i, at) => (outcomes[i] = done[at] as PublishOutcome))
+      }),
+    )
+    return outcomes
+  }
+
+  return {
+    async publish(batch, signal) {
+      if (signal.aborted)
+        return batch.map(() => ({ ok: false, error: signal.reason as unknown, certainty: 'not-stored' }))
+      try {
+        return await untilAborted(publish(batch, signal), signal)
+      } catch (error) {
+        return batch.map(() => ({ ok: false, error, certainty: neverSent(error) ? 'not-stored' : 'unknown' }))
+      }
+    },
+    produce,
+    async produceTo(topic, partition, records) {
+      const connection = setup.connection()
+      const info = await connection.topic(topic)
+      if (info === null || partition >= info.leaders.length) throw notFound(`topic "${topic}"`)
+      const outcomes: PublishOutcome[] = []
+      await send(
+        connection,
+        info,
+        new Map([[partition, records.map((record, index) => ({ index, record }))]]),
+        outcomes,
+        `topic "${topic}"`,
+      )
+      for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
+    },
+  }
+}
+
+export function notFound(what: string): AdapterError {
+  return new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`)
+}
+
+/** A partition that is not known where it was looked for: gone with its topic, or only moved. */
+async function explain(
+  connection: Connection,
+  topic: string,
+  error: Error & { type: string },
+  what: string,
+): Promise<unknown> {
+  if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
+  const info = await connection.topic(topic, true).catch(() => undefined)
+  if (info === null) return notFoundAfter(what, error)
+  const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {
+    retryable: true,
+    cause: error,
+  })
+  return Object.assign(moved, { type: 'LEADER_NOT_AVAILABLE' })
+}
+
+function notFoundAfter(what: string, cause: Error): AdapterError {
+  const error = new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`, { cause })
+  return Object.assign(error, { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
+}
+
+/** One batch per partition and request: what is too much for one batch goes into the next request. */
+function* rounds(
+  lists: readonly { partition: number; placed: Placed[] }[],
+): Generator<{ partition: number; placed: Placed[] }[]> {
+  let left = lists.map((list) => ({ ...list }))
+  while (left.length > 0) {
+    const round = left.map(({ partition, placed }) => {
+      let bytes = 0
+      let count = 0
+      for (const { record } of placed) {
+        const size = sizeOf(record)
+        if (count > 0 && bytes + size > BATCH_BYTES) break
+        bytes += size
+        count++
+      }
+      return { partition, placed: placed.slice(0, count) }
+    })
+    yield round
+    left = left
+      .map(({ partition, placed }, i) => ({
+        partition,
+        placed: placed.slice((round[i] as { placed: Placed[] }).placed.length),
+      }))
+      .filter(({ placed }) => placed.length > 0)
+  }
+}
+
+function sizeOf(record: RecordParts): number {
+  let size = 32 + (record.value?.length ?? 0) + (record.key?.length ?? 0)
+  for (const part of record.headers) size += 2 + (part?.length ?? 0)
+  return size
+}

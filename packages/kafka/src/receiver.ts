@@ -1,0 +1,188 @@
+import {
+  type DeadLetterInfo,
+  type Delivery,
+  matchesPattern,
+  type PublishOutcome,
+  type Receiver,
+  type SettleOutcome,
+  type Source,
+  type Target,
+} from '@mq/core/adapter'
+import type { LogRecord } from './batch-reader.ts'
+import type { RecordParts } from './batch-writer.ts'
+import type { Consumer } from './consumer-contract.ts'
+import { nameOf, type Names } from './names.ts'
+import type { Publisher } from './publisher.ts'
+import { type Decoded, decodeRecord, encodeDead, encodeRetry } from './wire.ts'
+
+export interface ReceiverSetup {
+  readonly consumer: Consumer
+  readonly names: Names
+  readonly source: Source
+  readonly pattern: string | undefined
+  readonly maxPollRecords: number
+  readonly publisher: Publisher
+  /** Makes the topic that keeps what waits. */
+  ensureLater(): Promise<void>
+  lost(deliveries: readonly Delivery[], cause: unknown): void
+}
+
+interface Held extends Decoded {
+  readonly record: LogRecord
+}
+
+/** One receiver; those of the same queue in this process share a consumer. */
+export function createReceiver(setup: ReceiverSetup): Receiver {
+  const { consumer, names, source, publisher, pattern } = setup
+  const held = new Map<LogRecord, Held>()
+  let closed: Promise<void> | null = null
+  /** Records that were not for this subscription. */
+  let passedOver = 0
+
+  const taker = {
+    pulls: source.mode === 'pull',
+    lost(records: readonly LogRecord[], cause: unknown): void {
+      const gone: Held[] = []
+      for (const record of records) {
+        const delivery = held.get(record)
+        held.delete(record)
+        if (delivery !== undefined) gone.push(delivery)
+      }
+      if (gone.length > 0 && closed === null) setup.lost(gone, cause)
+    },
+  }
+  consumer.attach(taker)
+
+  const take = (max: number): Held[] => {
+    const out: Held[] = []
+    for (let room = max; room > 0; room = max - out.length) {
+      const records = consumer.take(taker, Math.min(room, setup.maxPollRecords))
+      if (records.length === 0) break
+      for (const record of records) {
+        const delivery = decodeRecord(record) as Held & { record: LogRecord }
+        if (
+          pattern !== undefined &&
+          record.topic === names.main &&
+          !matchesPattern(pattern, delivery.routingKey ?? '')
+        ) {
+          consumer.complete(record)
+          passedOver++
+          continue
+        }
+        const history = consumer.historyOf(record)
+        if (history.failures > 0) {
+          ;(delivery as { deliveryCount: number }).deliveryCount += history.failures
+          ;(delivery as { firstFailedAt: number | undefined }).firstFailedAt ??= history.firstFailedAt
+        }
+        delivery.redeliveries = history.stalls
+        ;(delivery as { record: LogRecord }).record = record
+        held.set(record, delivery)
+        out.push(delivery)
+      }
+    }
+    return out
+  }
+
+  /** Settles each by itself. */
+  const each = (deliveries: readonly Delivery[], settle: (record: LogRecord) => boolean): SettleOutcome[] =>
+    deliveries.map((delivery) => {
+      const { record } = delivery as Held
+      if (!held.delete(record)) return 'lost'
+      return settle(record) ? 'settled' : 'lost'
+    })
+
+  /** Copies first, then the originals, each by its own copy's outcome. */
+  const move = async (
+    deliveries: readonly Held[],
+    topic: string,
+    what: string,
+    copy: (delivery: Held, index: number) => RecordParts,
+  ): Promise<readonly SettleOutcome[]> => {
+    const mine = deliveries.map((delivery) => held.has(delivery.record) && consumer.holds(delivery.record))
+    const moved = deliveries.filter((_, i) => mine[i])
+    const copies = deliveries.flatMap((delivery, i) => (mine[i] ? [copy(delivery, i)] : []))
+    const keys = moved.map((delivery) => delivery.key)
+    const outcomes: readonly PublishOutcome[] =
+      copies.length === 0 ? [] : await publisher.produce(topic, copies, keys, what)
+    let at = 0
+    const done = deliveries.map((delivery, i): SettleOutcome => {
+      if (!mine[i]) return 'lost'
+      const outcome = outcomes[at++] as PublishOutcome
+      if (!outcome.ok) return { error: outcome.error }
+      held.delete(delivery.record)
+      return consumer.complete(delivery.record) ? 'settled' : 'lost'
+    })
+    // Else a crash would bring back the original beside its copy.
+    if (copies.length > 0) await consumer.flush()
+    return done
+  }
+
+  return {
+    async receive(max, signal, waitMs = 1_000) {
+      const until = performance.now() + waitMs
+      let looked = false
+      for (let seen = false; ;) {
+        if (closed !== null || signal.aborted) return []
+        if (consumer.error !== null) throw consumer.error
+        const before = passedOver
+        const got = take(max)
+        if (got.length > 0) return got
+        if (waitMs === 0) {
+          // What is ready and may not be taken waits for something that is handed out already.
+          if (looked || (seen && passedOver === before)) return []
+          looked = await consumer.look(taker, signal)
+          seen = true
+          continue
+        }
+        const left = until - performance.now()
+        if (left <= 0) return []
+        await consumer.wait(taker, left, signal)
+      }
+    },
+
+    ack: (deliveries) => Promise.resolve(each(deliveries, (record) => consumer.complete(record))),
+    release: (deliveries) => Promise.resolve(each(deliveries, (record) => consumer.giveBack(record))),
+
+    retry(deliveries, delayMs) {
+      const now = Date.now()
+      const dueAt = now + delayMs
+      if (source.ordered)
+        return Promise.resolve(each(deliveries, (record) => consumer.retryInPlace(record, dueAt)))
+      // A subscription's retry must not reach the others.
+      const topic = 'queue' in source.target && delayMs === 0 ? names.main : names.later
+      const ensured = topic === names.later ? setup.ensureLater() : Promise.resolve()
+      return ensured
+        .catch(() => undefined)
+        .then(() =>
+          move(deliveries as readonly Held[], topic, nameOf(source.target), (delivery) =>
+            encodeRetry(delivery.record, delivery.deliveryCount + 1, delivery.firstFailedAt ?? now, dueAt),
+          ),
+        )
+    },
+
+    deadLetter(deliveries, failures, target: Target) {
+      const to = 'queue' in target ? target.queue : target.topic
+      return move(deliveries as readonly Held[], to, nameOf(target), (delivery, i) =>
+        encodeDead(
+          delivery.record,
+          delivery.deliveryCount,
+          delivery.firstFailedAt,
+          failures[i] as DeadLetterInfo,
+        ),
+      )
+    },
+
+    renew: (deliveries) =>
+      Promise.resolve(
+        deliveries.map((delivery) => {
+          const { record } = delivery as Held
+          return held.has(record) && consumer.holds(record) ? 'settled' : 'lost'
+        }),
+      ),
+
+    close(signal) {
+      closed ??= consumer.detach(taker, signal).finally(() => held.clear())
+      return closed
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import { pause } from './abort.ts'
+import type { Connection } from './connection.ts'
+import { errorType } from './errors.ts'
+import { offsetsOf } from './offsets.ts'
+import type { TopicInfo } from './protocol.ts'
+
+/** Beyond any record's time: Kafka else refuses what lies an hour ahead. */
+const NO_LIMIT = '9223372036854775807'
+const POLL_MS = 5
+const TRIES = 1_000
+
+export interface TopicSpec {
+  readonly name: string
+  readonly partitions: number
+  readonly replicas: number
+  readonly config: Readonly<Record<string, string>>
+}
+
+/** Settings of a topic that forgets nothing; `more` are the broker's own, by their names. */
+export function keepingConfig(more: Readonly<Record<string, unknown>> = {}): Record<string, string> {
+  const config: Record<string, string> = {
+    'retention.ms': '-1',
+    'retention.bytes': '-1',
+    'message.timestamp.after.max.ms': NO_LIMIT,
+  }
+  for (const [name, value] of Object.entries(more)) config[name] = String(value)
+  return config
+}
+
+/** Makes what is not there; resolves when each has leaders that know it. Answers the names of those made by this call; `meanwhile` runs while they
+ * get their leaders. */
+export async function createTopics(
+  connection: Connection,
+  specs: readonly TopicSpec[],
+  meanwhile: (made: ReadonlySet<string>) => Promise<void> = () => Promise.resolve(),
+): Promise<Set<string>> {
+  const made = new Set<string>()
+  let left = specs
+  for (let tries = 0; left.length > 0; tries++) {
+    const again: TopicSpec[] = []
+    const errors = await requestTopics(connection, left)
+    for (const spec of left) {
+      const error = errors.get(spec.name)
+      const type = errorType(error)
+      if (error === undefined) made.add(spec.name)
+      else if (type !== 'TOPIC_ALREADY_EXISTS') {
+        // A broker that is away for a moment, a controller that moved.
+        const passing =
+          type === 'NOT_CONTROLLER' ||
+          type === 'UNKNOWN_TOPIC_OR_PARTITION' ||
+          (type === 'INVALID_REPLICATION_FACTOR' && spec.replicas <= connection.mostBrokers)
+        if (!passing || tries >= TRIES) throw error
+        again.push(spec)
+      }
+    }
+    left = again
+    if (left.length > 0) {
+      await connection.topics([], true).catch(() => undefined)
+      await pause(POLL_MS)
+    }
+  }
+  const names = specs.map(({ name }) => name)
+  await Promise.all([untilLed(connection, names), meanwhile(made)])
+  return made
+}
+
+async function requestTopics(
+  connection: Connection,
+  specs: readonly TopicSpec[],
+): Promise<Map<string, unknown>> {
+  const topics = specs.map(({ name, partitions, replicas, config }) => ({
+    topic: name,
+    numPartitions: partitions,
+    replicationFactor: replicas,
+    configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+  }))
+  const link = await connection.controller()
+  try {
+    await link.call('CreateTopics', {
+      topics,
+      validateOnly: false,
+      timeout: connection.options.requestTimeoutMs,
+    })
+    return new Map()
+  } catch (error) {
+    const inner = (error as { errors?: readonly { topic?: string }[] }).errors
+    if (!Array.isArray(inner)) throw error
+    return new Map(inner.map((each: { topic?: string }) => [each.topic ?? '', each]))
+  }
+}
+
+async function untilLed(connection: Connection, names: readonly string[]): Promise<void> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const known = await connection.topics(names, true)
+    const led = names.every((name) => {
+      const leaders = known.get(name)?.leaders ?? []
+      return leaders.length > 0 && leaders.every((leader) => leader >= 0)
+    })
+    if (led) {
+      // They are named before they know it themselves.
+      await offsetsOf(connection, partsOf(known, names))
+      return
+    }
+    await pause(POLL_MS)
+  }
+}
+
+/** Deletes a topic, if it is there, and waits until it is gone. */
+export async function deleteTopic(connection: Connection, topic: string): Promise<void> {
+  const link = await connection.controller()
+  try {
+    await link.call('DeleteTopics', { topics: [topic], timeout: connection.options.requestTimeoutMs })
+  } catch (error) {
+    if (errorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return
+    throw error
+  }
+  for (let tries = 0; tries < TRIES && (await connection.topic(topic, true)) !== null; tries++)
+    await pause(POLL_MS)
+}
+
+export async function configOf(connection: Connection, topic: string): Promise<Map<string, string | null>> {
+  const link = await connection.controller()
+  const answer = await link.call<{
+    resources: readonly { configEntries: readonly { configName: string; configValue: string | null }[] }[]
+  }>('DescribeConfigs', { resources: [{ type: 2, name: topic }], includeSynonyms: false })
+  return new Map(
+    (answer.resources[0]?.configEntries ?? []).map((each) => [each.configName, each.configValue]),
+  )
+}
+
+/** Every partition of these topics, as far as they are there. */
+export function partsOf(
+  known: ReadonlyMap<string, TopicInfo>,
+  names: readonly string[],
+): Record<string, number[]> {
+  const parts: Record<string, number[]> = {}
+  for (const name of names) {
+    const info = known.get(name)
+    if (info !== undefined) parts[name] = info.leaders.map((_, partition) => partition)
+  }
+  return parts
+}

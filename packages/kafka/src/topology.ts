@@ -1,0 +1,290 @@
+import {
+  AdapterError,
+  type Declaration,
+  type DeclareTarget,
+  type Difference,
+  type QueueSettings,
+  type Target,
+} from '@mq/core/adapter'
+import type { Connection } from './connection.ts'
+import type { Consumer } from './consumer-contract.ts'
+import { commitFor, deleteGroup, groupsOf, hasMembers } from './groups.ts'
+import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
+import { offsetsOf } from './offsets.ts'
+import { notFound } from './publisher.ts'
+import type { Registered, Registry } from './registry.ts'
+import { configOf, createTopics, deleteTopic, keepingConfig, partsOf } from './topics.ts'
+import { encodeNotes } from './tracker.ts'
+
+export interface Topology {
+  declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>
+  remove(target: DeclareTarget): Promise<void>
+  /** Pattern of a subscription; `undefined` for queues. Rejects with MQ_QUEUE_NOT_FOUND when the target does not exist. */
+  find(target: Target): Promise<string | undefined>
+  /** Makes a topic unless it is there. */
+  ensureTopic(
+    name: string,
+    partitions: number,
+    replicas: number,
+    config: Readonly<Record<string, string>>,
+  ): Promise<void>
+  /** Makes the topic that keeps what waits for this one. */
+  ensureLater(later: string, main: string): Promise<void>
+  /** Whether what was consumed of a topic may be deleted: its own retention keeps everything for ever. */
+  keepsForEver(topic: string): Promise<boolean>
+}
+
+export interface TopologySetup {
+  connection(): Connection
+  registry(): Registry
+  /** The consumer of this process, if there is one. */
+  consumerOf(target: Target): Consumer | undefined
+  /** A topic was made that consumers of this process have to read. */
+  made(topic: string): void
+}
+
+export function createTopology(setup: TopologySetup): Topology {
+  const forEver = new Map<string, Promise<boolean>>()
+  const making = new Map<string, Promise<void>>()
+
+  const names = (target: Target): Names => namesOf(target, setup.connection().options.groupId)
+
+  const ensureTopic: Topology['ensureTopic'] = async (name, partitions, replicas, config) => {
+    const connection = setup.connection()
+    if ((await connection.topic(name)) === null)
+      await createTopics(connection, [{ name, partitions, replicas, config }])
+  }
+
+  const makeLater = async (later: string, main: string): Promise<void> => {
+    const connection = setup.connection()
+    if ((await connection.topic(later)) !== null) return
+    const info = await connection.topic(main)
+    if (info === null) return
+    await ensureTopic(later, info.leaders.length, Math.max(1, info.replicas), keepingConfig())
+    setup.made(later)
+  }
+  const ensureLater: Topology['ensureLater'] = (later, main) => {
+    let pending = making.get(later)
+    if (pending === undefined) {
+      pending = makeLater(later, main).finally(() => making.delete(later))
+      making.set(later, pending)
+    }
+    return pending
+  }
+
+  const find: Topology['find'] = async (target) => {
+    const connection = setup.connection()
+    const { main } = names(target)
+    const known = (await connection.topic(main)) ?? (await connection.topic(main, true))
+    const registered = 'subscription' in target ? await setup.registry().get(keyOf(target)) : undefined
+    if (known === null || ('subscription' in target && registered === undefined))
+      throw notFound(nameOf(target))
+    return registered?.pattern
+  }
+
+  const declareSubscription = async (
+    target: Extract<Target, { topic: string }>,
+    { settings, pattern = '#', ifExists }: Declaration,
+  ): Promise<Partial<QueueSettings>> => {
+    const connection = setup.connection()
+    const { main, group } = names(target)
+    await ensureTopic(
+      main,
+      partitionsOf(settings, connection, main),
+      settings.replicationFactor,
+      keepingConfig(settings.arguments),
+    )
+    const registered = await setup.registry().get(keyOf(target))
+    if (registered !== undefined) {
+      if (ifExists === 'compare') {
+        const differences = compare(registered, settings)
+        const existing = registered.pattern
+        if (existing !== pattern) differences.push({ field: 'pattern', existing, requested: pattern })
+        if (differences.length > 0) throw conflict(target, differences)
+      }
+      return registered.settings
+    }
+    // History is not delivered: it begins where the topic ends now. The entry comes last: it says that all is there.
+    const parts = partsOf(await connection.topics([main], true), [main])
+    const ends = await offsetsOf(connection, parts)
+    const entries = (parts[main] ?? []).map((partition) => {
+      const offset = ends.get(`${main}/${partition}`)?.high ?? 0
+      const notes = { stalls: 0, held: false, pattern, done: [], attempts: new Map<number, number>() }
+      return { topic: main, partition, offset, metadata: encodeNotes(offset, notes, 4096).text }
+    })
+    // One that is consumed already was declared by somebody else at the same time.
+    if (!(await hasMembers(connection, group))) await commitFor(connection, group, entries)
+    await setup.registry().set(keyOf(target), { settings, pattern })
+    return settings
+  }
+
+  const declareTopic = async (
+    target: Exclude<DeclareTarget, { subscription: string }>,
+    { settings, ifExists }: Declaration,
+  ): Promise<Partial<QueueSettings>> => {
+    const connection = setup.connection()
+    const name = 'queue' in target ? target.queue : target.topic
+    let info = await connection.topic(name, true)
+    if (info === null) {
+      const spec = {
+        name,
+        partitions: partitionsOf(settings, connection, name),
+        replicas: settings.replicationFactor,
+        config: keepingConfig(settings.arguments),
+      }
+      const register = (made: ReadonlySet<string>): Promise<void> =>
+        made.has(name)
+          ? setup.registry().set(keyOf(target), { settings, pattern: undefined })
+          : Promise.resolve()
+      const made = await createTopics(connection, [spec], register)
+      if (made.has(name)) return { ...settings, partitions: spec.partitions }
+      info = await connection.topic(name)
+    }
+    if (info === null) throw notFound(nameOf(target))
+    const registered = await setup.registry().get(keyOf(target))
+    const actual = { partitions: info.leaders.length, replicationFactor: info.replicas }
+    if (ifExists === 'compare') {
+      const differences =
+        registered === undefined
+          ? await compareTopic(connection, name, actual, settings)
+          : compare(registered, settings)
+      if (differences.length > 0) throw conflict(target, differences)
+    }
+    return { ...registered?.settings, ...actual }
+  }
+
+  return {
+    ensureTopic,
+    ensureLater,
+    find,
+
+    async declare(target, declaration) {
+      refuse(declaration.settings)
+      return 'subscription' in target
+        ? declareSubscription(target, declaration)
+        : declareTopic(target, declaration)
+    },
+
+    async remove(target) {
+      const connection = setup.connection()
+      const { groupId } = connection.options
+      const topics: string[] = []
+      const groups: string[] = []
+      const keys = [keyOf(target)]
+      if (isTarget(target)) {
+        const { main, later, group } = namesOf(target, groupId)
+        if ('queue' in target) topics.push(main)
+        topics.push(later)
+        groups.push(group)
+        setup
+          .consumerOf(target)
+          ?.fail(new AdapterError('MQ_QUEUE_NOT_FOUND', `${nameOf(target)} was deleted`))
+      } else {
+        topics.push(target.topic)
+        const prefix = groupPrefix(target.topic, groupId)
+        for (const group of await groupsOf(connection, prefix)) {
+          const one = { topic: target.topic, subscription: group.slice(prefix.length) }
+          groups.push(group)
+          topics.push(namesOf(one, groupId).later)
+          keys.push(keyOf(one))
+          setup.consumerOf(one)?.fail(new AdapterError('MQ_QUEUE_NOT_FOUND', `${nameOf(one)} was deleted`))
+        }
+      }
+      const known = await connection.topics(topics, true)
+      for (const topic of topics) if (known.has(topic)) await deleteTopic(connection, topic)
+      for (const group of groups) await deleteGroup(connection, group)
+      for (const topic of topics) forEver.delete(topic)
+      const registered = await Promise.all(keys.map((key) => setup.registry().get(key)))
+      const listed = keys.filter((_, i) => registered[i] !== undefined)
+      if (listed.length > 0) await setup.registry().remove(listed)
+    },
+
+    keepsForEver(topic) {
+      let known = forEver.get(topic)
+      if (known === undefined) {
+        known = configOf(setup.connection(), topic).then(
+          (config) =>
+            config.get('retention.ms') === '-1' && (config.get('cleanup.policy') ?? 'delete') === 'delete',
+          () => {
+            forEver.delete(topic)
+            return false
+          },
+        )
+        forEver.set(topic, known)
+      }
+      return known
+    },
+  }
+}
+
+function keyOf(target: DeclareTarget): string {
+  if ('queue' in target) return `queue:${target.queue}`
+  return 'subscription' in target
+    ? `subscription:${target.topic}:${target.subscription}`
+    : `topic:${target.topic}`
+}
+
+/** Dead letters are few, and their order is worth more than many readers. */
+function partitionsOf(settings: QueueSettings, connection: Connection, name: string): number {
+  return name.endsWith('.dlq') ? 1 : Math.max(settings.partitions, connection.options.minPartitions, 1)
+}
+
+function refuse(settings: QueueSettings): void {
+  const problems: string[] = []
+  if (settings.exclusive) problems.push('exclusive')
+  if (settings.autoDelete) problems.push('autoDelete')
+  if (settings.maxLength !== null) problems.push('maxLength')
+  if (settings.maxLengthBytes !== null) problems.push('maxLengthBytes')
+  if (settings.maxPriority !== null) problems.push('maxPriority')
+  if (settings.expires !== null) problems.push('x-expires')
+  if (problems.length > 0)
+    throw new AdapterError('MQ_UNSUPPORTED', `Kafka cannot honour ${problems.join(', ')}`)
+}
+
+/** Settings that differ. */
+function compare(existing: Registered, settings: QueueSettings): Difference[] {
+  const differences: Difference[] = []
+  for (const field of Object.keys(settings) as (keyof QueueSettings)[]) {
+    const [before, requested] = [existing.settings[field], settings[field]]
+    if (JSON.stringify(before) !== JSON.stringify(requested))
+      differences.push({ field, existing: before, requested })
+  }
+  return differences
+}
+
+/** Of a topic that somebody else made there is what the broker itself says. */
+async function compareTopic(
+  connection: Connection,
+  topic: string,
+  actual: { readonly partitions: number; readonly replicationFactor: number },
+  settings: QueueSettings,
+): Promise<Difference[]> {
+  const differences: Difference[] = []
+  if (topic.endsWith('.dlq')) return differences
+  for (const field of ['partitions', 'replicationFactor'] as const) {
+    if (actual[field] !== settings[field])
+      differences.push({ field, existing: actual[field], requested: settings[field] })
+  }
+  const wanted = Object.entries(settings.arguments)
+  if (wanted.length === 0) return differences
+  const config = await configOf(connection, topic)
+  for (const [name, value] of wanted) {
+    if (config.get(name) !== String(value)) {
+      differences.push({ field: `arguments.${name}`, existing: config.get(name), requested: value })
+    }
+  }
+  return differences
+}
+
+function conflict(target: DeclareTarget, differences: readonly Difference[]): AdapterError {
+  const list = differences.map(
+    (d) => `${d.field} is ${JSON.stringify(d.existing)}, requested ${JSON.stringify(d.requested)}`,
+  )
+  return new AdapterError(
+    'MQ_QUEUE_CONFLICT',
+    `${nameOf(target)} exists with other settings: ${list.join('; ')}`,
+    {
+      differences,
+    },
+  )
+}

@@ -1,0 +1,197 @@
+/**
+ * Which records of one partition are done. Pure: no clock, no broker.
+ *
+ * `base` is the first offset that is not done: the one to commit. What is done above it goes into the commit's metadata, so that a crash
+ * repeats what was not done and nothing else.
+ */
+export interface Tracker {
+  readonly base: number
+  /** How many offsets above `base` are done. */
+  readonly doneAbove: number
+  /** One past the highest offset that is done; `base` where none above it is. */
+  readonly end: number
+  isDone(offset: number): boolean
+  /** Marks [from, to) as done. */
+  complete(from: number, to?: number): void
+  /** What is done above `base`: [from, to), sorted, apart from each other. */
+  ranges(): readonly Range[]
+}
+
+export type Range = readonly [from: number, to: number]
+
+export function createTracker(start: number, done: readonly Range[] = []): Tracker {
+  let base = start
+  const ranges: [number, number][] = []
+
+  /** Index of the first range that ends at `offset` or later. */
+  const find = (offset: number): number => {
+    let low = 0
+    let high = ranges.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((ranges[middle] as [number, number])[1] < offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  const tracker: Tracker = {
+    get base() {
+      return base
+    },
+    get doneAbove() {
+      let sum = 0
+      for (const [from, to] of ranges) sum += to - from
+      return sum
+    },
+    get end() {
+      return ranges.length === 0 ? base : (ranges[ranges.length - 1] as [number, number])[1]
+    },
+    isDone(offset) {
+      if (offset < base) return true
+      const range = ranges[find(offset + 1)]
+      return range !== undefined && range[0] <= offset
+    },
+    complete(from, to = from + 1) {
+      if (to <= base) return
+      if (from <= base) {
+        base = to
+        while (ranges.length > 0 && (ranges[0] as [number, number])[0] <= base) {
+          base = Math.max(base, (ranges.shift() as [number, number])[1])
+        }
+        return
+      }
+      const at = find(from)
+      let low = from
+      let high = to
+      let gone = 0
+      for (let range = ranges[at]; range !== undefined && range[0] <= high; range = ranges[at + ++gone]) {
+        low = Math.min(low, range[0])
+        high = Math.max(high, range[1])
+      }
+      if (gone === 1) {
+        const only = ranges[at] as [number, number]
+        only[0] = low
+        only[1] = high
+      } else ranges.splice(at, gone, [low, high])
+    },
+    ranges: () => ranges,
+  }
+  for (const [from, to] of done) tracker.complete(from, to)
+  return tracker
+}
+
+/** What a commit says besides its offset. */
+export interface CommitNotes {
+  /** How often this partition was left uncleanly while its `base` stood still. */
+  readonly stalls: number
+  /** Somebody holds records of it: unless this is taken back, its end was unclean. */
+  readonly held: boolean
+  /** Subscriptions: which routing keys it takes. */
+  readonly pattern: string | undefined
+  readonly done: readonly Range[]
+  /** Failed runs of records that wait in place, by offset. */
+  readonly attempts: ReadonlyMap<number, number>
+}
+
+const MARK = 'mq1'
+
+/**
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h s=2 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
+ * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
+ */
+export function encodeNotes(
+  base: number,
+  notes: CommitNotes,
+  limit: number,
+): { readonly text: string; readonly fits: boolean } {
+  let text = MARK
+  if (notes.held) text += ' h'
+  if (notes.stalls > 0) text += ` s=${notes.stalls}`
+  if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
+  let fits = true
+  if (notes.attempts.size > 0) {
+    const list = [...notes.attempts].map(([offset, count]) => `${offset - base}:${count}`).join(',')
+    if (text.length + list.length + 3 <= limit / 2) text += ` a=${list}`
+    else fits = false
+  }
+  if (notes.done.length === 0) return { text, fits }
+  const room = Math.floor(((limit - text.length - 3) * 3) / 4) - 2
+  const bytes: number[] = []
+  let at = base
+  for (const [from, to] of notes.done) {
+    const before = bytes.length
+    pushVarint(bytes, from - at)
+    pushVarint(bytes, to - from)
+    at = to
+    if (bytes.length > room) {
+      bytes.length = before
+      fits = false
+      break
+    }
+  }
+  if (bytes.length > 0) text += ` d=${Buffer.from(bytes).toString('base64')}`
+  return { text, fits }
+}
+
+/** The inverse. What it does not understand, of another client or a later version, is as if it were not there. */
+export function parseNotes(base: number, text: string | null | undefined): CommitNotes {
+  const done: Range[] = []
+  const attempts = new Map<number, number>()
+  const notes = { stalls: 0, held: false, pattern: undefined as string | undefined, done, attempts }
+  const [mark, ...fields] = (text ?? '').split(' ')
+  if (mark !== MARK) return notes
+  for (const field of fields) {
+    const value = field.slice(2)
+    if (field === 'h') notes.held = true
+    else if (field.startsWith('s=')) notes.stalls = Number(value) || 0
+    else if (field.startsWith('p=')) notes.pattern = decode(value)
+    else if (field.startsWith('a=')) {
+      for (const pair of value.split(',')) {
+        const [offset, count] = pair.split(':').map(Number)
+        if (Number.isSafeInteger(offset) && Number.isSafeInteger(count))
+          attempts.set(base + (offset as number), count as number)
+      }
+    } else if (field.startsWith('d=')) done.push(...readRanges(base, Buffer.from(value, 'base64')))
+  }
+  return notes
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+function readRanges(base: number, bytes: Buffer): Range[] {
+  const out: Range[] = []
+  let i = 0
+  const varint = (): number => {
+    let value = 0
+    for (let scale = 1; ; scale *= 128) {
+      const byte = bytes[i++]
+      if (byte === undefined) return Number.NaN
+      value += (byte & 127) * scale
+      if (byte < 128) return value
+    }
+  }
+  for (let at = base; i < bytes.length;) {
+    const from = at + varint()
+    const to = from + varint()
+    if (!Number.isSafeInteger(to) || to <= from) return out
+    out.push([from, to])
+    at = to
+  }
+  return out
+}
+
+function pushVarint(bytes: number[], value: number): void {
+  let left = value
+  while (left > 127) {
+    bytes.push((left % 128) | 128)
+    left = Math.floor(left / 128)
+  }
+  bytes.push(left)
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { readFileSync } from 'node:fs'
+import { type RunningBroker, startBroker } from '@mq/brokers'
+import { MessageQueue } from '@mq/core'
+import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
+
+let broker: RunningBroker
+
+beforeAll(async () => {
+  broker = await startBroker('kafka', { fresh: true, sasl: true, tls: true })
+}, 180_000)
+afterAll(() => broker.stop())
+
+const fact = (key: string): string => broker.details[key] ?? ''
+const user = () => ({ username: fact('username'), password: fact('password') })
+const trusted = () => ({ ca: readFileSync(fact('caPath'), 'utf8'), verify: true })
+
+async function roundTrip(options: KafkaOptions): Promise<unknown> {
+  const queue = new MessageQueue(kafkaAdapter({ connectTimeoutMs: 3_000, ...options }))
+  await queue.connect()
+  try {
+    const name = `secure-${Math.random().toString(36).slice(2)}`
+    await queue.send(name, 'hello')
+    return (await queue.receive(name, { timeoutMs: 10_000 }))?.body
+  } finally {
+    await queue.disconnect()
+  }
+}
+
+describe('security', () => {
+  it.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)(
+    'a round trip with SASL %s',
+    async (mechanism) => {
+      expect(await roundTrip({ brokers: fact('saslUrl'), sasl: { mechanism, ...user() } })).toBe('hello')
+    },
+    30_000,
+  )
+  it('a round trip over TLS', async () => {
+    expect(await roundTrip({ brokers: fact('tlsUrl'), tls: trusted() })).toBe('hello')
+  }, 30_000)
+  it('a round trip with SASL over TLS', async () => {
+    const sasl = { mechanism: 'scram-sha-256', ...user() } as const
+    expect(await roundTrip({ brokers: fact('saslTlsUrl'), tls: trusted(), sasl })).toBe('hello')
+  }, 30_000)
+
+  const mistakes: readonly [string, () => KafkaOptions, string][] = [
+    [
+      'a wrong password',
+      () => ({ brokers: fact('saslUrl'), sasl: { mechanism: 'plain', username: 'alice', password: 'no' } }),
+      'MQ_AUTHENTICATION',
+    ],
+    [
+      'a wrong password (SCRAM)',
+      () => ({
+        brokers: fact('saslUrl'),
+        sasl: { mechanism: 'scram-sha-512', username: 'alice', password: 'no' },
+      }),
+      'MQ_AUTHENTICATION',
+    ],
+    ['an authority that is not trusted', () => ({ brokers: fact('tlsUrl'), tls: true }), 'MQ_CONNECTION'],
+    ['TLS to a plain port', () => ({ brokers: broker.url, tls: trusted() }), 'MQ_CONNECTION'],
+    ['plain to a TLS port', () => ({ brokers: fact('tlsUrl') }), 'MQ_CONNECTION'],
+    ['no SASL to a port that wants it', () => ({ brokers: fact('saslUrl') }), 'MQ_CONNECTION'],
+    ['nothing there', () => ({ brokers: '127.0.0.1:1' }), 'MQ_CONNECTION'],
+  ]
+  it.each(mistakes)(
+    '%s rejects in time, and shows no password',
+    async (_name, options, code) => {
+      const error = (await roundTrip(options()).catch((reason: unknown) => reason)) as Error & {
+        code: string
+      }
+      expect(error.code).toBe(code)
+      expect(error.message).not.toMatch(/alice-password/)
+    },
+    8_000,
+  )
+})

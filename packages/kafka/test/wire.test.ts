@@ -1,0 +1,186 @@
+import { describe, expect, it } from '@jest/globals'
+import type { OutboundMessage } from '@mq/core/adapter'
+import { decodeBatches, type LogRecord } from '../src/batch-reader.ts'
+import { encodeBatch, type RecordParts } from '../src/batch-writer.ts'
+import {
+  decodeRecord,
+  deliverAtOf,
+  encodeDead,
+  encodeMessage,
+  encodeRemoval,
+  encodeRetry,
+  removalOf,
+} from '../src/wire.ts'
+
+const message = (more: Partial<OutboundMessage> = {}): OutboundMessage => ({
+  destination: { queue: 'q' },
+  id: 'id-1',
+  body: Buffer.from('body'),
+  headers: {},
+  timestamp: 1_700_000_000_123,
+  contentType: 'text/plain',
+  contentEncoding: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  routingKey: undefined,
+  key: undefined,
+  deduplicationId: undefined,
+  priority: 0,
+  delayMs: 0,
+  expiresAt: undefined,
+  deliveryCount: 0,
+  redriven: false,
+  sendToken: 'token',
+  ...more,
+})
+
+/** What a reader finds of what a writer wrote. */
+async function onDisk(parts: RecordParts): Promise<LogRecord> {
+  const answer = {
+    topic: 'q',
+    partition: 3,
+    error: 0,
+    highWatermark: 1,
+    logStart: 0,
+    aborted: [],
+    records: encodeBatch([parts], 'none'),
+  }
+  return (await decodeBatches(answer, 0)).records[0] as LogRecord
+}
+const foreign = (more: Partial<RecordParts>): RecordParts => ({
+  timestamp: 5,
+  key: null,
+  value: Buffer.from('x'),
+  headers: [],
+  ...more,
+})
+
+describe('a message on the wire', () => {
+  it('comes back with every field', async () => {
+    const given = message({
+      headers: { tenant: 'ä', 'mq-codec': 'x', empty: '' },
+      contentEncoding: 'gzip',
+      correlationId: 'c',
+      replyTo: 'r',
+      routingKey: 'a.b',
+      key: 'k',
+      deduplicationId: 'd',
+      priority: 7,
+      expiresAt: 1_800_000_000_000,
+      deliveryCount: 2,
+      redriven: true,
+    })
+    const { raw, position, address, redeliveries, deadLetter, firstFailedAt, ...read } = decodeRecord(
+      await onDisk(encodeMessage(given, undefined, undefined)),
+    )
+    const { destination, delayMs, sendToken, ...expected } = given
+    expect(read).toEqual(expected)
+    expect([position, address, redeliveries, deadLetter, firstFailedAt]).toEqual([
+      undefined,
+      undefined,
+      0,
+      undefined,
+      undefined,
+    ])
+    expect(raw).toMatchObject({ topic: 'q', partition: 3, offset: 0 })
+  })
+
+  it('of a stranger comes out as something', async () => {
+    const read = decodeRecord(
+      await onDisk(
+        foreign({
+          key: Buffer.from([0xff, 0xfe]),
+          headers: ['n', '1', 'n', '2', 'bin', Buffer.from([0xff])],
+        }),
+      ),
+    )
+    expect(read).toMatchObject({
+      id: 'q/3/0',
+      timestamp: 5,
+      contentType: undefined,
+      key: '//4=',
+      headers: { n: '2', bin: '/w==' },
+    })
+    expect((read.raw as { headers: object }).headers).toEqual({
+      n: [Buffer.from('1'), Buffer.from('2')],
+      bin: Buffer.from([0xff]),
+    })
+  })
+
+  it.each([
+    ['priority', '300', { priority: 255 }],
+    ['priority', 'high', { priority: 0 }],
+    ['mq-expires-at', '-5', { expiresAt: undefined }],
+    ['mq-attempt', '1e9', { deliveryCount: 0 }],
+    ['mq-dead-reason', 'rejected', {}],
+    ['kafka_correlationId', 'c', { correlationId: 'c' }],
+    ['contentType', 'text/html', { contentType: 'text/html' }],
+  ])('takes %s: %s of a stranger for what it can be', async (name, value, expected) => {
+    expect(decodeRecord(await onDisk(foreign({ headers: [name, value] })))).toMatchObject(expected)
+  })
+
+  it('without a value has an empty body, and says so', async () => {
+    expect(decodeRecord(await onDisk(foreign({ value: null })))).toMatchObject({
+      body: Buffer.alloc(0),
+      headers: { 'mq-null': '1' },
+    })
+  })
+
+  it('keeps a time that no record can have', async () => {
+    expect(
+      decodeRecord(await onDisk(encodeMessage(message({ timestamp: -1.5 }), undefined, undefined))).timestamp,
+    ).toBe(-1.5)
+  })
+})
+
+describe('a copy', () => {
+  it('for a retry counts once more, waits, and keeps bytes that are no text', async () => {
+    const first = await onDisk(
+      foreign({ headers: ['bin', Buffer.from([0xff]), 'mq-attempt', '1', 'mq-deliver-at', '3'] }),
+    )
+    const copy = await onDisk(encodeRetry(first, 2, 50, 9_000))
+    expect(deliverAtOf(copy)).toBe(9_000)
+    expect(decodeRecord(copy)).toMatchObject({
+      id: 'q/3/0',
+      deliveryCount: 2,
+      firstFailedAt: 50,
+      headers: { bin: '/w==' },
+    })
+    expect((decodeRecord(copy).raw as { headers: object }).headers).toMatchObject({
+      bin: Buffer.from([0xff]),
+    })
+  })
+
+  it('for the dead says why, and neither waits nor expires', async () => {
+    const info = {
+      reason: 'rejected',
+      queue: 'q',
+      subscription: null,
+      attempts: 3,
+      firstFailedAt: new Date(1_000),
+      lastFailedAt: new Date(2_000),
+      error: { name: 'Error', message: 'no', stack: 'at' },
+      host: 'h',
+    } as const
+    const first = await onDisk(encodeMessage(message({ expiresAt: 99, key: 'k' }), 77, undefined))
+    const copy = await onDisk(encodeDead(first, 2, 1_000, info))
+    expect(deliverAtOf(copy)).toBe(0)
+    expect(decodeRecord(copy)).toMatchObject({
+      id: 'id-1',
+      key: 'k',
+      expiresAt: undefined,
+      deliveryCount: 2,
+      deadLetter: info,
+    })
+  })
+})
+
+describe('a removal', () => {
+  it('names offsets', async () => {
+    expect(removalOf(await onDisk(encodeRemoval([4, 7, 9])))).toEqual([4, 7, 9])
+  })
+  it('is not mistaken for a message without a value', async () => {
+    expect(removalOf(await onDisk(foreign({ value: null })))).toBeNull()
+    expect(removalOf(await onDisk(foreign({ headers: ['mq-removed', '1'] })))).toBeNull()
+  })
+})

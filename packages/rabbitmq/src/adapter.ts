@@ -1,0 +1,157 @@
+import {
+  AdapterError,
+  type BrokerAdapter,
+  type Capabilities,
+  type ConnectionEvents,
+  type Receiver,
+} from '@mq/core/adapter'
+import { untilAborted } from './abort.ts'
+import { openBrowser } from './browser.ts'
+import { connectAny, type Connection } from './connection.ts'
+import { MAX_DELAY_MS } from './delay-tiers.ts'
+import { createDelays } from './delays.ts'
+import { classify } from './errors.ts'
+import { parseOptions, type RabbitmqOptions } from './options.ts'
+import { createPublisher, type Publisher, storeText } from './publisher.ts'
+import { openPull } from './pull.ts'
+import { openReceiver, type ReceiverSetup } from './receiver.ts'
+import { openReplies } from './replies.ts'
+import { createTopology, type Topology } from './topology.ts'
+
+/** One connection with all that is known over it. */
+interface Session {
+  readonly connection: Connection
+  readonly topology: Topology
+  readonly publisher: Publisher
+  readonly receivers: Set<Receiver>
+}
+
+/**
+ * A broker adapter over RabbitMQ 3.10 or newer. Does no I/O; `new MessageQueue(rabbitmqAdapter({ url }))` connects.
+ * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ */
+export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
+  const resolved = parseOptions(options)
+  let current: Session | null = null
+  let attempts = 0
+
+  const capabilities: Capabilities = Object.freeze({
+    durable: true,
+    priorityLevels: 256,
+    maxDelayMs: MAX_DELAY_MS,
+    maxBodyBytes: resolved.maxBodyBytes,
+    ownership: 'connection',
+    redeliveries: resolved.queueType === 'quorum' ? 'count' : 'flag',
+    retryKeepsOrder: false,
+    settle: 'written',
+    size: 'ready',
+    purgeDelayed: false,
+    purgeLiveSubscription: true,
+    dedupe: 'consumer',
+    limits: resolved.queueType === 'quorum' ? 'soft' : 'exact',
+    exclusive: true,
+    autoDelete: true,
+    browseHides: true,
+  })
+
+  const session = (): Session => {
+    if (current === null) throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to RabbitMQ')
+    return current
+  }
+
+  const begin = (connection: Connection): Session => {
+    const delays = createDelays(connection)
+    const publisher = createPublisher(connection, resolved, () => topology, delays)
+    const topology = createTopology(connection, resolved, (queue, text) => storeText(publisher, queue, text))
+    return { connection, topology, publisher, receivers: new Set() }
+  }
+
+  /** One round trip that takes part in administration. */
+  const ping = (connection: Connection): Promise<void> =>
+    connection.admin(async (channel) => {
+      await channel.checkExchange('amq.direct')
+    })
+
+  return {
+    broker: 'rabbitmq',
+    get capabilities() {
+      return capabilities
+    },
+
+    async connect(on, signal) {
+      let opened: Connection | null = null
+      let gone: { cause: unknown } | null = null
+      const watched: ConnectionEvents = {
+        lost: (cause) => {
+          gone = { cause }
+          if (opened === null || current?.connection !== opened) return
+          current = null
+          on.lost(cause)
+        },
+        blocked: on.blocked,
+      }
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)])
+      opened = await connectAny(resolved, attempts++, watched, limit)
+      const started = begin(opened)
+      try {
+        await untilAborted(Promise.all([ping(opened), started.publisher.open()]), limit)
+        if (gone !== null) throw (gone as { cause: unknown }).cause
+      } catch (error) {
+        await opened.close(AbortSignal.abort())
+        throw error
+      }
+      current = started
+    },
+
+    async disconnect(signal) {
+      const ending = current
+      if (ending === null) return
+      current = null
+      await Promise.all([...ending.receivers].map((receiver) => receiver.close(signal)))
+      await ending.connection.close(signal)
+    },
+
+    async ping(signal) {
+      signal.throwIfAborted()
+      await untilAborted(ping(session().connection), signal)
+    },
+
+    async publish(batch, signal) {
+      return session().publisher.publish(batch, signal)
+    },
+
+    async open(source, lost) {
+      const { connection, topology, publisher, receivers } = session()
+      const setup: ReceiverSetup = {
+        connection,
+        topology,
+        publisher,
+        source,
+        lost,
+        closed: (receiver) => void receivers.delete(receiver),
+      }
+      const kinds = { consume: openReceiver, pull: openPull, browse: openBrowser }
+      const receiver = await kinds[source.mode](setup)
+      receivers.add(receiver)
+      return receiver
+    },
+
+    async openReplies() {
+      return openReplies(session().connection)
+    },
+
+    async declare(target, declaration) {
+      return session().topology.declare(target, declaration)
+    },
+    async remove(target) {
+      return session().topology.remove(target)
+    },
+    async purge(target) {
+      return session().topology.purge(target)
+    },
+    async size(target) {
+      return session().topology.size(target)
+    },
+    classify,
+  }
+}

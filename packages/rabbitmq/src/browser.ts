@@ -1,0 +1,90 @@
+import { type Receiver } from '@mq/core/adapter'
+import { atMost } from './abort.ts'
+import { closeCause, closeChannel, closeQuietly } from './connection.ts'
+import { untilReady } from './flush.ts'
+import { partitionQueue, queueOf } from './names.ts'
+import { openError, type ReceiverSetup } from './receiver.ts'
+import { createSettler } from './settler.ts'
+import { decode, type Held } from './wire.ts'
+
+/**
+ * Looks by taking and giving back: AMQP cannot look otherwise. What was shown is hidden from others until the end. A position is how many
+ * came before.
+ */
+export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
+  const { connection, publisher, topology, source } = setup
+  const queue = queueOf(source.target)
+  const { partitions, exclusive } = await topology.inspect(queue).catch((error: unknown) => {
+    throw openError(source.target, error)
+  })
+  const channel = await connection.channel('consume')
+  const settler = createSettler(channel, publisher, () => undefined)
+  let closing: Promise<void> | null = null
+  let partition = 0
+  let seen = 0
+  let skip = Number(source.after ?? 0) || 0
+  /** How many were there at first: what comes back, or comes late, is not looked at twice. */
+  let left: number | null = null
+
+  const countNow = (): Promise<number> =>
+    connection.admin(
+      async (admin) => (await admin.checkQueue(partitionQueue(queue, partition))).messageCount,
+      exclusive ? 'consume' : 'admin',
+    )
+
+  const next = async (): Promise<Held | null> => {
+    while (partition < partitions) {
+      left ??= await countNow()
+      if (left > 0) {
+        left--
+        const physical = partitionQueue(queue, partition)
+        const raw = await connection.rpc(channel.get(physical), 'looking')
+        if (raw !== false) {
+          const held = decode(raw, physical, String(++seen))
+          settler.add(held)
+          return held
+        }
+      }
+      partition++
+      left = null
+    }
+    return null
+  }
+
+  const receiver: Receiver = {
+    async receive(max, signal) {
+      const shown: Held[] = []
+      try {
+        while (shown.length < max && !signal.aborted) {
+          const held = await next()
+          if (held === null) break
+          if (skip > 0) skip--
+          else shown.push(held)
+        }
+      } catch (error) {
+        throw openError(source.target, settler.closed ? closeCause(channel) : error)
+      }
+      return shown
+    },
+    ack: settler.ack,
+    release: settler.release,
+    retry: settler.retry,
+    deadLetter: settler.deadLetter,
+    renew: settler.renew,
+    close(signal) {
+      if (closing === null) {
+        const leave = async (): Promise<void> => {
+          const n = settler.open
+          settler.releaseAll()
+          await closeChannel(channel, signal)
+          partition = 0
+          if (partitions === 1 && n > 0) await untilReady(countNow, n)
+        }
+        closing = settler.closed ? Promise.resolve() : leave().catch(() => closeQuietly(channel))
+        setup.closed(receiver)
+      }
+      return atMost(closing, signal)
+    },
+  }
+  return receiver
+}

@@ -1,0 +1,236 @@
+import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
+import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
+import { atMost, untilAborted } from './abort.ts'
+import { destroy, openSocket } from './socket.ts'
+import type { ResolvedOptions } from './options.ts'
+import { versionOf, type Version } from './version.ts'
+
+/**
+ * What a socket is for. A broker in alarm stops reading from connections that publish, acknowledgements on them included; and a backlog
+ * of deliveries must not hold up administration.
+ */
+export type Role = 'publish' | 'consume' | 'admin'
+
+/** The sockets of one successful `connect`. All of them live, or none. */
+export interface Connection {
+  readonly version: Version
+  readonly alive: boolean
+  /** A new channel. An error of it is in its `close` cause; nothing of it reaches the process. */
+  channel(role: Role): Promise<Channel>
+  confirmChannel(): Promise<ConfirmChannel>
+  /** Runs calls on a channel that nobody else uses meanwhile, since the server answers a refusal by closing it. */
+  admin<T>(call: (channel: Channel) => Promise<T>, role?: Role): Promise<T>
+  /** A call's answer, within the time for one. */
+  rpc<T>(call: Promise<T>, what: string): Promise<T>
+  /** Says goodbye; destroys on abort. */
+  close(signal: AbortSignal): Promise<void>
+  /** Ends it at once, as lost. */
+  fail(cause: unknown): void
+}
+
+/** Why each channel ended, for what is told to those that use it. */
+const causes = new WeakMap<Channel, unknown>()
+
+/** Channels that are closed. */
+const ended = new WeakSet<Channel>()
+
+export function closeCause(channel: Channel): unknown {
+  return (
+    causes.get(channel) ?? new AdapterError('MQ_CONNECTION', 'the channel was closed', { retryable: true })
+  )
+}
+
+/** Idle channels kept for administration, per socket. */
+const MOST_IDLE = 4
+
+/** Connects to the first host that answers. Rejects with the last failure, leaving nothing open. */
+export async function connectAny(
+  options: ResolvedOptions,
+  first: number,
+  events: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<Connection> {
+  let failure: unknown
+  for (let i = 0; i < options.hosts.length; i++) {
+    const host = options.hosts[(first + i) % options.hosts.length] as { host: string; port: number }
+    try {
+      return await connectTo(options, host, events, signal)
+    } catch (error) {
+      failure = error
+      if (signal.aborted) break
+    }
+  }
+  throw failure
+}
+
+async function connectTo(
+  options: ResolvedOptions,
+  address: { readonly host: string; readonly port: number },
+  events: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const roles: Role[] =
+    options.maxConnections >= 3
+      ? ['publish', 'consume', 'admin']
+      : options.maxConnections === 2
+        ? ['publish', 'consume']
+        : ['publish']
+  const opened = await Promise.allSettled(roles.map((role) => openSocket(options, address, role, signal)))
+  const models = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  const failed = opened.find((each) => each.status === 'rejected')
+  if (failed !== undefined) {
+    for (const model of models) destroy(model)
+    throw failed.reason
+  }
+  return createConnection(options, models, events)
+}
+
+function createConnection(
+  options: ResolvedOptions,
+  models: readonly ChannelModel[],
+  events: ConnectionEvents,
+): Connection {
+  const [publish, consume = publish, admin = consume] = models as [ChannelModel, ...ChannelModel[]]
+  const sockets: Record<Role, ChannelModel> = { publish, consume, admin }
+  const idle = new Map<ChannelModel, Channel[]>(models.map((model) => [model, []]))
+  let state: 'alive' | 'closing' | 'gone' = 'alive'
+  let blockedTimer: NodeJS.Timeout | undefined
+
+  const end = (): void => {
+    state = 'gone'
+    clearTimeout(blockedTimer)
+    for (const model of models) destroy(model)
+  }
+  const fail = (cause: unknown): void => {
+    if (state !== 'alive') return
+    end()
+    events.lost(cause)
+  }
+  for (const model of models) {
+    let reason: unknown
+    model.on('error', (error) => {
+      reason = error
+      // A heartbeat that is missed: the other sockets go too.
+      if (state === 'alive') setImmediate(fail, error)
+    })
+    model.on('close', (error) =>
+      fail(
+        error ??
+          reason ??
+          new AdapterError('MQ_CONNECTION', 'the connection was closed', { retryable: true }),
+      ),
+    )
+  }
+  publish.on('blocked', (reason) => {
+    if (state !== 'alive') return
+    events.blocked(`RabbitMQ accepts nothing: ${reason}`)
+    clearTimeout(blockedTimer)
+    if (options.blockedTimeoutMs === 0) return
+    blockedTimer = setTimeout(
+      () =>
+        fail(
+          new AdapterError('MQ_UNAVAILABLE', `blocked for ${options.blockedTimeoutMs} ms: ${reason}`, {
+            retryable: true,
+          }),
+        ),
+      options.blockedTimeoutMs,
+    )
+    blockedTimer.unref()
+  })
+  publish.on('unblocked', () => {
+    clearTimeout(blockedTimer)
+    if (state === 'alive') events.blocked(null)
+  })
+
+  const rpc = async <T>(call: Promise<T>, what: string): Promise<T> => {
+    let timer: NodeJS.Timeout | undefined
+    call.catch(() => undefined)
+    try {
+      return await Promise.race([
+        call,
+        new Promise<never>((_, reject) => {
+          timer = setTimeout(
+            () =>
+              reject(
+                new AdapterError(
+                  'MQ_TIMEOUT',
+                  `RabbitMQ did not answer within ${options.rpcTimeoutMs} ms (${what})`,
+                  { retryable: true },
+                ),
+              ),
+            options.rpcTimeoutMs,
+          )
+        }),
+      ])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+  const gone = (): AdapterError =>
+    new AdapterError('MQ_CONNECTION', 'the connection is gone', { retryable: true })
+  const prepare = <C extends Channel>(channel: C): C => {
+    channel.on('error', (error) => void causes.set(channel, error))
+    channel.on('close', () => void ended.add(channel))
+    return channel
+  }
+  const channel = async (role: Role): Promise<Channel> => {
+    if (state === 'gone') throw gone()
+    return prepare(await rpc(sockets[role].createChannel(), 'opening a channel'))
+  }
+
+  return {
+    version: versionOf(publish.connection.serverProperties.version),
+    get alive() {
+      return state === 'alive'
+    },
+    channel,
+    async confirmChannel() {
+      if (state === 'gone') throw gone()
+      return prepare(await rpc(publish.createConfirmChannel(), 'opening a channel'))
+    },
+    async admin(call, role = 'admin') {
+      const pool = idle.get(sockets[role]) as Channel[]
+      let over = pool.pop()
+      while (over !== undefined && ended.has(over)) over = pool.pop()
+      over ??= await channel(role)
+      try {
+        const answer = await rpc(call(over), 'administration')
+        if (pool.length < MOST_IDLE && state === 'alive') pool.push(over)
+        else closeQuietly(over)
+        return answer
+      } catch (error) {
+        // A refusal closes the channel; one that is silent may answer late, to nobody.
+        closeQuietly(over)
+        throw error
+      }
+    },
+    rpc,
+    async close(signal) {
+      if (state !== 'alive') return
+      state = 'closing'
+      if (!signal.aborted) await atMost(Promise.allSettled(models.map((model) => model.close())), signal)
+      end()
+    },
+    fail,
+  }
+}
+
+/** Closes a channel without waiting. */
+export function closeQuietly(channel: Channel): void {
+  if (ended.has(channel)) return
+  try {
+    channel.close().catch(() => undefined)
+  } catch {
+    // Closed already.
+  }
+}
+
+/** Closes a channel; resolves at the latest on abort. Never rejects. */
+export async function closeChannel(channel: Channel, signal: AbortSignal): Promise<void> {
+  try {
+    const closing = channel.close()
+    await untilAborted(closing, signal)
+  } catch {
+    // Closed already, or nobody answers.
+  }
+}

@@ -1,0 +1,140 @@
+import { types } from 'node:util'
+import { adapterErrorOf, type Classification } from '@mq/core/adapter'
+
+/** AMQP reply codes. https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf section 1.2 */
+const REPLIES: Readonly<Record<number, Classification>> = {
+  311: { code: 'MQ_MESSAGE_TOO_LARGE', retryable: false },
+  320: { code: 'MQ_CONNECTION', retryable: true },
+  403: { code: 'MQ_AUTHENTICATION', retryable: false },
+  404: { code: 'MQ_QUEUE_NOT_FOUND', retryable: false },
+  405: { code: 'MQ_QUEUE_CONFLICT', retryable: false },
+  406: { code: 'MQ_QUEUE_CONFLICT', retryable: false },
+  501: { code: 'MQ_CONNECTION', retryable: true },
+  502: { code: 'MQ_CONFIGURATION', retryable: false },
+  504: { code: 'MQ_CONNECTION', retryable: true },
+  505: { code: 'MQ_CONNECTION', retryable: true },
+  506: { code: 'MQ_UNAVAILABLE', retryable: true },
+  530: { code: 'MQ_AUTHENTICATION', retryable: false },
+  540: { code: 'MQ_UNSUPPORTED', retryable: false },
+  541: { code: 'MQ_UNAVAILABLE', retryable: true },
+}
+
+/** What the text of an error without a usable code says. */
+const TEXTS: readonly (readonly [RegExp, Classification])[] = [
+  [/ACCESS[_-]REFUSED|\b403\b/, { code: 'MQ_AUTHENTICATION', retryable: false }],
+  [/NOT[_-]ALLOWED|\b530\b/, { code: 'MQ_AUTHENTICATION', retryable: false }],
+  // A virtual host that does not exist, or is not ours: the client does not say what the server said.
+  [/Expected ConnectionOpenOk; got <ConnectionClose/, { code: 'MQ_AUTHENTICATION', retryable: false }],
+  [/consumer_?timeout|delivery acknowledgement on channel/i, { code: 'MQ_CONNECTION', retryable: true }],
+  [/message nacked/, { code: 'MQ_UNAVAILABLE', retryable: true }],
+  [/channel (closed|ended|closing)/i, { code: 'MQ_CONNECTION', retryable: true }],
+  [
+    /connection (closed|closing)|heartbeat timeout|unexpected close|socket closed/i,
+    { code: 'MQ_CONNECTION', retryable: true },
+  ],
+  [/ETIMEDOUT|ECONNRESET|ECONNREFUSED/, { code: 'MQ_CONNECTION', retryable: true }],
+  [/no channels left/i, { code: 'MQ_UNAVAILABLE', retryable: true }],
+]
+
+const SYSTEM = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'EADDRNOTAVAIL',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+])
+
+/** The AMQP reply code of an error of the client, or `null`. */
+export function replyCode(error: unknown): number | null {
+  if (!types.isNativeError(error)) return null
+  const { code } = error as { code?: unknown }
+  return typeof code === 'number' ? code : null
+}
+
+/** Names an error of the client, the server or the network. */
+export function classify(error: unknown): Classification {
+  const unknown: Classification = { code: 'MQ_UNKNOWN', retryable: true }
+  const own = adapterErrorOf(error)
+  if (own !== null) return { code: own.code, retryable: own.retryable }
+  // The client's IllegalOperationError is made without `Error`.
+  const message = textOf(error)
+  if (message === null) return unknown
+  const { code, name } = error as { code?: unknown; name?: unknown }
+  if (typeof code === 'number') {
+    // 406 is also said of messages and of consumers that are too slow.
+    if (code === 406 && /message size/i.test(message))
+      return { code: 'MQ_MESSAGE_TOO_LARGE', retryable: false }
+    if (code === 406 && !/inequivalent/.test(message)) return { code: 'MQ_CONNECTION', retryable: true }
+    // A vhost that is down, a user without rights, a limit: said by the same code.
+    if (code === 530 && /connection limit|vhost .* is down/i.test(message))
+      return { code: 'MQ_UNAVAILABLE', retryable: true }
+    const known = REPLIES[code]
+    if (known !== undefined) return known
+  }
+  if (typeof code === 'string') {
+    if (SYSTEM.has(code)) return { code: 'MQ_CONNECTION', retryable: true }
+    if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|ERR_OSSL)/.test(code))
+      return { code: 'MQ_CONNECTION', retryable: false }
+  }
+  if (name === 'AbortError') return { code: 'MQ_ABORTED', retryable: false }
+  if (name === 'TimeoutError') return { code: 'MQ_TIMEOUT', retryable: true }
+  if (name === 'IllegalOperationError') return { code: 'MQ_CONNECTION', retryable: true }
+  for (const [pattern, meaning] of TEXTS) if (pattern.test(message)) return meaning
+  const inner = (error as { errors?: unknown }).errors
+  if (Array.isArray(inner) && inner.length > 0) return classify(inner[0])
+  return unknown
+}
+
+function textOf(error: unknown): string | null {
+  if (typeof error !== 'object' || error === null) return null
+  try {
+    const { message } = error as { message?: unknown }
+    return typeof message === 'string' ? message : null
+  } catch {
+    return null
+  }
+}
+
+/** What a refused redeclaration names: `inequivalent arg 'x' for queue 'q' in vhost '/': received … but current is …`. */
+export interface Inequivalence {
+  readonly argument: string
+  readonly received: unknown
+  readonly current: unknown
+}
+
+/** `undefined` stands for an argument that is not there. Null when the error says nothing of the kind. */
+export function inequivalence(error: unknown): Inequivalence | null {
+  if (replyCode(error) !== 406) return null
+  const found = /inequivalent arg '([^']+)' for .*?: received (.*) but current is (.*?)"?$/s.exec(
+    (error as Error).message,
+  )
+  if (found === null) return null
+  const argument = found[1] as string
+  const numeric = !TEXT_ARGUMENTS.test(argument)
+  return {
+    argument,
+    received: value(found[2] as string, numeric),
+    current: value(found[3] as string, numeric),
+  }
+}
+
+/** Where digits are text all the same. */
+const TEXT_ARGUMENTS = /^(alternate-exchange|x-dead-letter-|x-queue-type|x-overflow|x-queue-.*-locator)/
+
+/** Forms seen on 3.10 and 4.0: `none`, `'true'`, `'600000'`, `the value '5' of type 'signedint'`. */
+function value(text: string, numeric: boolean): unknown {
+  if (text === 'none') return undefined
+  const typed = /^the value '(.*)' of type '(\w+)'$/s.exec(text)
+  const raw = typed?.[1] ?? /^'(.*)'$/s.exec(text)?.[1] ?? text
+  if (typed?.[2] === 'longstr') return raw
+  if (raw === 'true' || typed?.[2] === 'bool') return raw === 'true'
+  if (raw === 'false') return false
+  return numeric && /^-?\d+(\.\d+)?$/.test(raw) ? Number(raw) : raw
+}

@@ -1,0 +1,229 @@
+import type { Channel, ConfirmChannel, Message } from 'amqplib'
+import { types } from 'node:util'
+import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
+import { closeCause, type Connection } from './connection.ts'
+import { replyCode } from './errors.ts'
+import type { Properties } from './wire.ts'
+
+/** One message as it is written. */
+export interface Item {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly body: Uint8Array
+  readonly properties: Properties
+  /** Refused when no queue takes it. */
+  readonly mandatory: boolean
+  /** Whether the queue may be full: what a refusal means. */
+  readonly limited: boolean
+}
+
+/** A channel that publishes, with a bounded number of messages that are not confirmed yet. */
+export interface Lane {
+  /** Opens it ahead of the first message. */
+  open(): Promise<void>
+  /** Writes all, in order; answers when all are confirmed, returned or refused, or on abort with what is known by then. */
+  write(items: readonly Item[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
+}
+
+interface Entry {
+  readonly item: Item
+  returned: boolean
+  readonly settle: (outcome: PublishOutcome) => void
+}
+
+interface Open {
+  readonly channel: ConfirmChannel | Channel
+  readonly entries: Set<Entry>
+  full: boolean
+  closed: boolean
+}
+
+const STORED: PublishOutcome = { ok: true }
+
+export function createLane(connection: Connection, window: number, confirms: boolean): Lane {
+  let opening: Promise<Open> | null = null
+  let current: Open | null = null
+  let waiting: (() => void)[] = []
+
+  const wake = (): void => {
+    if (waiting.length === 0) return
+    const woken = waiting
+    waiting = []
+    for (const go of woken) go()
+  }
+
+  const open = async (): Promise<Open> => {
+    const channel = confirms ? await connection.confirmChannel() : await connection.channel('publish')
+    const lane: Open = { channel, entries: new Set(), full: false, closed: false }
+    channel.on('return', (message: Message) => {
+      // Comes before the confirm of the same message.
+      const entry = returnedEntry(lane.entries, message)
+      if (entry !== undefined) entry.returned = true
+    })
+    channel.on('drain', () => {
+      lane.full = false
+      wake()
+    })
+    channel.on('close', () => {
+      lane.closed = true
+      if (current === lane) {
+        current = null
+        opening = null
+      }
+      // The client has failed the callbacks of what was not confirmed; without confirms nobody waits.
+      wake()
+    })
+    current = lane
+    return lane
+  }
+
+  const ready = async (): Promise<Open> => {
+    if (current !== null) return current
+    opening ??= open()
+    try {
+      return await opening
+    } catch (error) {
+      opening = null
+      throw error
+    }
+  }
+
+  return {
+    open: async () => void (await ready()),
+    write(items, signal) {
+      return new Promise((resolve) => {
+        const outcomes = new Array<PublishOutcome | undefined>(items.length)
+        let left = items.length
+        let written = 0
+        let over = false
+        const finish = (): void => {
+          over = true
+          signal.removeEventListener('abort', abort)
+          resolve(outcomes as PublishOutcome[])
+        }
+        const abort = (): void => {
+          if (over) return
+          const error: unknown = signal.reason
+          for (let i = 0; i < items.length; i++)
+            outcomes[i] ??= { ok: false, error, certainty: i < written ? 'unknown' : 'not-stored' }
+          finish()
+          wake()
+        }
+        const settleAt = (index: number) => (outcome: PublishOutcome) => {
+          if (over) return
+          outcomes[index] = outcome
+          if (--left === 0) finish()
+        }
+        const refuseRest = (error: unknown): void => {
+          for (let i = written; i < items.length; i++)
+            settleAt(i)({ ok: false, error, certainty: 'not-stored' })
+          written = items.length
+        }
+        const pump = (lane: Open): void => {
+          while (written < items.length && !over) {
+            if (lane.closed) return void proceed()
+            if (lane.full || lane.entries.size >= window) {
+              waiting.push(() => pump(lane))
+              return
+            }
+            const index = written++
+            writeOne(lane, items[index] as Item, settleAt(index))
+          }
+        }
+        const proceed = (): void => {
+          if (current !== null) pump(current)
+          else ready().then(pump, refuseRest)
+        }
+        const writeOne = (lane: Open, item: Item, settle: (outcome: PublishOutcome) => void): void => {
+          const entry: Entry = { item, returned: false, settle }
+          const { properties } = item
+          const options = item.mandatory ? { ...properties, mandatory: true } : properties
+          try {
+            if (!confirms) {
+              if (!lane.channel.publish(item.exchange, item.routingKey, bytes(item.body), options))
+                lane.full = true
+              settle(STORED)
+              return
+            }
+            lane.entries.add(entry)
+            const room = (lane.channel as ConfirmChannel).publish(
+              item.exchange,
+              item.routingKey,
+              bytes(item.body),
+              options,
+              (error: unknown) => {
+                lane.entries.delete(entry)
+                settle(outcomeOf(lane.channel, entry, error))
+                if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
+              },
+            )
+            if (!room) lane.full = true
+          } catch (error) {
+            // It could not be encoded, or the channel closed in this very turn: nothing was written.
+            lane.entries.delete(entry)
+            settle({ ok: false, error, certainty: 'not-stored' })
+          }
+        }
+        if (signal.aborted) return abort()
+        signal.addEventListener('abort', abort, { once: true })
+        proceed()
+      })
+    },
+  }
+}
+
+function bytes(body: Uint8Array): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+}
+
+function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message): Entry | undefined {
+  for (const entry of entries) {
+    const { item } = entry
+    if (
+      !entry.returned &&
+      item.mandatory &&
+      item.routingKey === fields.routingKey &&
+      item.exchange === fields.exchange &&
+      (item.properties.messageId ?? undefined) === (properties.messageId ?? undefined)
+    )
+      return entry
+  }
+  return undefined
+}
+
+/** What a confirm, a refusal or the end of the channel says about one message. */
+function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown): PublishOutcome {
+  if (error === null || error === undefined) {
+    if (!returned) return STORED
+    const missing = `there is no queue "${item.routingKey}"`
+    return { ok: false, error: new AdapterError('MQ_QUEUE_NOT_FOUND', missing), certainty: 'not-stored' }
+  }
+  if (types.isNativeError(error) && error.message === 'message nacked') {
+    if (item.limited) {
+      // To a topic, other subscriptions may have taken it.
+      const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
+      return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
+    }
+    const refused = new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ could not store the message', {
+      retryable: true,
+    })
+    return { ok: false, error: refused, certainty: 'unknown' }
+  }
+  return { ok: false, error: blame(item, closeCause(channel)), certainty: 'unknown' }
+}
+
+/** The server closes a channel because of one message; the others on it are none the worse. */
+function blame(item: Item, cause: unknown): unknown {
+  const code = replyCode(cause)
+  const { message } = cause as Error
+  if (code === 404 && message.includes(`exchange '${item.exchange}'`))
+    return new AdapterError('MQ_QUEUE_NOT_FOUND', `there is no topic "${item.exchange}"`, { cause })
+  if (code === 406) {
+    const size = /message size (\d+)/.exec(message)?.[1]
+    if (size !== undefined && item.body.length >= Number(size)) return cause
+  }
+  if (code === 403) return cause
+  return code === null
+    ? cause
+    : new AdapterError('MQ_CONNECTION', 'the channel was closed', { retryable: true, cause })
+}

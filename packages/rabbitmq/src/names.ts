@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { Target } from '@mq/core/adapter'
+
+/** AMQP's short strings have 255 bytes; room is left for what is appended. */
+const LONGEST = 240
+
+/**
+ * The queue of a target. A colon is in no portable name, so a subscription's queue meets no other. Two long names together are cut, and
+ * kept apart by a hash.
+ */
+export function queueOf(target: Target): string {
+  if ('queue' in target) return target.queue
+  const name = `${target.topic}:${target.subscription}`
+  if (name.length <= LONGEST) return name
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16)
+  return `${name.slice(0, LONGEST - hash.length - 1)}~${hash}`
+}
+
+/** The queue itself is partition 0, so that clients that know of no partitions reach it. */
+export function partitionQueue(queue: string, partition: number): string {
+  return partition === 0 ? queue : `${queue}:p${partition}`
+}
+
+/** Names that this adapter makes for itself. None can be given to a queue or topic. */
+export const own = {
+  delay: (ms: number) => `mq:delay:${ms}`,
+  delayedTopic: (topic: string, ms: number) => `mq:delay:${ms}:${topic}`,
+  relay: (topic: string) => `mq:relay:${topic}`,
+  sink: 'mq:sink',
+  last: (unique: string) => `mq:last:${unique}`,
+  register: (topic: string) => `mq:topic:${topic}`,
+  /** Says what a subscription's pattern is: AMQP does not tell. */
+  pattern: (subscriptionQueue: string) => `${subscriptionQueue}:pattern`,
+} as const
+
+/** Whether a queue only holds messages until they are due. */
+export function isDelayQueue(queue: string): boolean {
+  return queue.startsWith('mq:delay:')
+}
+
+/** Which partition a key belongs to: FNV-1a over UTF-8, the same in every process and version. */
+export function partitionOf(key: string, partitions: number): number {
+  if (partitions <= 1) return 0
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(key)) {
+    hash ^= byte
+    hash = Math.imul(hash, 0x01000193)
+  }
+  return (hash >>> 0) % partitions
+}

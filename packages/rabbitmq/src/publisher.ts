@@ -1,0 +1,171 @@
+import { AdapterError, type Destination, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
+import type { Connection } from './connection.ts'
+import type { Delays } from './delays.ts'
+import { MAX_DELAY_MS, tierOf } from './delay-tiers.ts'
+import { classify } from './errors.ts'
+import { createLane, type Item } from './lane.ts'
+import { partitionOf, partitionQueue, queueOf } from './names.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { Known, Topology } from './topology.ts'
+import { encode, type Properties } from './wire.ts'
+
+/** A copy of a message that stays in RabbitMQ: for another attempt, or a dead letter. */
+export interface Copy {
+  readonly queue: string
+  /** 0: ready at once. */
+  readonly delayMs: number
+  readonly body: Uint8Array
+  readonly properties: Properties
+}
+
+export interface Publisher {
+  /** Makes ready what nearly every connection needs. */
+  open(): Promise<void>
+  publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
+  /** Always confirmed; one outcome each, in order. Nothing may be known of some when the time for an answer is over. */
+  copies(copies: readonly Copy[]): Promise<readonly PublishOutcome[]>
+}
+
+/** Where the messages of one call go, found out before the first is written. */
+interface Route {
+  readonly kind: 'queue' | 'topic' | 'reply'
+  readonly name: string
+  readonly known: Known | undefined
+}
+
+export function createPublisher(
+  connection: Connection,
+  options: ResolvedOptions,
+  topology: () => Topology,
+  delays: Delays,
+): Publisher {
+  const confirms = options.acks === 'all'
+  // A missing queue is told by returning the message, a missing exchange by closing the channel: what goes to queues has one of its own.
+  const toQueues = createLane(connection, options.confirmWindow, confirms)
+  const toExchanges = createLane(connection, options.confirmWindow, confirms)
+  const forCopies = createLane(connection, options.confirmWindow, true)
+
+  const route = async (to: Destination, batch: readonly OutboundMessage[]): Promise<Route> => {
+    if ('reply' in to) return { kind: 'reply', name: to.reply, known: undefined }
+    if ('topic' in to && !('subscription' in to)) {
+      await topology().topic(to.topic)
+      return { kind: 'topic', name: to.topic, known: undefined }
+    }
+    const name = queueOf(to)
+    const known = topology().peek(name)
+    if (known !== undefined) return { kind: 'queue', name, known }
+    // A key chooses the partition; a message that waits first would learn too late that its queue is missing.
+    const must = batch.some(({ key, delayMs }) => key !== undefined || delayMs > 0)
+    return { kind: 'queue', name, known: must ? await topology().inspect(name) : undefined }
+  }
+
+  const item = async (message: OutboundMessage, { kind, name, known }: Route): Promise<Item> => {
+    const { body, delayMs } = message
+    if (delayMs <= 0 || kind === 'reply') return direct(message, kind, name, known)
+    const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
+    const topic = kind === 'topic'
+    return {
+      exchange: topic ? await delays.forTopic(name, tier) : await delays.forQueue(tier),
+      routingKey: topic ? (message.routingKey ?? '') : physical(message, name, known),
+      body,
+      properties: encode(message, false),
+      mandatory: true,
+      limited: false,
+    }
+  }
+
+  const direct = (
+    message: OutboundMessage,
+    kind: Route['kind'],
+    name: string,
+    known: Known | undefined,
+  ): Item => ({
+    exchange: kind === 'topic' ? name : '',
+    routingKey:
+      kind === 'topic'
+        ? (message.routingKey ?? '')
+        : kind === 'queue'
+          ? physical(message, name, known)
+          : name,
+    body: message.body,
+    properties: encode(message, true),
+    // An answer to a requester that vanished is no error, nor is a topic that nobody subscribes to.
+    mandatory: kind === 'queue' && options.mandatory,
+    limited: known?.limited ?? true,
+  })
+
+  const physical = ({ key }: OutboundMessage, name: string, known: Known | undefined): string =>
+    known === undefined || known.partitions <= 1 || key === undefined
+      ? name
+      : partitionQueue(name, partitionOf(key, known.partitions))
+
+  const forgetMissing = (to: Destination, outcomes: readonly PublishOutcome[]): void => {
+    for (const outcome of outcomes) {
+      if (outcome.ok || classify(outcome.error).code !== 'MQ_QUEUE_NOT_FOUND') continue
+      if (!('reply' in to))
+        topology().forget('topic' in to && !('subscription' in to) ? to.topic : queueOf(to))
+      delays.forget()
+      return
+    }
+  }
+
+  return {
+    open: () => toQueues.open(),
+    async publish(batch, signal) {
+      const refuse = (error: unknown): readonly PublishOutcome[] =>
+        batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+      if (signal.aborted) return refuse(signal.reason)
+      const to = (batch[0] as OutboundMessage).destination
+      let found: Route
+      const items: Item[] = []
+      let delayed = false
+      try {
+        found = await route(to, batch)
+        for (const message of batch) {
+          if (message.delayMs > 0 && found.kind !== 'reply') {
+            delayed = true
+            items.push(await item(message, found))
+          } else items.push(direct(message, found.kind, found.name, found.known))
+        }
+      } catch (error) {
+        return refuse(error)
+      }
+      // A call's messages keep their order as long as none of them waits.
+      const lane = delayed || found.kind === 'topic' ? toExchanges : toQueues
+      const outcomes = await lane.write(items, signal)
+      for (const outcome of outcomes) {
+        if (outcome.ok) continue
+        forgetMissing(to, outcomes)
+        break
+      }
+      return outcomes
+    },
+    async copies(copies) {
+      const items: Item[] = []
+      try {
+        for (const { queue, delayMs, body, properties } of copies)
+          items.push({
+            exchange: delayMs > 0 ? await delays.forQueue(tierOf(Math.min(delayMs, MAX_DELAY_MS))) : '',
+            routingKey: queue,
+            body,
+            properties,
+            mandatory: true,
+            limited: topology().peek(queue)?.limited ?? true,
+          })
+      } catch (error) {
+        return copies.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+      }
+      const outcomes = await forCopies.write(items, AbortSignal.timeout(options.rpcTimeoutMs))
+      if (outcomes.some((outcome) => !outcome.ok)) delays.forget()
+      return outcomes
+    },
+  }
+}
+
+/** For callers that store one text: rejects unless it was stored. */
+export async function storeText(publisher: Publisher, queue: string, value: string): Promise<void> {
+  const properties: Properties = { persistent: true, contentType: 'text/plain' }
+  const [outcome] = await publisher.copies([{ queue, delayMs: 0, body: Buffer.from(value), properties }])
+  if (outcome?.ok === true) return
+  throw outcome === undefined ? new AdapterError('MQ_UNKNOWN', 'nothing was answered') : outcome.error
+}

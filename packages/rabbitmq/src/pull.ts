@@ -1,0 +1,193 @@
+import { AdapterError, type Receiver } from '@mq/core/adapter'
+import { atMost } from './abort.ts'
+import { closeCause, closeChannel, closeQuietly } from './connection.ts'
+import { flush } from './flush.ts'
+import { createInbox } from './inbox.ts'
+import { partitionQueue, queueOf } from './names.ts'
+import { openError, type ReceiverSetup } from './receiver.ts'
+import { createSettler } from './settler.ts'
+import { decode, type Held } from './wire.ts'
+
+/** How often a queue is asked again where no consumer may wait for a message. */
+const POLL_MS = 50
+
+/** How long the only consumer of a queue that said it is not empty waits for its message. */
+const SHORT_WAIT_MS = 500
+
+/**
+ * Takes exactly as many messages as are asked for: `basic.get`, and while nothing is there a consumer that gets one message and is
+ * cancelled. With a single active consumer `get` is refused, so there it is always such a consumer.
+ */
+export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
+  const { connection, publisher, topology, source } = setup
+  const queue = queueOf(source.target)
+  const known = await topology.inspect(queue).catch((error: unknown) => {
+    throw openError(source.target, error)
+  })
+  const ordered = known.ordered || source.ordered
+  const queues = Array.from({ length: known.partitions }, (_, n) => partitionQueue(queue, n))
+  const channel = await connection.channel('consume')
+  const inbox = createInbox()
+  let closing: Promise<void> | null = null
+  let looks = 0
+
+  const settler = createSettler(channel, publisher, (deliveries, cause) => {
+    if (closing === null) setup.lost(deliveries, cause)
+  })
+  channel.on('close', () => {
+    inbox.drain()
+    inbox.fail(openError(source.target, closeCause(channel)))
+    if (closing === null) setup.closed(receiver)
+  })
+  /** Physical queues from which a message is unsettled: with order, the next of its key must not come meanwhile. */
+  const busy = new Map<string, Held>()
+
+  /** Up to `max` that are there now. */
+  const get = async (max: number, signal: AbortSignal): Promise<Held[]> => {
+    const got: Held[] = []
+    for (let n = 0; n < queues.length && got.length < max; n++) {
+      const physical = queues[(looks + n) % queues.length] as string
+      while (got.length < max && !signal.aborted) {
+        // Waited for even when the signal aborts: it may hold a message.
+        const raw = await connection.rpc(channel.get(physical), 'getting a message')
+        if (raw === false) break
+        const held = decode(raw, physical, undefined)
+        settler.add(held)
+        got.push(held)
+      }
+    }
+    looks++
+    return got
+  }
+
+  /** One message from each of these, at most, and at least one if any comes in time. */
+  const wait = async (
+    from: readonly string[],
+    max: number,
+    signal: AbortSignal,
+    waitMs: number,
+  ): Promise<readonly Held[]> => {
+    await connection.rpc(channel.prefetch(1), 'setting the prefetch')
+    const tags: string[] = []
+    let cancelledByServer = false
+    for (const physical of from) {
+      const { consumerTag } = await connection.rpc(
+        channel.consume(physical, (raw) => {
+          if (raw === null) {
+            cancelledByServer = true
+            topology.forget(queue)
+            topology.inspect(queue).then(
+              () =>
+                inbox.fail(
+                  new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
+                ),
+              (error: unknown) => inbox.fail(openError(source.target, error)),
+            )
+            return
+          }
+          const held = decode(raw, physical, undefined)
+          settler.add(held)
+          inbox.push(held)
+        }),
+        'subscribing',
+      )
+      tags.push(consumerTag)
+    }
+    let got: Held[]
+    try {
+      got = [...(await inbox.take(max, signal, waitMs))]
+    } finally {
+      if (!settler.closed && !cancelledByServer)
+        await Promise.all(tags.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
+    }
+    // What came between the first and the cancelling.
+    const rest = inbox.drain()
+    const room = Math.max(0, max - got.length)
+    if (rest.length > room) await settler.release(rest.slice(room))
+    return [...got, ...rest.slice(0, room)]
+  }
+
+  const waiting = async (physical: string): Promise<number> =>
+    connection.admin(
+      async (admin) => (await admin.checkQueue(physical)).messageCount,
+      known.exclusive ? 'consume' : 'admin',
+    )
+
+  const receiveOrdered = async (
+    max: number,
+    signal: AbortSignal,
+    waitMs: number,
+  ): Promise<readonly Held[]> => {
+    for (const [physical, held] of busy) if (held.state === 'settled') busy.delete(physical)
+    const free = queues.filter((physical) => !busy.has(physical))
+    let from = free
+    if (waitMs === 0) {
+      const counts = await Promise.all(free.map((physical) => waiting(physical)))
+      from = free.filter((_, n) => (counts[n] as number) > 0)
+    }
+    if (from.length === 0) {
+      // Nothing may come before something is settled.
+      if (waitMs > 0) await new Promise<void>((resolve) => idle(resolve, signal, Math.min(waitMs, POLL_MS)))
+      return []
+    }
+    const got = await wait(from, max, signal, waitMs === 0 ? SHORT_WAIT_MS : waitMs)
+    for (const held of got) busy.set(held.queue, held)
+    return got
+  }
+
+  const receiver: Receiver = {
+    async receive(max, signal, waitMs = 1000) {
+      if (signal.aborted) return []
+      if (settler.closed) return inbox.take(max, signal, 0)
+      try {
+        if (ordered) return await receiveOrdered(max, signal, waitMs)
+        const until = performance.now() + waitMs
+        for (;;) {
+          const got = await get(max, signal)
+          const left = until - performance.now()
+          if (got.length > 0 || left <= 0 || signal.aborted) return got
+          // A queue that goes with its last consumer must not have one for a moment only.
+          if (!known.autoDelete) return await wait(queues, max, signal, left)
+          await new Promise<void>((resolve) => idle(resolve, signal, Math.min(left, POLL_MS)))
+        }
+      } catch (error) {
+        throw openError(source.target, settler.closed ? closeCause(channel) : error)
+      }
+    },
+    ack: settler.ack,
+    async release(deliveries) {
+      const outcomes = await settler.release(deliveries)
+      if (ordered && !settler.closed)
+        for (const physical of new Set(deliveries.map((each) => (each as Held).queue)))
+          await flush(connection, channel, physical, deliveries.length).catch(() => undefined)
+      return outcomes
+    },
+    retry: settler.retry,
+    deadLetter: settler.deadLetter,
+    renew: settler.renew,
+    close(signal) {
+      if (closing === null) {
+        const leave = async (): Promise<void> => {
+          const n = settler.open
+          settler.releaseAll()
+          if (ordered && n > 0) for (const physical of queues) await flush(connection, channel, physical, n)
+          await closeChannel(channel, signal)
+        }
+        closing = settler.closed ? Promise.resolve() : leave().catch(() => closeQuietly(channel))
+        setup.closed(receiver)
+      }
+      return atMost(closing, signal)
+    },
+  }
+  return receiver
+}
+
+function idle(done: () => void, signal: AbortSignal, ms: number): void {
+  const finish = (): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', finish)
+    done()
+  }
+  const timer = setTimeout(finish, ms)
+  signal.addEventListener('abort', finish, { once: true })
+}

@@ -1,0 +1,182 @@
+import { AdapterError, type Delivery, type Receiver, type Source, type Target } from '@mq/core/adapter'
+import { atMost, untilAborted } from './abort.ts'
+import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'
+import { replyCode } from './errors.ts'
+import { flush } from './flush.ts'
+import { createInbox } from './inbox.ts'
+import { partitionQueue, queueOf } from './names.ts'
+import type { Publisher } from './publisher.ts'
+import { createSettler } from './settler.ts'
+import type { Topology } from './topology.ts'
+import { decode } from './wire.ts'
+
+export type Lost = (deliveries: readonly Delivery[], cause: unknown) => void
+
+/** What every kind of receiver stands on. */
+export interface ReceiverSetup {
+  readonly connection: Connection
+  readonly publisher: Publisher
+  readonly topology: Topology
+  readonly source: Source
+  readonly lost: Lost
+  readonly closed: (receiver: Receiver) => void
+}
+
+export function notFound(target: Target): AdapterError {
+  const name =
+    'queue' in target ? `queue "${target.queue}"` : `subscription "${target.topic}/${target.subscription}"`
+  return new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`)
+}
+
+/** The error of opening a target, in this adapter's words where it is missing. */
+export function openError(target: Target, error: unknown): unknown {
+  return replyCode(error) === 404 ? notFound(target) : error
+}
+
+/** A consumer with a channel of its own: the server sends ahead, up to the prefetch. */
+export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
+  const { connection, publisher, topology, source } = setup
+  const queue = queueOf(source.target)
+  const { partitions, ordered, autoDelete } = await topology.inspect(queue).catch((error: unknown) => {
+    throw openError(source.target, error)
+  })
+  const channel = await connection.channel('consume')
+  const inbox = createInbox()
+  let tags: string[] = []
+  /** Subscribing and unsubscribing, one after the other. */
+  let flow: Promise<void> = Promise.resolve()
+  let subscribed = false
+  let calls = 0
+  let closing: Promise<void> | null = null
+
+  const settler = createSettler(channel, publisher, (deliveries, cause) => {
+    inbox.drain()
+    if (closing === null) setup.lost(deliveries, cause)
+  })
+  channel.on('close', () => {
+    inbox.drain()
+    inbox.fail(openError(source.target, closeCause(channel)))
+    if (closing === null) setup.closed(receiver)
+  })
+
+  const cancelled = (): void => {
+    if (closing !== null) return
+    // The queue is gone, or its leader moved: the server says only that nothing more will come.
+    topology.forget(queue)
+    topology.inspect(queue).then(
+      () =>
+        inbox.fail(
+          new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
+        ),
+      (error: unknown) => inbox.fail(openError(source.target, error)),
+    )
+  }
+
+  const subscribe = async (): Promise<void> => {
+    if (subscribed) return
+    const each = Math.max(1, Math.floor(source.prefetch / partitions))
+    await connection.rpc(channel.prefetch(Math.min(65_535, each)), 'setting the prefetch')
+    for (let n = 0; n < partitions; n++) {
+      const physical = partitionQueue(queue, n)
+      const { consumerTag } = await connection.rpc(
+        channel.consume(physical, (raw) => {
+          if (raw === null) return cancelled()
+          const held = decode(raw, physical, undefined)
+          settler.add(held)
+          inbox.push(held)
+        }),
+        'subscribing',
+      )
+      tags.push(consumerTag)
+    }
+    subscribed = true
+  }
+
+  const unsubscribe = async (): Promise<void> => {
+    if (!subscribed) return
+    subscribed = false
+    const ending = tags
+    tags = []
+    await Promise.all(ending.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
+    await settler.release(inbox.drain())
+  }
+
+  const then = (step: () => Promise<void>): Promise<void> => {
+    const next = flow.then(step)
+    flow = next.catch(() => undefined)
+    return next
+  }
+
+  /**
+   * What is given back must not come straight back here when nobody asks for it any more: others may. So before the last of what was given out
+   * is returned, the subscription ends; the next call of `receive` begins it again.
+   */
+  const beforeGivingBack = async (deliveries: readonly Delivery[]): Promise<void> => {
+    if (ordered || autoDelete || calls > 0 || settler.closed) return
+    if (settler.open - inbox.size <= deliveries.length) await then(unsubscribe).catch(() => undefined)
+  }
+
+  /**
+   * Cancelled first, a channel's acknowledgements on the way are not overtaken by its end. But where only one consumer is active, cancelling makes the
+   * next one active at once, and it would get later messages before those that are given back: there the channel ends by itself,
+   * after its acknowledgements have had time to arrive.
+   */
+  const leave = async (signal: AbortSignal): Promise<void> => {
+    if (ordered) await flush(connection, channel, queue, settler.written)
+    else {
+      await then(unsubscribe)
+      settler.releaseAll()
+    }
+    await closeChannel(channel, signal)
+  }
+
+  const receiver: Receiver = {
+    async receive(max, signal, waitMs = 1000) {
+      calls++
+      try {
+        if (!subscribed && !settler.closed && !signal.aborted) await then(subscribe)
+        if (waitMs === 0 && inbox.size === 0 && !settler.closed && !signal.aborted) {
+          // What the server sent before its answer has arrived by then.
+          await untilAborted(connection.rpc(channel.prefetch(1), 'looking'), signal).catch(() => undefined)
+        }
+        return await inbox.take(max, signal, waitMs)
+      } catch (error) {
+        throw openError(source.target, settler.closed ? closeCause(channel) : error)
+      } finally {
+        calls--
+      }
+    },
+    ack: settler.ack,
+    async release(deliveries) {
+      await beforeGivingBack(deliveries)
+      return settler.release(deliveries)
+    },
+    async retry(deliveries, delayMs) {
+      await beforeGivingBack(deliveries)
+      return settler.retry(deliveries, delayMs)
+    },
+    deadLetter: settler.deadLetter,
+    renew: settler.renew,
+    close(signal) {
+      if (closing !== null) return atMost(closing, signal)
+      const work = settler.closed ? Promise.resolve() : leave(signal).catch(() => closeQuietly(channel))
+      closing = work
+      setup.closed(receiver)
+      return atMost(
+        work.then(() => undefined),
+        signal,
+      ).then(() => {
+        if (!settler.closed) closeQuietly(channel)
+      })
+    },
+  }
+  try {
+    await then(subscribe)
+  } catch (error) {
+    closing = Promise.resolve()
+    closeQuietly(channel)
+    topology.forget(queue)
+    throw openError(source.target, settler.closed && replyCode(error) === null ? closeCause(channel) : error)
+  }
+  return receiver
+}

@@ -1,0 +1,186 @@
+import type { Channel } from 'amqplib'
+import type { DeadLetterInfo, Delivery, SettleOutcome, Target } from '@mq/core/adapter'
+import { closeCause } from './connection.ts'
+import { queueOf } from './names.ts'
+import type { Copy, Publisher } from './publisher.ts'
+import { deadCopy, type Held, retryCopy } from './wire.ts'
+
+/** What came over one channel and is not settled yet. */
+export interface Settler {
+  /** Takes charge of what arrived. */
+  add(held: Held): void
+  readonly closed: boolean
+  readonly open: number
+  /** Settlements written lately: how many may not have arrived yet. */
+  readonly written: number
+  ack(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  release(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  retry(deliveries: readonly Delivery[], delayMs: number): Promise<readonly SettleOutcome[]>
+  deadLetter(
+    deliveries: readonly Delivery[],
+    failures: readonly DeadLetterInfo[],
+    target: Target,
+  ): Promise<readonly SettleOutcome[]>
+  renew(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  /** Gives back everything, in the order in which it came. */
+  releaseAll(): void
+}
+
+/** A pause after which earlier settlements have surely arrived. */
+const LATELY_MS = 1000
+
+/** `lost` hears what the end of the channel took back, unless it was closed on purpose. */
+export function createSettler(
+  channel: Channel,
+  publisher: Publisher,
+  lost: (deliveries: readonly Delivery[], cause: unknown) => void,
+): Settler {
+  /** By delivery tag; tags ascend, and so does the map. */
+  const open = new Map<number, Held>()
+  let closed = false
+  let written = 0
+  let writtenAt = 0
+
+  channel.on('close', () => {
+    closed = true
+    const taken = [...open.values()]
+    open.clear()
+    for (const held of taken) held.state = 'settled'
+    if (taken.length > 0) lost(taken, closeCause(channel))
+  })
+
+  const tagOf = (held: Held): number => held.raw.fields.deliveryTag
+  const mine = (delivery: Delivery): Held | null => {
+    const held = delivery as Held
+    return !closed && held.state === 'open' && open.get(tagOf(held)) === held ? held : null
+  }
+  const done = (held: Held): void => {
+    const now = performance.now()
+    written = now - writtenAt > LATELY_MS ? 1 : written + 1
+    writtenAt = now
+    held.state = 'settled'
+    open.delete(tagOf(held))
+  }
+
+  /** Tells the server; everything below the lowest open tag by one frame. */
+  const acknowledge = (helds: readonly Held[]): void => {
+    if (helds.length === 0) return
+    for (const held of helds) done(held)
+    const lowest = open.size === 0 ? Infinity : (open.keys().next().value as number)
+    let last: Held | null = null
+    let below = 0
+    for (const held of helds) {
+      if (tagOf(held) >= lowest) continue
+      below++
+      if (last === null || tagOf(held) > tagOf(last)) last = held
+    }
+    if (last !== null) channel.ack(last.raw, below > 1)
+    if (below === helds.length) return
+    for (const held of helds) if (tagOf(held) > lowest) channel.ack(held.raw)
+  }
+
+  /** A confirmed copy first, then the acknowledgement: a crash in between makes two of it, and never none. */
+  const replace = async (
+    deliveries: readonly Delivery[],
+    copy: (held: Held, index: number) => Copy,
+  ): Promise<readonly SettleOutcome[]> => {
+    const outcomes: SettleOutcome[] = deliveries.map(() => 'lost')
+    const helds: Held[] = []
+    const at: number[] = []
+    deliveries.forEach((delivery, index) => {
+      const held = mine(delivery)
+      if (held === null) return
+      held.state = 'settling'
+      helds.push(held)
+      at.push(index)
+    })
+    if (helds.length === 0) return outcomes
+    const stored = await publisher.copies(helds.map((held, i) => copy(held, at[i] as number)))
+    const safe: Held[] = []
+    stored.forEach((outcome, i) => {
+      const held = helds[i] as Held
+      const index = at[i] as number
+      if (!outcome.ok) {
+        outcomes[index] = { error: outcome.error }
+        if (held.state === 'settling') held.state = 'open'
+      } else if (!closed) {
+        outcomes[index] = 'settled'
+        safe.push(held)
+      }
+    })
+    acknowledge(safe)
+    return outcomes
+  }
+
+  return {
+    add: (held) => void open.set(tagOf(held), held),
+    get closed() {
+      return closed
+    },
+    get open() {
+      return open.size
+    },
+    get written() {
+      return performance.now() - writtenAt > LATELY_MS ? 0 : written
+    },
+    ack(deliveries) {
+      const helds: Held[] = []
+      const outcomes = deliveries.map((delivery): SettleOutcome => {
+        const held = mine(delivery)
+        if (held === null) return 'lost'
+        held.state = 'settling'
+        helds.push(held)
+        return 'settled'
+      })
+      acknowledge(helds)
+      return Promise.resolve(outcomes)
+    },
+    release(deliveries) {
+      const helds: Held[] = []
+      const outcomes = deliveries.map((delivery): SettleOutcome => {
+        const held = mine(delivery)
+        if (held === null) return 'lost'
+        helds.push(held)
+        held.state = 'settling'
+        return 'settled'
+      })
+      // Quorum queues put back in the order in which they are told.
+      helds.sort((a, b) => tagOf(a) - tagOf(b))
+      for (const held of helds) {
+        done(held)
+        channel.nack(held.raw, false, true)
+      }
+      return Promise.resolve(outcomes)
+    },
+    retry: (deliveries, delayMs) => {
+      const now = Date.now()
+      return replace(deliveries, (held) => ({
+        queue: held.queue,
+        delayMs,
+        body: held.body,
+        properties: retryCopy(held, now, delayMs <= 0),
+      }))
+    },
+    deadLetter: (deliveries, failures, target) =>
+      replace(deliveries, (held, index) => ({
+        queue: queueOf(target),
+        delayMs: 0,
+        body: held.body,
+        properties: deadCopy(held, failures[index] as DeadLetterInfo),
+      })),
+    renew: (deliveries) =>
+      Promise.resolve(
+        deliveries.map((delivery): SettleOutcome => {
+          const held = delivery as Held
+          return !closed && open.get(tagOf(held)) === held ? 'settled' : 'lost'
+        }),
+      ),
+    releaseAll() {
+      if (closed) return
+      for (const held of [...open.values()]) {
+        if (held.state === 'open') channel.nack(held.raw, false, true)
+        done(held)
+      }
+    },
+  }
+}

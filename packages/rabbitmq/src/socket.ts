@@ -1,0 +1,76 @@
+import type { ChannelModel } from 'amqplib'
+import { connect, credentials } from 'amqplib'
+import { hostname } from 'node:os'
+import type { Duplex } from 'node:stream'
+import type { ResolvedOptions } from './options.ts'
+import type { Role } from './connection.ts'
+
+/** One AMQP connection, authenticated. Rejects on the first failure or on abort, leaving nothing open. */
+export async function openSocket(
+  options: ResolvedOptions,
+  { host, port }: { readonly host: string; readonly port: number },
+  role: Role,
+  signal: AbortSignal,
+): Promise<ChannelModel> {
+  signal.throwIfAborted()
+  const { tls } = options
+  const secure = tls !== undefined && tls !== false
+  // The client cannot be told to stop connecting; its socket can.
+  const attempt = new AbortController()
+  const stop = () => attempt.abort(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  const connecting = connect(
+    {
+      protocol: secure ? 'amqps' : 'amqp',
+      hostname: host,
+      port,
+      vhost: encodeURIComponent(options.vhost),
+      heartbeat: options.heartbeat,
+    },
+    {
+      noDelay: true,
+      keepAlive: true,
+      keepAliveDelay: 5_000,
+      timeout: options.connectTimeoutMs,
+      credentials:
+        options.mechanism === 'external'
+          ? credentials.external()
+          : credentials.plain(options.username, options.password),
+      clientProperties: { connection_name: `${options.clientName}:${role} ${process.pid}@${hostname()}` },
+      ...(typeof tls === 'object' && {
+        rejectUnauthorized: tls.verify,
+        ...(tls.ca !== undefined && { ca: tls.ca }),
+        ...(tls.cert !== undefined && { cert: tls.cert }),
+        ...(tls.key !== undefined && { key: tls.key }),
+        ...(tls.servername !== undefined && { servername: tls.servername }),
+      }),
+      ...({ signal: attempt.signal } as object),
+    },
+  )
+  try {
+    const model = await new Promise<ChannelModel>((resolve, reject) => {
+      const giveUp = () => reject(signal.reason as Error)
+      signal.addEventListener('abort', giveUp, { once: true })
+      connecting
+        .then(
+          (opened) => {
+            // In the turn in which it resolved: an error without a listener would end the process.
+            opened.on('error', () => undefined)
+            if (signal.aborted) destroy(opened)
+            else resolve(opened)
+          },
+          (error: unknown) => reject((signal.aborted ? signal.reason : error) as Error),
+        )
+        .finally(() => signal.removeEventListener('abort', giveUp))
+    })
+    return model
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+/** Ends a connection at once: the client's own close waits for a peer that may never answer. */
+export function destroy(model: ChannelModel): void {
+  const { stream } = model.connection as unknown as { stream: Duplex }
+  if (!stream.destroyed) stream.destroy(new Error('connection closed'))
+}

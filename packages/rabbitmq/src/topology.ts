@@ -1,0 +1,354 @@
+import type { Channel } from 'amqplib'
+import {
+  AdapterError,
+  type Declaration,
+  type DeclareTarget,
+  type Difference,
+  type QueueSettings,
+  type Target,
+} from '@mq/core/adapter'
+import type { Connection, Role } from './connection.ts'
+import { inequivalence, type Inequivalence, replyCode } from './errors.ts'
+import { own, partitionQueue, queueOf } from './names.ts'
+import type { ResolvedOptions } from './options.ts'
+import { adopt, fieldOf, formOf, revealed, settingOf } from './queue-arguments.ts'
+
+/** What this connection knows of a queue. */
+export interface Known {
+  readonly partitions: number
+  /** Single active consumer: `basic.get` is refused. */
+  readonly ordered: boolean
+  /** Goes with its last consumer, one that only waits for a message included. */
+  readonly autoDelete: boolean
+  /** Bound to the consuming socket: nobody else may touch it. */
+  readonly exclusive: boolean
+  /** Whether it may refuse messages because it is full. */
+  readonly limited: boolean
+}
+
+export interface Topology {
+  declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>
+  remove(target: DeclareTarget): Promise<void>
+  purge(target: Target): Promise<number>
+  size(target: Target): Promise<number>
+  /** What is known of a queue without asking. */
+  peek(queue: string): Known | undefined
+  /** What there is to know of a queue that exists; asks once per connection. Rejects as not found. */
+  inspect(queue: string): Promise<Known>
+  /** Whether a topic's exchange exists; asks once per connection. Rejects as not found. */
+  topic(name: string): Promise<void>
+  /** It is missing after all. */
+  forget(name: string): void
+}
+
+/** How long a server goes on telling consumers of a queue that it is gone. */
+const TELLING_MS = 100
+
+/** More differences than arguments there are. */
+const MOST_DIFFERENCES = 24
+
+/** A queue that takes dead letters is made before its first one: what the server itself dead-letters would be lost without it. */
+const PLAIN: QueueSettings = {
+  durable: true,
+  autoDelete: false,
+  exclusive: false,
+  maxLength: null,
+  maxLengthBytes: null,
+  overflow: 'reject',
+  messageTtl: null,
+  expires: null,
+  maxPriority: null,
+  ordered: false,
+  partitions: 1,
+  replicationFactor: 1,
+  deadLetterQueue: null,
+  maxRedeliveries: Number.MAX_SAFE_INTEGER,
+  deduplicationWindowMs: null,
+  arguments: {},
+}
+
+export function createTopology(
+  connection: Connection,
+  options: ResolvedOptions,
+  /** Stores a record in a queue, confirmed. */
+  record: (queue: string, text: string) => Promise<void>,
+): Topology {
+  const queues = new Map<string, Known>()
+  /** When queues were found to be gone. */
+  const gone = new Map<string, number>()
+  const topics = new Set<string>()
+
+  const roleOf = (queue: string): Role => (queues.get(queue)?.exclusive === true ? 'consume' : 'admin')
+  const on = <T>(queue: string, call: (channel: Channel) => Promise<T>): Promise<T> =>
+    connection.admin(call, roleOf(queue))
+
+  const exists = async (queue: string): Promise<boolean> => {
+    try {
+      await on(queue, (channel) => channel.checkQueue(queue))
+      return true
+    } catch (error) {
+      if (replyCode(error) === 404) return false
+      throw error
+    }
+  }
+
+  const countPartitions = async (queue: string): Promise<number> => {
+    let n = 1
+    while (await exists(partitionQueue(queue, n))) n++
+    return n
+  }
+
+  /** Declares one physical queue, whatever it is like; answers in what it differs. */
+  const settle = async (queue: string, settings: QueueSettings): Promise<Inequivalence[]> => {
+    const form = formOf(settings, options, connection.version)
+    const { chosen } = form
+    const differences: Inequivalence[] = []
+    const role: Role = settings.exclusive ? 'consume' : roleOf(queue)
+    for (let i = 0; i < MOST_DIFFERENCES; i++) {
+      try {
+        await connection.admin(
+          (channel) => channel.assertQueue(queue, { ...form, arguments: { ...form.arguments } }),
+          role,
+        )
+        return differences
+      } catch (error) {
+        if (replyCode(error) === 405)
+          throw new AdapterError('MQ_QUEUE_CONFLICT', `${queue} is exclusive to another connection`, {
+            cause: error,
+          })
+        // Without the right to configure it can still be used, if somebody else made it.
+        if (replyCode(error) === 403 && (await exists(queue).catch(() => false))) return differences
+        const found = inequivalence(error)
+        if (found === null || !adopt(form, found)) throw error
+        if (!chosen.has(found.argument)) differences.push(found)
+      }
+    }
+    return differences
+  }
+
+  const conflict = (label: string, differences: readonly Difference[]): AdapterError =>
+    new AdapterError(
+      'MQ_QUEUE_CONFLICT',
+      `${label} exists with other settings: ${differences
+        .map(({ field, existing, requested }) => `${field} is ${show(existing)}, not ${show(requested)}`)
+        .join('; ')}`,
+      { differences },
+    )
+
+  /**
+   * A queue that is made again at once gets no consumers: the server is still telling those of the old one, by its name, that it is gone, and
+   * then never does (3.10: 30 ms).
+   */
+  const afterGone = async (queue: string): Promise<void> => {
+    const since = gone.get(queue)
+    if (since === undefined) return
+    const left = since + TELLING_MS - performance.now()
+    if (left > 0) await new Promise<void>((resolve) => setTimeout(resolve, left))
+    gone.delete(queue)
+  }
+
+  const takeDeadLetters = async (queue: string): Promise<void> => {
+    if (queues.has(queue)) return
+    const differences = await settle(queue, PLAIN)
+    const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
+    if (ordered) await inspect(queue)
+    else {
+      const limited = (rest.maxLength ?? rest.maxLengthBytes ?? null) !== null
+      queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited })
+    }
+  }
+
+  const declareQueue = async (
+    label: string,
+    queue: string,
+    settings: QueueSettings,
+    ifExists: Declaration['ifExists'],
+  ): Promise<Partial<QueueSettings>> => {
+    await afterGone(queue)
+    let { partitions } = settings
+    const found: Difference[] = []
+    if (settings.ordered && partitions > 1 && (await exists(queue))) {
+      partitions = await countPartitions(queue)
+      if (partitions !== settings.partitions)
+        found.push({ field: 'partitions', existing: partitions, requested: settings.partitions })
+    }
+    if (ifExists === 'compare' && found.length > 0) throw conflict(label, found)
+    // Partition 0 last: when it is there, the others are.
+    if (settings.ordered)
+      for (let n = partitions - 1; n > 0; n--) await settle(partitionQueue(queue, n), settings)
+    const differences = await settle(queue, settings)
+    for (const { argument, received, current } of differences)
+      found.push({
+        field: argument === 'x-dead-letter-exchange' ? argument : fieldOf(argument),
+        existing: settingOf(argument, current),
+        requested: settingOf(argument, received),
+      })
+    if (ifExists === 'compare' && found.length > 0) throw conflict(label, found)
+    const inForce = { ...settings, ...revealed(differences) }
+    if (inForce.ordered && !settings.ordered) partitions = await countPartitions(queue)
+    if (!inForce.ordered) partitions = 1
+    queues.set(queue, {
+      partitions,
+      ordered: inForce.ordered,
+      autoDelete: inForce.autoDelete,
+      exclusive: inForce.exclusive,
+      limited: inForce.maxLength !== null || inForce.maxLengthBytes !== null,
+    })
+    const { deadLetterQueue } = inForce
+    // After it: see what a server that is killed forgets, in `delays.ts`.
+    if (deadLetterQueue !== null) await takeDeadLetters(deadLetterQueue)
+    return { ...revealed(differences), ...(inForce.ordered && { partitions }) }
+  }
+
+  const declareSubscription = async (
+    target: { readonly topic: string; readonly subscription: string },
+    { settings, pattern = '#', ifExists }: Declaration,
+  ): Promise<Partial<QueueSettings>> => {
+    const { topic } = target
+    const queue = queueOf(target)
+    const label = `${topic}/${target.subscription}`
+    await declareTopic(topic)
+    // Written down before it is made: whoever deletes the topic finds it.
+    if (!(await exists(queue))) {
+      const register = own.register(topic)
+      await settle(register, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })
+      await record(register, target.subscription)
+    }
+    // Copies of one key go to one queue whichever it is, so one is enough.
+    const answer = await declareQueue(label, queue, { ...settings, partitions: 1 }, ifExists)
+    // What goes by itself would leave the note about its pattern behind.
+    const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
+    if (noted) {
+      const existing = await notePattern(queue, pattern)
+      if (existing !== pattern) {
+        if (ifExists === 'compare')
+          throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
+        return answer
+      }
+    }
+    await on(queue, (channel) => channel.bindQueue(queue, topic, pattern))
+    return answer
+  }
+
+  /**
+   * AMQP tells nobody which bindings there are. An exchange that is never published to holds the pattern as an argument that
+   * the server compares when it is declared again; answers the one in force.
+   */
+  const notePattern = async (queue: string, pattern: string): Promise<unknown> => {
+    try {
+      await connection.admin((channel) =>
+        channel.assertExchange(own.pattern(queue), 'fanout', { durable: true, alternateExchange: pattern }),
+      )
+      return pattern
+    } catch (error) {
+      const found = inequivalence(error)
+      if (found?.argument !== 'alternate-exchange') throw error
+      return found.current
+    }
+  }
+
+  const declareTopic = async (name: string): Promise<void> => {
+    if (topics.has(name)) return
+    await connection.admin((channel) => channel.assertExchange(name, 'topic', { durable: true }))
+    topics.add(name)
+  }
+
+  const removeQueue = async (queue: string): Promise<void> => {
+    const partitions = queues.get(queue)?.partitions ?? (await countPartitions(queue))
+    const role = roleOf(queue)
+    queues.delete(queue)
+    for (let n = 0; n < partitions; n++)
+      await connection.admin((channel) => channel.deleteQueue(partitionQueue(queue, n)), role)
+    // Others may make it again as soon as this resolves.
+    await new Promise<void>((resolve) => setTimeout(resolve, TELLING_MS))
+  }
+
+  const removeSubscription = async (topic: string, subscription: string): Promise<void> => {
+    const queue = queueOf({ topic, subscription })
+    await removeQueue(queue)
+    await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
+  }
+
+  const removeTopic = async (topic: string): Promise<void> => {
+    const register = own.register(topic)
+    const names = new Set<string>()
+    if (await exists(register)) {
+      await connection.admin(async (channel) => {
+        for (;;) {
+          const entry = await channel.get(register, { noAck: true })
+          if (entry === false) return
+          names.add(entry.content.toString())
+        }
+      })
+    }
+    topics.delete(topic)
+    for (const name of names) await removeSubscription(topic, name)
+    await connection.admin(async (channel) => {
+      await channel.deleteExchange(topic)
+      await channel.deleteExchange(own.relay(topic))
+      await channel.deleteQueue(register)
+    })
+  }
+
+  const inspect = async (queue: string): Promise<Known> => {
+    const known = queues.get(queue)
+    if (known !== undefined) return known
+    await connection.admin((channel) => channel.checkQueue(queue))
+    const partitions = await countPartitions(queue)
+    const found: Known = {
+      partitions,
+      ordered: partitions > 1,
+      autoDelete: false,
+      exclusive: false,
+      limited: true,
+    }
+    queues.set(queue, found)
+    return found
+  }
+
+  const overPartitions = async (
+    target: Target,
+    call: (channel: Channel, queue: string) => Promise<number>,
+  ): Promise<number> => {
+    const queue = queueOf(target)
+    const { partitions } = await inspect(queue)
+    let sum = 0
+    for (let n = 0; n < partitions; n++)
+      sum += await on(queue, (channel) => call(channel, partitionQueue(queue, n)))
+    return sum
+  }
+
+  return {
+    async declare(target, declaration) {
+      if ('subscription' in target) return declareSubscription(target, declaration)
+      if ('queue' in target)
+        return declareQueue(target.queue, target.queue, declaration.settings, declaration.ifExists)
+      await declareTopic(target.topic)
+      return {}
+    },
+    async remove(target) {
+      if ('queue' in target) await removeQueue(target.queue)
+      else if ('subscription' in target) await removeSubscription(target.topic, target.subscription)
+      else await removeTopic(target.topic)
+    },
+    purge: (target) =>
+      overPartitions(target, async (channel, queue) => (await channel.purgeQueue(queue)).messageCount),
+    size: (target) =>
+      overPartitions(target, async (channel, queue) => (await channel.checkQueue(queue)).messageCount),
+    peek: (queue) => queues.get(queue),
+    inspect,
+    async topic(name) {
+      if (topics.has(name)) return
+      await connection.admin((channel) => channel.checkExchange(name))
+      topics.add(name)
+    },
+    forget(name) {
+      if (queues.delete(name)) gone.set(name, performance.now())
+      topics.delete(name)
+    },
+  }
+}
+
+function show(value: unknown): string {
+  return value === undefined ? 'none' : (JSON.stringify(value) ?? typeof value)
+}

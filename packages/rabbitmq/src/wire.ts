@@ -1,0 +1,242 @@
+import type { ConsumeMessage, GetMessage, Message, Options } from 'amqplib'
+import { randomUUID } from 'node:crypto'
+import { isUtf8 } from 'node:buffer'
+import {
+  deadLetterHeaders,
+  type DeadLetterInfo,
+  type Delivery,
+  type OutboundMessage,
+  parseDeadLetterHeaders,
+  WireHeader,
+} from '@mq/core/adapter'
+import { brokerDeadLetter, isBrokerHeader } from './death.ts'
+
+/** ms, where AMQP's own timestamp has seconds. The name is that of RabbitMQ's own interceptor. */
+const TIMESTAMP_MS = 'timestamp_in_ms'
+
+/** Values for which AMQP has a slot of at most 255 bytes; longer ones travel here. */
+const LONG = {
+  contentType: 'mq-content-type',
+  contentEncoding: 'mq-content-encoding',
+  correlationId: 'mq-correlation-id',
+  replyTo: 'mq-reply-to',
+} as const
+
+/** RabbitMQ acts on these when they are headers: a user's text of that name is carried under another. */
+const USER = 'mq-user-'
+const ACTED_ON = new Set(['CC', 'BCC'])
+
+/** Longest `expiration` that a server takes. */
+const MOST_EXPIRATION_MS = 2 ** 32 - 1
+
+export type Headers = Record<string, unknown>
+export type Properties = Options.Publish
+
+const SHORT = 255
+
+function short(value: string | undefined, headers: Headers, name: string): string | undefined {
+  // Three bytes at most for each unit of UTF-16.
+  if (value === undefined || value.length * 3 <= SHORT || Buffer.byteLength(value) <= SHORT) return value
+  headers[name] = value
+  return undefined
+}
+
+/** A message as AMQP properties. `ready`: it goes to its queue, and not to where it waits first. */
+export function encode(message: OutboundMessage, ready: boolean): Properties {
+  const headers: Headers = {}
+  for (const name in message.headers) headers[ACTED_ON.has(name) ? USER + name : name] = message.headers[name]
+  headers[TIMESTAMP_MS] = message.timestamp
+  const out: Properties = {
+    headers,
+    persistent: true,
+    timestamp: Math.floor(message.timestamp / 1000),
+  }
+  const id = short(message.id, headers, WireHeader.ID)
+  if (id !== undefined) out.messageId = id
+  const contentType = short(message.contentType, headers, LONG.contentType)
+  if (contentType !== undefined) out.contentType = contentType
+  if (message.contentEncoding !== undefined) {
+    const value = short(message.contentEncoding, headers, LONG.contentEncoding)
+    if (value !== undefined) out.contentEncoding = value
+  }
+  if (message.correlationId !== undefined) {
+    const value = short(message.correlationId, headers, LONG.correlationId)
+    if (value !== undefined) out.correlationId = value
+  }
+  if (message.replyTo !== undefined) {
+    const value = short(message.replyTo, headers, LONG.replyTo)
+    if (value !== undefined) out.replyTo = value
+  }
+  if (message.priority > 0) out.priority = Math.min(255, message.priority)
+  if (message.routingKey !== undefined && !isTopic(message))
+    headers[WireHeader.ROUTING_KEY] = message.routingKey
+  if (message.key !== undefined) headers[WireHeader.KEY] = message.key
+  if (message.deduplicationId !== undefined) headers[WireHeader.DEDUPLICATION_ID] = message.deduplicationId
+  if (message.deliveryCount > 0) headers[WireHeader.ATTEMPT] = message.deliveryCount
+  if (message.redriven) headers[WireHeader.REDRIVEN] = '1'
+  if (message.expiresAt !== undefined) {
+    headers[WireHeader.EXPIRES_AT] = Math.ceil(message.expiresAt)
+    // In a queue where it waits first, the broker would end the wait by it.
+    if (ready) expire(out, message.expiresAt)
+  }
+  return out
+}
+
+function expire(out: Properties, expiresAt: number): void {
+  const left = Math.ceil(expiresAt - Date.now())
+  if (left <= MOST_EXPIRATION_MS) out.expiration = String(Math.max(0, left))
+}
+
+function isTopic({ destination }: OutboundMessage): boolean {
+  return 'topic' in destination && !('subscription' in destination)
+}
+
+/** A delivery with what settles it. */
+export interface Held extends Delivery {
+  readonly raw: Message
+  /** The physical queue it came from: a retry goes back there. */
+  readonly queue: string
+  state: 'open' | 'settling' | 'settled'
+}
+
+/** A message as a delivery. Total: whatever a foreign client wrote comes out as something. */
+export function decode(raw: ConsumeMessage | GetMessage, queue: string, position: string | undefined): Held {
+  const { properties, fields } = raw
+  const given = (properties.headers ?? {}) as Headers
+  const headers: Record<string, string> = {}
+  let dead: Record<string, string> | undefined
+  let control: Headers | undefined
+  for (const name in given) {
+    if (name.startsWith('mq-')) {
+      if (name.startsWith('mq-dead-')) (dead ??= {})[name] = text(given[name])
+      else if (CONTROL.has(name)) (control ??= {})[name] = given[name]
+      else if (name.startsWith(USER)) headers[name.slice(USER.length)] = text(given[name])
+      else headers[name] = text(given[name])
+    } else if (name !== TIMESTAMP_MS && !isBrokerHeader(name)) headers[name] = text(given[name])
+  }
+  const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
+  const own = (name: string): unknown => control?.[name]
+  const short = (value: unknown, name: string): string | undefined => {
+    const found = value ?? own(name)
+    return found === undefined || found === null ? undefined : text(found)
+  }
+  const byTopic = fields.exchange !== '' && fields.routingKey !== '' ? fields.routingKey : undefined
+  return {
+    id: short(properties.messageId, WireHeader.ID) || randomUUID(),
+    body: raw.content,
+    headers,
+    timestamp: timestamp(given[TIMESTAMP_MS], properties.timestamp),
+    contentType: short(properties.contentType, LONG.contentType),
+    contentEncoding: short(properties.contentEncoding, LONG.contentEncoding),
+    correlationId: short(properties.correlationId, LONG.correlationId),
+    replyTo: short(properties.replyTo, LONG.replyTo),
+    routingKey: short(own(WireHeader.ROUTING_KEY), WireHeader.ROUTING_KEY) ?? byTopic,
+    key: short(own(WireHeader.KEY), WireHeader.KEY),
+    deduplicationId: short(own(WireHeader.DEDUPLICATION_ID), WireHeader.DEDUPLICATION_ID),
+    priority: Math.min(255, count(properties.priority)),
+    // What the broker dead-lettered starts anew, as what core dead-letters does.
+    expiresAt: deadByBroker === undefined ? expiresAt(own(WireHeader.EXPIRES_AT)) : undefined,
+    deliveryCount: deadByBroker === undefined ? count(own(WireHeader.ATTEMPT)) : 0,
+    redeliveries: redeliveries(given, fields.redelivered),
+    firstFailedAt:
+      deadByBroker === undefined ? count(own(WireHeader.FIRST_FAILED_AT)) || undefined : undefined,
+    redriven: own(WireHeader.REDRIVEN) !== undefined,
+    deadLetter: deadByBroker ?? (dead === undefined ? undefined : parseDeadLetterHeaders(dead)),
+    position,
+    raw,
+    queue,
+    state: 'open',
+  }
+}
+
+const CONTROL = new Set<string>([...Object.values(WireHeader), ...Object.values(LONG)])
+
+function timestamp(ms: unknown, seconds: unknown): number {
+  if (typeof ms === 'number' && Number.isFinite(ms)) return ms
+  if (typeof seconds === 'number' && Number.isFinite(seconds)) return seconds * 1000
+  return Date.now()
+}
+
+function expiresAt(value: unknown): number | undefined {
+  const n = Number(value)
+  return value !== undefined && Number.isFinite(n) ? n : undefined
+}
+
+/** Classic queues only say whether; quorum queues count, of late also what was handed out and given back without a fault. */
+function redeliveries(headers: Headers, redelivered: boolean): number {
+  const counted = headers['x-delivery-count'] ?? headers['x-acquired-count']
+  if (counted === undefined) return redelivered ? 1 : 0
+  return Math.max(count(headers['x-delivery-count']), count(headers['x-acquired-count']))
+}
+
+function count(value: unknown): number {
+  const n = Math.trunc(Number(value))
+  return Number.isFinite(n) && n > 0 ? n : 0
+}
+
+/** Any value of an AMQP table as text; base64 of bytes that are none. */
+function text(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (Buffer.isBuffer(value)) return isUtf8(value) ? value.toString() : value.toString('base64')
+  if (value === null || value === undefined) return ''
+  if (typeof value === 'object') {
+    const tagged = value as { '!'?: unknown; value?: unknown }
+    if ('!' in tagged && 'value' in tagged) return text(tagged.value)
+    return JSON.stringify(value)
+  }
+  return typeof value === 'symbol' || typeof value === 'function' ? '' : (value as number).toString()
+}
+
+/** The properties of a copy: as they came, a foreign client's types included, without what the broker added. */
+function copyOf(held: Held, drop: (name: string) => boolean): Properties & { headers: Headers } {
+  const { properties } = held.raw
+  const headers: Headers = {}
+  const given = (properties.headers ?? {}) as Headers
+  for (const name in given) if (!isBrokerHeader(name) && !drop(name)) headers[name] = given[name]
+  const out: Properties & { headers: Headers } = { headers, persistent: true }
+  for (const name of KEPT) {
+    const value: unknown = properties[name]
+    if (value !== undefined && value !== null) (out as unknown as Headers)[name] = value
+  }
+  if (out.messageId === undefined && headers[WireHeader.ID] === undefined) {
+    const id = short(held.id, headers, WireHeader.ID)
+    if (id !== undefined) out.messageId = id
+  }
+  if (held.routingKey !== undefined) headers[WireHeader.ROUTING_KEY] = held.routingKey
+  return out
+}
+
+const KEPT = [
+  'contentType',
+  'contentEncoding',
+  'priority',
+  'correlationId',
+  'replyTo',
+  'messageId',
+  'timestamp',
+  'type',
+  'appId',
+] as const
+
+/** A copy for another attempt. */
+export function retryCopy(held: Held, now: number, ready: boolean): Properties {
+  const out = copyOf(held, () => false)
+  const headers = out.headers as Record<string, unknown>
+  headers[WireHeader.ATTEMPT] = held.deliveryCount + 1
+  headers[WireHeader.FIRST_FAILED_AT] = held.firstFailedAt ?? now
+  if (ready && held.expiresAt !== undefined) expire(out, held.expiresAt)
+  return out
+}
+
+const ENDS_WITH_DEATH = new Set<string>([
+  WireHeader.ATTEMPT,
+  WireHeader.FIRST_FAILED_AT,
+  WireHeader.EXPIRES_AT,
+])
+
+/** A copy for a dead-letter queue, with why. */
+export function deadCopy(held: Held, failure: DeadLetterInfo): Properties {
+  const out = copyOf(held, (name) => ENDS_WITH_DEATH.has(name) || name.startsWith('mq-dead-'))
+  Object.assign(out.headers, deadLetterHeaders(failure))
+  return out
+}

@@ -1,0 +1,211 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { connect, type ChannelModel, type Channel, type Message } from 'amqplib'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+import { connected, declare, failure, fresh, live, message, settings, source } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+let foreign: ChannelModel
+let channel: Channel
+
+beforeAll(async () => {
+  broker = await startBroker('rabbitmq', { fresh: true })
+  adapter = rabbitmqAdapter({ url: broker.url })
+  await connected(adapter)
+  foreign = await connect(broker.url)
+  channel = await foreign.createChannel()
+}, 120_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await foreign.close()
+  await broker.stop()
+}, 60_000)
+
+/** Exactly `n`, however many calls it takes. */
+async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
+  const got: Delivery[] = []
+  while (got.length < n) {
+    const more = await receiver.receive(n - got.length, live, 5_000)
+    if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
+    got.push(...more)
+  }
+  return got
+}
+
+async function peek(queue: string): Promise<Message> {
+  for (let i = 0; i < 200; i++) {
+    const found = await channel.get(queue, { noAck: true })
+    if (found !== false) return found
+  }
+  throw new Error(`${queue} is empty`)
+}
+
+describe('messages of other clients', () => {
+  it('arrive with their properties, typed headers as text, the originals in raw', async () => {
+    const { queue } = await declare(adapter, fresh())
+    channel.sendToQueue(queue, Buffer.from('hi'), {
+      contentType: 'text/plain',
+      correlationId: 'c',
+      messageId: 'm',
+      timestamp: 1_700_000_000,
+      headers: { n: 5, yes: true, list: [1, 'a'], when: { '!': 'timestamp', value: 7 }, nothing: null },
+    })
+    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    expect(got).toMatchObject({ id: 'm', correlationId: 'c', contentType: 'text/plain', deliveryCount: 0 })
+    expect(got?.timestamp).toBe(1_700_000_000_000)
+    expect(got?.headers).toEqual({ n: '5', yes: 'true', list: '[1,"a"]', when: '7', nothing: '' })
+    expect((got?.raw as Message).properties.headers?.['n']).toBe(5)
+  })
+
+  it('arrive without any property, and keep one id through a retry', async () => {
+    const { queue } = await declare(adapter, fresh())
+    channel.sendToQueue(queue, Buffer.alloc(0))
+    const receiver = await adapter.open(source(queue), () => undefined)
+    const [first] = await take(receiver, 1)
+    expect(first?.body.length).toBe(0)
+    expect(await receiver.retry(first ? [first] : [], 0)).toEqual(['settled'])
+    const [again] = await take(receiver, 1)
+    expect([again?.id, again?.deliveryCount]).toEqual([first?.id, 1])
+  })
+
+  it('with nonsense in the names of this library are no more than messages', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const headers = {
+      'mq-attempt': 'many',
+      'mq-expires-at': 'never',
+      'mq-dead-reason': 5,
+      'x-death': 'no list',
+    }
+    channel.sendToQueue(queue, Buffer.from('x'), { headers })
+    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    expect([got?.deliveryCount, got?.expiresAt]).toEqual([0, undefined])
+  })
+})
+
+describe('our messages', () => {
+  it('are plain AMQP for others', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const sent = message(
+      { queue },
+      { headers: { tenant: 'a' }, correlationId: 'c', replyTo: 'r', priority: 0 },
+    )
+    await adapter.publish([sent], live)
+    const { properties, content } = await peek(queue)
+    expect(content.toString()).toBe('{"a":1}')
+    expect(properties).toMatchObject({
+      messageId: sent.id,
+      contentType: 'application/json',
+      correlationId: 'c',
+      replyTo: 'r',
+      deliveryMode: 2,
+      timestamp: Math.floor(sent.timestamp / 1000),
+      headers: { tenant: 'a', timestamp_in_ms: sent.timestamp },
+    })
+  })
+
+  it('carry what is too long for a property, and headers that the server would act on', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const long = 'ü'.repeat(200)
+    const sent = message({ queue }, { id: long, correlationId: long, headers: { CC: queue, BCC: queue } })
+    expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
+    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    expect([got?.id, got?.correlationId, got?.headers]).toEqual([long, long, { CC: queue, BCC: queue }])
+    expect(await adapter.size({ queue })).toBe(0)
+  })
+
+  it('that are dead letters say why in headers that others can read', async () => {
+    const [{ queue }, dead] = [await declare(adapter, fresh()), await declare(adapter, fresh('dead'))]
+    await adapter.publish([message({ queue })], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    expect(await receiver.deadLetter(await take(receiver, 1), [failure], dead)).toEqual(['settled'])
+    const { properties } = await peek(dead.queue)
+    expect(properties.headers).toMatchObject({ 'mq-dead-reason': 'rejected', 'mq-dead-queue': 'q' })
+  })
+})
+
+describe('what the server dead-letters itself', () => {
+  it.each([
+    ['expired', { deadLetterQueue: 'set' }],
+    ['max-length', { deadLetterQueue: 'set', maxLength: 1, overflow: 'drop-oldest' as const }],
+  ])('says %s, as ours does', async (reason, over) => {
+    const name = fresh()
+    const deadLetterQueue = `${name}.dlq`
+    await declare(adapter, name, { ...over, deadLetterQueue })
+    const expiresAt = reason === 'expired' ? Date.now() + 50 : undefined
+    const batch = [1, 2, 3].map(() => message({ queue: name }, { expiresAt, deliveryCount: 2 }))
+    await adapter.publish(batch, live)
+    const receiver = await adapter.open(source(deadLetterQueue), () => undefined)
+    const [got] = await take(receiver, 1)
+    expect(got?.deadLetter).toMatchObject({ reason, queue: name, subscription: null, attempts: 2 })
+    expect([got?.deliveryCount, got?.expiresAt]).toEqual([0, undefined])
+    expect(Object.keys(got?.headers ?? {})).toEqual([])
+    await receiver.close(live)
+  })
+})
+
+describe('declaring', () => {
+  it('an existing queue of another client names each argument and both values, and closes nothing', async () => {
+    const queue = fresh()
+    await channel.assertQueue(queue, {
+      durable: true,
+      arguments: { 'x-max-length': 5, 'x-message-ttl': 1000 },
+    })
+    const error = await adapter
+      .declare(
+        { queue },
+        { settings: { ...settings, maxLength: 7 }, pattern: undefined, ifExists: 'compare' },
+      )
+      .then(
+        () => null,
+        (reason: unknown) => reason as { code: string; message: string; differences: object[] },
+      )
+    expect(error?.code).toBe('MQ_QUEUE_CONFLICT')
+    expect(error?.differences).toEqual(
+      expect.arrayContaining([
+        { field: 'maxLength', existing: 5, requested: 7 },
+        { field: 'messageTtl', existing: 1000, requested: null },
+        { field: 'x-queue-type', existing: 'classic', requested: 'quorum' },
+      ]),
+    )
+    expect(error?.message).toContain('maxLength is 5, not 7')
+    expect(await adapter.publish([message({ queue })], live)).toEqual([{ ok: true }])
+  })
+
+  it('takes such a queue as it is, and says what it is like', async () => {
+    const queue = fresh()
+    await channel.assertQueue(queue, { durable: true, maxPriority: 4 })
+    const answer = await adapter.declare({ queue }, { settings, pattern: undefined, ifExists: 'take' })
+    expect(answer.maxPriority).toBe(4)
+  })
+
+  it('passes arguments through, and refuses those that cannot be honoured', async () => {
+    const queue = fresh()
+    const of = (args: Record<string, unknown>) =>
+      adapter.declare(
+        { queue },
+        { settings: { ...settings, arguments: args }, pattern: undefined, ifExists: 'compare' },
+      )
+    await of({ 'x-queue-type': 'classic' })
+    await expect(channel.checkQueue(queue)).resolves.toMatchObject({ queue })
+    await expect(of({ 'x-queue-type': 'stream' })).rejects.toMatchObject({ code: 'MQ_UNSUPPORTED' })
+  })
+})
+
+describe('a topic', () => {
+  it('delivers what was delayed by its routing key, and drops what nobody wants', async () => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare({ topic }, { settings, pattern: undefined, ifExists: 'take' })
+    await adapter.declare(target, { settings, pattern: 'a.*', ifExists: 'take' })
+    const batch = ['a.x', 'b.x'].map((routingKey) => message({ topic }, { routingKey, delayMs: 100 }))
+    expect(await adapter.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
+    const receiver = await adapter.open(source('', { target }), () => undefined)
+    const [got] = await take(receiver, 1)
+    expect([got?.id, got?.routingKey]).toEqual([batch[0]?.id, 'a.x'])
+    expect(await receiver.receive(1, live, 200)).toEqual([])
+    await receiver.close(live)
+  })
+})

@@ -1,0 +1,282 @@
+import { randomUUID } from 'node:crypto'
+import {
+  AdapterError,
+  type BrokerAdapter,
+  type Capabilities,
+  type ConnectionEvents,
+  type Source,
+} from '@mq/core/adapter'
+import { withShared } from './abort.ts'
+import { createBrowser } from './browser.ts'
+import { connectCluster } from './cluster.ts'
+import { type Connection, connectSingle } from './connection.ts'
+import { blockedReason, classify } from './errors.ts'
+import { ferry } from './move.ts'
+import { createKeys } from './keys.ts'
+import { parseOptions, type RedisOptions } from './options.ts'
+import { createPublisher } from './publisher.ts'
+import { createReceiver, notFound, type RedisReceiver } from './receiver.ts'
+import { scripts } from './scripts/index.ts'
+import { createTopology, HEARTBEAT_LIFE_MS } from './topology.ts'
+
+/** How often it is asked whether a server that refused writes takes them again. */
+const PROBE_MS = 250
+
+/** How often parked dead letters are carried on, in a cluster. */
+const FERRY_MS = 500
+
+/**
+ * A broker adapter over Redis 7 or newer: streams and Lua scripts. Does no I/O; `new MessageQueue(redisAdapter({ url }))` connects.
+ * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ */
+export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
+  const resolved = parseOptions(options)
+  const keys = createKeys(resolved.prefix)
+  const name = randomUUID()
+  const topology = createTopology(keys, name)
+  const receivers = new Map<string, Set<RedisReceiver>>()
+  /** What has to hear from its user now and then: consumer names by base. */
+  const beating = new Map<RedisReceiver, string>()
+  let current: Connection | null = null
+  let events: ConnectionEvents | null = null
+  let heart: NodeJS.Timeout | undefined
+  let ferries: NodeJS.Timeout | undefined
+  let probe: NodeJS.Timeout | undefined
+
+  let capabilities: Capabilities = Object.freeze({
+    durable: true,
+    priorityLevels: 256,
+    maxDelayMs: 10 * 365 * 86_400_000,
+    maxBodyBytes: resolved.maxBodyBytes,
+    ownership: 'lease',
+    redeliveries: 'count',
+    retryKeepsOrder: true,
+    settle: 'confirmed',
+    size: 'ready',
+    purgeDelayed: true,
+    purgeLiveSubscription: true,
+    dedupe: 'broker',
+    limits: 'exact',
+    exclusive: true,
+    autoDelete: true,
+    browseHides: false,
+  })
+
+  const connection = (): Connection => {
+    if (current === null) throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to Redis')
+    return current
+  }
+  const delayed = (base: string, inMs: number): void => {
+    const local = receivers.get(base)
+    if (local !== undefined) for (const receiver of local) receiver.due(inMs)
+  }
+  const settleDown = (): void => {
+    current = null
+    clearInterval(heart)
+    clearInterval(ferries)
+    clearInterval(probe)
+    probe = undefined
+    receivers.clear()
+    beating.clear()
+  }
+  const ping = async (over: Connection): Promise<void> => {
+    // A PING succeeds on a server that refuses writes.
+    await over.send(keys.health(), ['SET', keys.health(), '1', 'PX', '1000'])
+  }
+  const blocked = (reason: string): void => {
+    if (probe !== undefined || events === null) return
+    const on = events
+    on.blocked(reason)
+    let asking = false
+    probe = setInterval(() => {
+      if (asking || current === null) return
+      asking = true
+      ping(current).then(
+        () => {
+          clearInterval(probe)
+          probe = undefined
+          on.blocked(null)
+        },
+        () => {
+          asking = false
+        },
+      )
+    }, PROBE_MS)
+    probe.unref()
+  }
+  const beat = (): void => {
+    if (current === null) return
+    for (const [receiver, consumer] of beating) {
+      current.run(scripts.open, receiver.base, ['beat', consumer, '0', name]).catch(() => undefined)
+    }
+    for (const base of topology.owned)
+      current.run(scripts.open, base, ['beat', '', '0', name]).catch(() => undefined)
+  }
+
+  let ferrying = false
+  const carry = async (): Promise<void> => {
+    if (ferrying || current === null) return
+    ferrying = true
+    const over = current
+    for (const [parked, dead] of topology.parked)
+      await ferry(over, parked, dead.base, dead.name).catch(() => undefined)
+    ferrying = false
+  }
+
+  const publisher = createPublisher({ keys, connection, delayed, blocked })
+
+  const openConsumer = async (base: string, source: Source): Promise<RedisReceiver> => {
+    const over = connection()
+    const lease = Math.max(1, Math.ceil(source.leaseMs))
+    const consumer = `${randomUUID()}.${lease}`
+    const reply = await over.run(scripts.open, base, ['open', consumer, String(lease), name])
+    if (reply === null) throw notFound(source.target)
+    if (reply === 0)
+      throw new AdapterError('MQ_QUEUE_CONFLICT', 'the queue is exclusive to another connection')
+    const [plain, least, beats] = reply as readonly number[]
+    const receiver = createReceiver({
+      connection: over,
+      keys,
+      base,
+      source: { ...source, leaseMs: lease },
+      consumer,
+      plain: plain === 1,
+      leastLeaseMs: least ?? lease,
+      delayed,
+      closed: (gone) => {
+        receivers.get(base)?.delete(gone)
+        if (receivers.get(base)?.size === 0) receivers.delete(base)
+        beating.delete(gone)
+      },
+    })
+    let local = receivers.get(base)
+    if (local === undefined) receivers.set(base, (local = new Set()))
+    local.add(receiver)
+    if (beats === 1) beating.set(receiver, consumer)
+    return receiver
+  }
+
+  return {
+    broker: 'redis',
+    get capabilities() {
+      return capabilities
+    },
+
+    async connect(on, signal) {
+      let over: Connection | null = null
+      let gone: { cause: unknown } | null = null
+      const watched: ConnectionEvents = {
+        lost: (cause) => {
+          gone = { cause }
+          if (over === null || current !== over) return
+          settleDown()
+          on.lost(cause)
+        },
+        blocked: (reason) => on.blocked(reason),
+      }
+      const link = resolved.cluster === undefined ? connectSingle : connectCluster
+      over = await link(
+        resolved,
+        watched,
+        AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)]),
+      )
+      try {
+        // The round trip that counts: the user may write here.
+        await ping(over).catch((error: unknown) => {
+          if (blockedReason(error) === null || /LOADING|READONLY/.test(String(error))) throw error
+        })
+        if (gone !== null) throw (gone as { cause: unknown }).cause
+      } catch (error) {
+        over.destroy(error)
+        throw error
+      }
+      const { appendOnly, save } = over.facts
+      capabilities = Object.freeze({ ...capabilities, durable: !(appendOnly === 'no' && save === '') })
+      events = on
+      current = over
+      heart = setInterval(beat, HEARTBEAT_LIFE_MS / 4)
+      heart.unref()
+      if (resolved.cluster !== undefined) {
+        ferries = setInterval(() => void carry(), FERRY_MS)
+        ferries.unref()
+      }
+    },
+
+    async disconnect(signal) {
+      const over = current
+      if (over === null) return
+      const open = [...receivers.values()].flatMap((set) => [...set])
+      await withShared(signal, (shared) => Promise.all(open.map((receiver) => receiver.close(shared))))
+      for (const base of topology.owned) {
+        if (signal.aborted) break
+        await over.run(scripts.remove, base, ['q']).catch(() => undefined)
+      }
+      topology.owned.clear()
+      if (current === over) settleDown()
+      await over.close(signal)
+    },
+
+    async ping(signal) {
+      signal.throwIfAborted()
+      await ping(connection())
+    },
+
+    publish: (batch, signal) => publisher.publish(batch, signal),
+
+    async open(source) {
+      const base = keys.target(source.target)
+      if (source.mode === 'browse') {
+        const browser = createBrowser(connection(), base, source)
+        if ((await connection().run(scripts.browse, base, ['', '', '0'])) === null)
+          throw notFound(source.target)
+        return browser
+      }
+      return openConsumer(base, source)
+    },
+
+    async openReplies() {
+      // The colon tells it from every queue name.
+      const address = `reply:${randomUUID()}`
+      const base = keys.reply(address)
+      const over = connection()
+      await over.run(scripts.declare, base, [
+        '',
+        '',
+        '',
+        'p',
+        '1',
+        'nm',
+        address,
+        'ex',
+        String(HEARTBEAT_LIFE_MS),
+      ])
+      topology.owned.add(base)
+      const source: Source = {
+        target: { queue: address },
+        mode: 'consume',
+        prefetch: 1_000,
+        leaseMs: 600_000,
+        ordered: false,
+        after: undefined,
+      }
+      const receiver = await openConsumer(base, source)
+      return {
+        address,
+        receiver: {
+          ...receiver,
+          async close(signal) {
+            await receiver.close(signal)
+            topology.owned.delete(base)
+            if (!signal.aborted) await over.run(scripts.remove, base, ['q']).catch(() => undefined)
+          },
+        },
+      }
+    },
+
+    declare: (target, declaration) => topology.declare(connection(), target, declaration),
+    remove: (target) => topology.remove(connection(), target),
+    purge: (target) => topology.purge(connection(), target),
+    size: (target) => topology.size(connection(), target),
+    classify,
+  }
+}

@@ -1,0 +1,42 @@
+import type { Receiver, SettleOutcome, Source } from '@mq/core/adapter'
+import type { Connection } from './connection.ts'
+import type { Reply } from './link.ts'
+import { notFound } from './receiver.ts'
+import { scripts } from './scripts/index.ts'
+import { decode, type Held } from './wire.ts'
+
+/** Looks at what waits without leasing it; `ack` removes what nobody has taken meanwhile. */
+export function createBrowser(connection: Connection, base: string, source: Source): Receiver {
+  let position = source.after ?? ''
+  let closed = false
+  const never = (): Promise<never> => Promise.reject(new Error('a browsed message can only be acknowledged'))
+  return {
+    async receive(max, signal) {
+      if (closed || signal.aborted) return []
+      const [lane = '', id = ''] = position === '' ? [] : position.split(':')
+      const reply = await connection.run(scripts.browse, base, [lane, id, String(max)])
+      if (reply === null) throw notFound(source.target)
+      const entries = reply as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]
+      const deliveries = entries.map((e) => decode(String(e[0]), e[1], e[2], 1, 0, e, true))
+      position = deliveries.at(-1)?.position ?? position
+      return deliveries
+    },
+    async ack(deliveries) {
+      const args = ['take', '', '']
+      for (const d of deliveries as readonly Held[]) args.push(d.lane, d.entryId, '0', d.key ?? '', '0')
+      try {
+        const [, ...statuses] = (await connection.run(scripts.settle, base, args)) as number[]
+        return statuses.map((status): SettleOutcome => (status === 1 ? 'settled' : 'lost'))
+      } catch (error) {
+        return deliveries.map(() => ({ error }))
+      }
+    },
+    release: never,
+    retry: never,
+    deadLetter: never,
+    renew: async (deliveries) => deliveries.map(() => 'settled'),
+    async close() {
+      closed = true
+    },
+  }
+}

@@ -1,0 +1,320 @@
+import { setMaxListeners } from 'node:events'
+import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
+import { untilAborted } from './abort.ts'
+import { type Confirm, createConfirm } from './confirm.ts'
+import type { Connection } from './connection.ts'
+import { classify, replyCode } from './errors.ts'
+import { hashTag } from './keys.ts'
+import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
+import type { ResolvedOptions } from './options.ts'
+import { readFacts } from './server.ts'
+import { slotOf, SLOTS } from './slots.ts'
+
+/** How long a master may be away, or a slot on its way, before the cluster counts as lost, in ms. */
+const PATIENCE_MS = 60_000
+const PAUSE_MS = 100
+
+interface Node {
+  readonly address: Address
+  readonly command: Link
+  /** Where a replica confirms what is published, and the socket of that. */
+  readonly confirm: Confirm | null
+  readonly confirming: Link | null
+  readonly idle: Link[]
+}
+
+interface Topology {
+  /** Slot → `host:port` of its master. */
+  readonly slots: readonly (string | undefined)[]
+  readonly masters: ReadonlyMap<string, { readonly address: Address; readonly replicas: number }>
+}
+
+/**
+ * Connects to every master of a cluster, and follows it: a slot that moved is asked for where it is now, a master that died is replaced by
+ * its successor. Only when that takes longer than `PATIENCE_MS` the connection is lost.
+ *
+ * A slot on its way from one master to another (ASK, TRYAGAIN) is waited for: a queue's keys arrive one by one, and a script that ran among half
+ * of them would take a queue for missing.
+ */
+export async function connectCluster(
+  options: ResolvedOptions,
+  on: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<Connection> {
+  // A dead host must not hold up the look at the others.
+  const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, 2_000) }
+  let over = false
+  let borrowed = 0
+  const stop = new AbortController()
+  setMaxListeners(0, stop.signal)
+  const nodes = new Map<string, Node>()
+  const opening = new Map<string, Promise<Node>>()
+  let topology: Topology = { slots: [], masters: new Map() }
+  let refreshing: Promise<void> | null = null
+
+  const end = (cause: unknown): void => {
+    if (over) return
+    over = true
+    stop.abort(offline(cause))
+    for (const node of nodes.values()) dispose(node, cause)
+    nodes.clear()
+  }
+  const giveUp = (cause: unknown): void => {
+    if (over) return
+    end(cause)
+    on.lost(cause)
+  }
+
+  const openNode = (address: Address, until: AbortSignal): Promise<Node> => {
+    const name = nameOf(address)
+    let pending = opening.get(name)
+    if (pending === undefined) {
+      pending = (async () => {
+        const fail = (): void => {
+          const node = nodes.get(name)
+          if (node === undefined) return
+          nodes.delete(name)
+          dispose(node, undefined)
+          refresh().catch(giveUp)
+        }
+        const command = await openLink({ address, options: short, scripts: true, lost: fail }, until)
+        const replicas = topology.masters.get(name)?.replicas ?? 0
+        const confirming =
+          options.acks === 'all' && replicas > 0
+            ? await openLink({ address, options: short, scripts: false, lost: fail }, until)
+            : null
+        const confirm = confirming === null ? null : createConfirm(confirming, options)
+        const node: Node = { address, command, confirm, confirming, idle: [] }
+        if (over) {
+          dispose(node, undefined)
+          throw offline(undefined)
+        }
+        nodes.set(name, node)
+        return node
+      })().finally(() => opening.delete(name))
+      opening.set(name, pending)
+    }
+    return pending
+  }
+
+  /** Asks any node that answers. */
+  const look = async (until: AbortSignal): Promise<void> => {
+    let last: unknown = new AdapterError('MQ_UNAVAILABLE', 'no node of the cluster answers', {
+      retryable: true,
+    })
+    for (const node of [...nodes.values()]) {
+      try {
+        topology = readTopology(
+          await untilAborted(node.command.send(['CLUSTER', 'SLOTS']), until),
+          node.address,
+        )
+        return
+      } catch (error) {
+        last = error
+      }
+    }
+    const seeds = [...topology.masters.values()].map((m) => m.address).concat(options.cluster ?? [])
+    for (const address of seeds) {
+      until.throwIfAborted()
+      try {
+        const link = await openLink({ address, options: short, scripts: false, lost: () => undefined }, until)
+        try {
+          topology = readTopology(await link.send(['CLUSTER', 'SLOTS']), address)
+          return
+        } finally {
+          link.destroy(undefined)
+        }
+      } catch (error) {
+        last = error
+        if (classify(error).code === 'MQ_AUTHENTICATION') throw error
+      }
+    }
+    throw last
+  }
+
+  const connectMasters = async (until: AbortSignal): Promise<void> => {
+    await look(until)
+    if (topology.slots.length < SLOTS || topology.slots.includes(undefined)) {
+      throw new AdapterError('MQ_UNAVAILABLE', 'some slots of the cluster have no master', {
+        retryable: true,
+      })
+    }
+    const missing = [...topology.masters.entries()].filter(([name]) => !nodes.has(name))
+    await Promise.all(missing.map(([, { address }]) => openNode(address, until)))
+    for (const [name, node] of nodes) {
+      if (topology.masters.has(name)) continue
+      nodes.delete(name)
+      dispose(node, undefined)
+    }
+  }
+
+  /** Until every slot has a master that answers. Shared by all who wait. */
+  const refresh = (): Promise<void> => {
+    refreshing ??= (async () => {
+      const patience = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)])
+      for (;;) {
+        try {
+          return await connectMasters(patience)
+        } catch (error) {
+          if (patience.aborted || classify(error).code === 'MQ_AUTHENTICATION') throw error
+        }
+        await pause(PAUSE_MS, patience)
+      }
+    })().finally(() => {
+      refreshing = null
+    })
+    return refreshing
+  }
+
+  const nodeFor = async (key: string): Promise<Node> => {
+    for (;;) {
+      if (over) throw offline(undefined)
+      const name = topology.slots[slotOf(key)]
+      const node = name === undefined ? undefined : nodes.get(name)
+      if (node !== undefined) return node
+      await untilAborted(refresh(), AbortSignal.timeout(options.commandTimeoutMs)).catch((error: unknown) => {
+        throw new AdapterError('MQ_UNAVAILABLE', 'the master of this queue is away', {
+          retryable: true,
+          cause: error,
+        })
+      })
+    }
+  }
+
+  /** Runs something on the key's master, wherever that is by now. Only errors that mean "not here, not now" are repeated: nothing has run then. */
+  const routed = async (key: string, call: (node: Node) => Promise<Reply>): Promise<Reply> => {
+    const until = performance.now() + options.commandTimeoutMs
+    for (let tries = 0; ; tries++) {
+      const node = await nodeFor(key)
+      try {
+        return await call(node)
+      } catch (error) {
+        const word = replyCode(error)
+        const elsewhere =
+          word === 'MOVED' ||
+          word === 'ASK' ||
+          word === 'TRYAGAIN' ||
+          word === 'CLUSTERDOWN' ||
+          word === 'READONLY'
+        if (!elsewhere || performance.now() > until || over) throw error
+        if (tries > 0 || word !== 'MOVED') await pause(PAUSE_MS, stop.signal)
+        await refresh()
+      }
+    }
+  }
+
+  try {
+    await connectMasters(signal)
+    const first = nodes.values().next().value as Node
+    const facts = await readFacts(first.command, options)
+    return {
+      facts,
+      together: (a, b) => hashTag(a) === hashTag(b),
+      // A call may be sent again elsewhere while later ones run: their order says nothing.
+      publisher: null,
+      run: (script, key, args) => routed(key, (node) => node.command.run(script, key, args)),
+      runKeys: (script, keys, args) =>
+        routed(keys[0] as string, (node) => node.command.runKeys(script, keys, args)),
+      publish: (script, key, args) =>
+        routed(key, async (node) => {
+          const reply = await node.command.run(script, key, args)
+          await node.confirm?.(key)
+          return reply
+        }),
+      send: (key, args: readonly Argument[]) => routed(key, (node) => node.command.send(args)),
+      borrow: async (key) => {
+        const node = await nodeFor(key)
+        const free = node.idle.pop()
+        if (free !== undefined && !free.dead) {
+          borrowed++
+          return free
+        }
+        if (borrowed + nodes.size >= options.maxConnections) return null
+        borrowed++
+        try {
+          return await openLink(
+            { address: node.address, options, scripts: false, lost: () => undefined },
+            stop.signal,
+          )
+        } catch (error) {
+          borrowed--
+          throw error
+        }
+      },
+      giveBack: (link) => {
+        borrowed--
+        const node = nodes.get(nameOf(link.address))
+        if (node !== undefined && !over && !link.dead && node.idle.length < 16) node.idle.push(link)
+        else link.destroy(undefined)
+      },
+      unblock: (_, link) => {
+        const node = nodes.get(nameOf(link.address))
+        if (node === undefined) link.destroy(undefined)
+        else if (link.id > 0) node.command.send(['CLIENT', 'UNBLOCK', String(link.id)]).catch(() => undefined)
+      },
+      async survived(error) {
+        if (over) return false
+        const { code } = classify(error)
+        if (code !== 'MQ_CONNECTION' && code !== 'MQ_UNAVAILABLE') return false
+        await pause(PAUSE_MS, stop.signal)
+        await refresh()
+        return true
+      },
+      close: async (until) => {
+        if (over) return
+        over = true
+        stop.abort(offline(undefined))
+        const all = [...nodes.values()]
+        nodes.clear()
+        await Promise.all(all.map((node) => node.command.close(until)))
+        for (const node of all) dispose(node, undefined)
+      },
+      destroy: end,
+    }
+  } catch (error) {
+    end(error)
+    throw error
+  }
+}
+
+function readTopology(reply: Reply, from: Address): Topology {
+  const slots: (string | undefined)[] = new Array<string | undefined>(SLOTS).fill(undefined)
+  const masters = new Map<string, { address: Address; replicas: number }>()
+  for (const range of reply as readonly (readonly [
+    number,
+    number,
+    readonly [Buffer | null, number],
+    ...Reply[],
+  ])[]) {
+    const [start, stop, master, ...replicas] = range
+    const host = master[0] === null ? '' : String(master[0])
+    // An empty host is the one that was asked.
+    const address = { host: host === '' || host === '?' ? from.host : host, port: master[1] }
+    const name = nameOf(address)
+    masters.set(name, { address, replicas: replicas.length })
+    for (let slot = start; slot <= stop; slot++) slots[slot] = name
+  }
+  return { slots, masters }
+}
+
+function nameOf(address: Address): string {
+  return `${address.host}:${address.port}`
+}
+
+function dispose(node: Node, cause: unknown): void {
+  for (const link of [node.command, node.confirming, ...node.idle]) link?.destroy(cause)
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      if (signal.aborted) reject(signal.reason as Error)
+      else resolve()
+    }
+    const timer = setTimeout(done, ms)
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', done, { once: true })
+  })
+}

@@ -1,0 +1,130 @@
+import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
+import { createConfirm } from './confirm.ts'
+import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { Script } from './scripts/index.ts'
+import { masterOf } from './sentinel.ts'
+import { type ServerFacts, readFacts } from './server.ts'
+
+/** The sockets of one connected adapter. Keys say which server, so that callers need not know whether there is a cluster. */
+export interface Connection {
+  readonly facts: ServerFacts
+  /** Whether one script can reach both keys. */
+  together(a: string, b: string): boolean
+  /** Number of the publisher that this connection is; its calls run in order. `null` where order is not given: then each call is one. */
+  readonly publisher: string | null
+  run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
+  publish(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  send(key: string, args: readonly Argument[]): Promise<Reply>
+  /** A socket for waiting reads of this key; `null` when all are taken. */
+  borrow(key: string): Promise<Link | null>
+  giveBack(link: Link): void
+  /** Ends a waiting read before its time. */
+  unblock(key: string, link: Link): void
+  /** After a failed wait: whether reading may simply go on, because the connection mended itself. */
+  survived(error: unknown): Promise<boolean>
+  close(signal: AbortSignal): Promise<void>
+  destroy(cause: unknown): void
+}
+
+/** Connects to a single server, or to the master that the sentinels name. */
+export async function connectSingle(
+  options: ResolvedOptions,
+  on: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const address: Address = options.sentinel ? await masterOf(options, signal) : options
+  let over = false
+  const all = new Set<Link>()
+  const idle: Link[] = []
+  let borrowed = 0
+
+  const end = (cause: unknown): void => {
+    if (over) return
+    over = true
+    for (const link of all) link.destroy(cause)
+    all.clear()
+  }
+  const lost = (cause: unknown): void => {
+    if (over) return
+    end(cause)
+    on.lost(cause)
+  }
+  const open = async (withScripts: boolean, until: AbortSignal): Promise<Link> => {
+    const link = await openLink({ address, options, scripts: withScripts, lost }, until)
+    if (over) {
+      link.destroy(offline(undefined))
+      throw offline(undefined)
+    }
+    all.add(link)
+    return link
+  }
+
+  try {
+    const command = await open(true, signal)
+    const facts = await readFacts(command, options)
+    if (options.sentinel && facts.role !== 'master') {
+      throw new AdapterError(
+        'MQ_UNAVAILABLE',
+        `Redis at ${address.host}:${address.port} is not a master any more`,
+        { retryable: true },
+      )
+    }
+    const confirm =
+      options.acks === 'all' && facts.replicas > 0 ? createConfirm(await open(false, signal), options) : null
+    const publish = async (script: Script, key: string, args: readonly Argument[]): Promise<Reply> => {
+      const reply = await command.run(script, key, args)
+      await confirm?.(key)
+      return reply
+    }
+    return {
+      facts,
+      together: () => true,
+      publisher: `${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`,
+      run: (script, key, args) => command.run(script, key, args),
+      runKeys: (script, keys, args) => command.runKeys(script, keys, args),
+      publish: confirm === null ? (script, key, args) => command.run(script, key, args) : publish,
+      send: (_, args) => command.send(args),
+      borrow: async () => {
+        const free = idle.pop()
+        if (free !== undefined && !free.dead) {
+          borrowed++
+          return free
+        }
+        if (borrowed + idle.length + 1 >= options.maxConnections) return null
+        borrowed++
+        try {
+          return await open(false, AbortSignal.timeout(options.connectTimeoutMs))
+        } catch (error) {
+          borrowed--
+          throw error
+        }
+      },
+      giveBack: (link) => {
+        borrowed--
+        if (over || link.dead) return
+        if (idle.length < 16) idle.push(link)
+        else {
+          all.delete(link)
+          link.destroy(undefined)
+        }
+      },
+      unblock: (_, link) => {
+        if (!over && link.id > 0) command.send(['CLIENT', 'UNBLOCK', String(link.id)]).catch(() => undefined)
+      },
+      survived: () => Promise.resolve(false),
+      close: async (until) => {
+        if (over) return
+        over = true
+        for (const link of all) if (link !== command) link.destroy(undefined)
+        await command.close(until)
+        all.clear()
+      },
+      destroy: end,
+    }
+  } catch (error) {
+    end(error)
+    throw error
+  }
+}

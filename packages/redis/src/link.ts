@@ -1,0 +1,233 @@
+import { AdapterError } from '@mq/core/adapter'
+import { createClient, RESP_TYPES } from 'redis'
+import { atMost, untilAborted } from './abort.ts'
+import type { ResolvedOptions } from './options.ts'
+import { replyCode } from './errors.ts'
+import { type Script, scripts } from './scripts/index.ts'
+
+export type Argument = string | Buffer
+
+/** What the server answers: status words are strings, values are bytes. */
+export type Reply = string | number | Buffer | null | readonly Reply[]
+
+/** One socket to one server, with the scripts loaded. Answers come in the order of the commands. */
+export interface Link {
+  readonly address: Address
+  /** Server's number of this connection, for CLIENT UNBLOCK. */
+  readonly id: number
+  readonly dead: boolean
+  /** `blockMs`: how long the server may wait by itself before it answers. */
+  send(args: readonly Argument[], blockMs?: number): Promise<Reply>
+  run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  /** As `run`, with more than one key. */
+  runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
+  /** Waits for what is pending, at most until the signal aborts, then closes. */
+  close(signal: AbortSignal): Promise<void>
+  destroy(cause: unknown): void
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface LinkOptions {
+  readonly address: Address
+  readonly options: ResolvedOptions
+  /** Whether scripts will run on it. */
+  readonly scripts: boolean
+  readonly credentials?: { readonly username?: string | undefined; readonly password?: string | undefined }
+  /** Once, when the connection is gone without `close` or `destroy` having been called. */
+  lost(cause: unknown): void
+}
+
+const BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer } as const
+
+/** Connects, authenticates and loads the scripts. One attempt; rejects when the signal aborts, leaving nothing open. */
+export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise<Link> {
+  signal.throwIfAborted()
+  const { options, address } = setup
+  const who = setup.credentials ?? options
+  const client = createClient({
+    RESP: 2,
+    // The default (5000) makes an AbortSignal and a listener per command, at a third of the throughput; the watchdog below does its work.
+    commandOptions: { timeout: 0, typeMapping: BYTES },
+    disableOfflineQueue: true,
+    maintNotifications: 'disabled',
+    name: options.clientName,
+    database: setup.credentials === undefined ? options.db : 0,
+    ...(who.username === undefined ? {} : { username: who.username }),
+    ...(who.password === undefined ? {} : { password: who.password }),
+    socket: {
+      host: address.host,
+      port: address.port,
+      connectTimeout: options.connectTimeoutMs,
+      noDelay: true,
+      keepAliveInitialDelay: 5_000,
+      reconnectStrategy: false,
+      ...tlsOptions(options, address),
+    },
+  })
+
+  let state: 'opening' | 'open' | 'closed' = 'opening'
+  let cause: unknown = undefined
+  client.on('error', (error: unknown) => fail(error))
+
+  const fail = (error: unknown): void => {
+    if (state === 'closed') return
+    const was = state
+    state = 'closed'
+    cause = error
+    clearInterval(watchdog)
+    // Not at once: an 'error' event arrives while the client is still tearing its socket down.
+    queueMicrotask(() => client.destroy())
+    if (was === 'open') setup.lost(error)
+  }
+
+  // Replies are in order, so "no answer for so long while one is owed" is all that a dead peer looks like, whatever is still being written.
+  let owed = 0
+  let progressAt = 0
+  let allowance = 0
+  const watchdog = setInterval(
+    () => {
+      if (owed > 0 && performance.now() - progressAt > options.commandTimeoutMs + allowance) {
+        fail(
+          new AdapterError(
+            'MQ_CONNECTION',
+            `Redis at ${address.host}:${address.port} gave no answer for ${options.commandTimeoutMs} ms`,
+            { retryable: true },
+          ),
+        )
+      }
+    },
+    Math.max(10, Math.min(1_000, options.commandTimeoutMs / 4)),
+  )
+  watchdog.unref()
+
+  const settled = (): void => {
+    owed--
+    progressAt = performance.now()
+  }
+  const send = (args: readonly Argument[], blockMs = 0): Promise<Reply> => {
+    if (state === 'closed') return Promise.reject(offline(cause))
+    if (owed++ === 0) progressAt = performance.now()
+    allowance = blockMs
+    const reply = client.sendCommand(args) as unknown as Promise<Reply>
+    reply.then(settled, settled)
+    return reply
+  }
+
+  // Another connection has usually loaded them: asking costs less than compiling them again.
+  const loadMissing = async (): Promise<void> => {
+    const all = Object.values(scripts)
+    const known = (await send(['SCRIPT', 'EXISTS', ...all.map((s) => s.sha)])) as readonly number[]
+    const missing = all.filter((_, i) => known[i] !== 1)
+    await Promise.all(missing.map((s) => send(['SCRIPT', 'LOAD', s.source])))
+  }
+
+  // After SCRIPT FLUSH: those refused are run again in their order, before anything that was asked for meanwhile.
+  let reloading: Promise<void> | null = null
+  let refused: (() => void)[] = []
+  const reload = (): Promise<void> => {
+    reloading ??= Promise.all(Object.values(scripts).map((s) => send(['SCRIPT', 'LOAD', s.source]))).then(
+      () => {
+        reloading = null
+        const again = refused
+        refused = []
+        for (const run of again) run()
+      },
+      (error: unknown) => {
+        reloading = null
+        const again = refused
+        refused = []
+        fail(error)
+        for (const run of again) run()
+      },
+    )
+    return reloading
+  }
+  const runKeys = (script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> => {
+    if (reloading !== null) {
+      return new Promise((resolve, reject) =>
+        refused.push(() => void runKeys(script, keys, args).then(resolve, reject)),
+      )
+    }
+    const command: Argument[] = ['EVALSHA', script.sha, String(keys.length), ...keys]
+    for (let i = 0; i < args.length; i++) command.push(args[i] as Argument)
+    return send(command).catch((error: unknown) => {
+      if (replyCode(error) !== 'NOSCRIPT') throw error
+      return new Promise<Reply>((resolve, reject) => {
+        refused.push(() => void runKeys(script, keys, args).then(resolve, reject))
+        void reload()
+      })
+    })
+  }
+
+  const abort = (): void => fail(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await untilAborted(client.connect(), signal)
+    const [id] = await Promise.all([
+      send(['CLIENT', 'ID']).catch(() => 0),
+      ...(setup.scripts ? [loadMissing()] : []),
+    ])
+    signal.throwIfAborted()
+    if (options.background === true) client.unref()
+    state = 'open'
+    return {
+      address,
+      id: Number(id),
+      get dead() {
+        return state === 'closed'
+      },
+      send,
+      runKeys,
+      run: (script, key, args) => runKeys(script, [key], args),
+      close: async (until) => {
+        if (state === 'closed') return
+        state = 'closed'
+        clearInterval(watchdog)
+        await atMost(client.close(), until)
+        client.destroy()
+      },
+      destroy: (why) => {
+        if (state === 'closed') return
+        state = 'closed'
+        cause = why
+        clearInterval(watchdog)
+        client.destroy()
+      },
+    }
+  } catch (error) {
+    const reason: unknown = signal.aborted ? signal.reason : (cause ?? error)
+    state = 'closed'
+    clearInterval(watchdog)
+    client.destroy()
+    throw reason
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+export function offline(cause: unknown): AdapterError {
+  return new AdapterError('MQ_CONNECTION', 'the connection to Redis is closed', { retryable: true, cause })
+}
+
+function tlsOptions(options: ResolvedOptions, address: Address): object {
+  const tls = options.tls
+  if (tls === undefined || tls === false) return {}
+  if (tls === true) return { tls: true, ...serverName(address.host) }
+  return {
+    tls: true,
+    rejectUnauthorized: tls.verify,
+    ...(tls.servername === undefined ? serverName(address.host) : { servername: tls.servername }),
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+  }
+}
+
+/** SNI takes no IP addresses. */
+function serverName(host: string): object {
+  return /^[\d.]+$|:/.test(host) ? {} : { servername: host }
+}

@@ -1,0 +1,95 @@
+import {
+  AdapterError,
+  type DeadLetterInfo,
+  type Receiver,
+  type SettleOutcome,
+  type Target,
+} from '@mq/core/adapter'
+import type { Connection } from './connection.ts'
+import type { Argument, Reply } from './link.ts'
+import { scripts } from './scripts/index.ts'
+import { failureFields, type Held } from './wire.ts'
+
+/** Fields that a dead letter does not keep. */
+const LEFT_BEHIND = new Set(['attempt', 'redeliveries', 'expires-at', 'mq-first-failed-at', 'mq-redriven'])
+
+const MARK_MS = '600000'
+const MOST_FERRIED = 100
+
+/**
+ * Dead letters to a queue in another slot of a cluster: no script reaches both, so the copy is made first and the original acknowledged once it is safe.
+ * A crash in between leaves two, never none.
+ */
+export async function moveAcross(
+  connection: Connection,
+  receiver: Receiver,
+  from: string,
+  deliveries: readonly Held[],
+  failures: readonly DeadLetterInfo[],
+  base: string,
+  target: Target,
+): Promise<readonly SettleOutcome[]> {
+  const name = 'queue' in target ? target.queue : target.subscription
+  return Promise.all(
+    deliveries.map(async (delivery, i): Promise<SettleOutcome> => {
+      const why = failureFields(failures[i] as DeadLetterInfo)
+      const raw = delivery.raw as readonly Reply[]
+      const fields = (Array.isArray(raw[2]) ? raw[2] : raw[1]) as readonly Buffer[]
+      try {
+        const mark = `${from}${delivery.lane}.${delivery.entryId}.${delivery.count}`
+        if (!(await copyAcross(connection, fields, why, mark, base, name))) {
+          return { error: new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full') }
+        }
+      } catch (error) {
+        return { error }
+      }
+      return (await receiver.ack([delivery]))[0] as SettleOutcome
+    }),
+  )
+}
+
+/**
+ * Carries what a queue's own scripts gave up on (expired, dropped) to its dead-letter queue in another slot. The scripts parked it in a queue beside the
+ * original; several processes may ferry it at once: the mark lets one copy through.
+ */
+export async function ferry(
+  connection: Connection,
+  parked: string,
+  base: string,
+  name: string,
+): Promise<void> {
+  for (;;) {
+    const reply = await connection.run(scripts.browse, parked, ['', '', String(MOST_FERRIED)])
+    if (reply === null) return
+    const entries = reply as readonly (readonly [Buffer, Buffer, readonly Buffer[], number])[]
+    const done: string[] = ['take', '', '']
+    for (const [lane, id, fields] of entries) {
+      if (!(await copyAcross(connection, fields, [], `${parked}${String(lane)}.${String(id)}`, base, name)))
+        return
+      done.push(String(lane), String(id), '0', '', '0')
+    }
+    if (entries.length > 0) await connection.run(scripts.settle, parked, done)
+    if (entries.length < MOST_FERRIED) return
+  }
+}
+
+/** False: the dead-letter queue is full. */
+async function copyAcross(
+  connection: Connection,
+  fields: readonly Buffer[],
+  why: readonly string[],
+  mark: string,
+  base: string,
+  name: string,
+): Promise<boolean> {
+  const own = new Set(why.filter((_, at) => at % 2 === 0))
+  const copy: Argument[] = []
+  for (let f = 0; f + 1 < fields.length; f += 2) {
+    const field = String(fields[f])
+    if (!LEFT_BEHIND.has(field) && !own.has(field)) copy.push(fields[f] as Buffer, fields[f + 1] as Buffer)
+  }
+  copy.push(...why)
+  await connection.run(scripts.declare, base, ['', '', '', 'p', '1', 'nm', name, 'implicit', '1'])
+  const call = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length), '']
+  return (await connection.publish(scripts.publish, base, [...call, ...copy])) === 1
+}

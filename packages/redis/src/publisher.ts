@@ -1,0 +1,228 @@
+import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
+import { untilAborted, withShared } from './abort.ts'
+import type { Connection } from './connection.ts'
+import { blockedReason, neverSent, replyCode } from './errors.ts'
+import type { Keys } from './keys.ts'
+import type { Argument, Reply } from './link.ts'
+import { scripts } from './scripts/index.ts'
+import { encodeValues, fieldNames, layoutOf } from './wire.ts'
+
+/** One script call: long ones would hold up everybody else on the server. */
+const MOST_MESSAGES = 200
+const MOST_BYTES = 1024 * 1024
+
+/** How long a publisher's mark lives after its last call; of a mark per call: longer than core goes on repeating a send. */
+const MARK_MS = '600000'
+
+/** Error replies that come before anything was written. */
+const REFUSALS = new Set([
+  'OOM',
+  'MISCONF',
+  'READONLY',
+  'LOADING',
+  'NOAUTH',
+  'NOPERM',
+  'MASTERDOWN',
+  'CLUSTERDOWN',
+  'MOVED',
+  'ASK',
+  'TRYAGAIN',
+  'BUSY',
+  'NOREPLICAS',
+])
+
+const STORED: PublishOutcome = { ok: true }
+
+export interface Publisher {
+  publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
+}
+
+export interface PublisherSetup {
+  readonly keys: Keys
+  connection(): Connection
+  /** A message was delayed by so many ms on the queue with this base. */
+  delayed(base: string, delayMs: number): void
+  blocked(reason: string): void
+}
+
+interface Attempt {
+  readonly publisher: string
+  readonly sequence: number
+  readonly call: Promise<Reply>
+}
+
+export function createPublisher(setup: PublisherSetup): Publisher {
+  let sequence = 0
+  /** First token of a call whose outcome is not known → every attempt at it. */
+  const unknown = new Map<string, Attempt[]>()
+
+  const remember = (token: string, attempts: Attempt[]): void => {
+    unknown.delete(token)
+    unknown.set(token, attempts)
+    if (unknown.size > 10_000) unknown.delete(unknown.keys().next().value as string)
+  }
+
+  const publishChunk = async (
+    connection: Connection,
+    chunk: readonly OutboundMessage[],
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> => {
+    const first = chunk[0] as OutboundMessage
+    const to = first.destination
+    const key = setup.keys.destination(to)
+    const mode = 'reply' in to ? 'r' : 'topic' in to && !('subscription' in to) ? 't' : 'q'
+    const token = first.sendToken
+    let attempts = unknown.size === 0 ? undefined : unknown.get(token)
+    const last = attempts?.at(-1)
+    if (last !== undefined && attempts !== undefined) {
+      // Its own answer may still come, or have come when nobody waited any more: nothing knows better.
+      try {
+        const reply = await untilAborted(last.call, signal)
+        unknown.delete(token)
+        return outcomes(chunk, reply)
+      } catch (error) {
+        if (signal.aborted)
+          return chunk.map(() => ({ ok: false, error: signal.reason as unknown, certainty: 'unknown' }))
+        if (replyCode(error) !== null) attempts = attempts.slice(0, -1)
+      }
+    }
+    const publisher =
+      connection.publisher ?? `${token.replace(/[^A-Za-z0-9-]/g, '_')}.${attempts?.length ?? 0}`
+    const number = connection.publisher === null ? 1 : ++sequence
+    const checks = attempts?.map((a) => `${a.publisher},${a.sequence}`).join(';') ?? ''
+    const args: Argument[] = [mode, publisher, String(number), MARK_MS, checks]
+    const soonest = encodeBatch(chunk, args)
+    const call = connection.publish(scripts.publish, key, args)
+    try {
+      const reply = await untilAborted(call, signal)
+      if (attempts !== undefined) unknown.delete(token)
+      if (soonest !== Number.POSITIVE_INFINITY) setup.delayed(key, soonest)
+      return outcomes(chunk, reply)
+    } catch (error) {
+      const reason = blockedReason(error)
+      if (reason !== null) setup.blocked(reason)
+      const refused = neverSent(error) || REFUSALS.has(replyCode(error) ?? '')
+      if (!refused && replyCode(error) === null)
+        remember(token, [...(attempts ?? []), { publisher, sequence: number, call }])
+      return chunk.map(() => ({ ok: false, error, certainty: refused ? 'not-stored' : 'unknown' }))
+    }
+  }
+
+  return {
+    async publish(batch, signal) {
+      if (signal.aborted) return refuseAll(batch, signal.reason)
+      const connection = setup.connection()
+      if (batch.length <= MOST_MESSAGES) {
+        let bytes = 0
+        for (const message of batch) bytes += message.body.length
+        if (bytes <= MOST_BYTES) return publishChunk(connection, batch, signal)
+      }
+      const parts = await withShared(signal, (shared) =>
+        Promise.all(chunks(batch).map((chunk) => publishChunk(connection, chunk, shared))),
+      )
+      return parts.flat()
+    },
+  }
+}
+
+/** The same messages always fall into the same chunks, so that a repetition meets the marks of its first attempt. */
+function chunks(batch: readonly OutboundMessage[]): OutboundMessage[][] {
+  const out: OutboundMessage[][] = []
+  let chunk: OutboundMessage[] = []
+  let bytes = 0
+  for (const message of batch) {
+    if (chunk.length > 0 && (chunk.length >= MOST_MESSAGES || bytes + message.body.length > MOST_BYTES)) {
+      out.push(chunk)
+      chunk = []
+      bytes = 0
+    }
+    chunk.push(message)
+    bytes += message.body.length
+  }
+  if (chunk.length > 0) out.push(chunk)
+  return out
+}
+
+function refuseAll(batch: readonly OutboundMessage[], error: unknown): readonly PublishOutcome[] {
+  return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+}
+
+/** What the script's answer means for each message. */
+function outcomes(chunk: readonly OutboundMessage[], reply: Reply): readonly PublishOutcome[] {
+  if (reply === 1) return chunk.map(() => STORED)
+  if (reply === 0) {
+    const to = (chunk[0] as OutboundMessage).destination
+    const name =
+      'queue' in to
+        ? `queue "${to.queue}"`
+        : 'subscription' in to
+          ? `subscription "${to.subscription}" of "${to.topic}"`
+          : 'the destination'
+    return refuseAll(chunk, new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`))
+  }
+  if (!Array.isArray(reply)) {
+    return refuseAll(
+      chunk,
+      new AdapterError('MQ_CONNECTION', 'the call was overtaken by its own repetition', { retryable: true }),
+    )
+  }
+  return reply.map((status) =>
+    status === 1
+      ? STORED
+      : { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty: 'not-stored' },
+  )
+}
+
+/** Appends what the publish script takes for its messages; answers the shortest delay among them. */
+function encodeBatch(chunk: readonly OutboundMessage[], args: Argument[]): number {
+  const first = chunk[0] as OutboundMessage
+  const layout = layoutOf(first)
+  let uniform = true
+  let simple = true
+  let soonest = Number.POSITIVE_INFINITY
+  for (const message of chunk) {
+    if (uniform && message !== first && layoutOf(message) !== layout) uniform = false
+    if (simple && !isSimple(message)) simple = false
+    if (message.delayMs > 0 && message.delayMs < soonest) soonest = message.delayMs
+  }
+  if (uniform) {
+    const names = fieldNames(first)
+    args.push(String(names.length), ...names, simple ? '' : 'x')
+    for (const message of chunk) {
+      if (!simple) pushOptions(message, args)
+      encodeValues(message, args)
+    }
+    return soonest
+  }
+  args.push('0')
+  for (const message of chunk) {
+    const names = fieldNames(message)
+    const plain = isSimple(message)
+    args.push(String(names.length * 2), plain ? '' : 'x')
+    if (!plain) pushOptions(message, args)
+    const values: Argument[] = []
+    encodeValues(message, values)
+    names.forEach((name, i) => args.push(name, values[i] as Argument))
+  }
+  return soonest
+}
+
+function isSimple(m: OutboundMessage): boolean {
+  return (
+    m.priority === 0 &&
+    m.delayMs === 0 &&
+    m.expiresAt === undefined &&
+    m.key === undefined &&
+    (m.deduplicationId === undefined || m.redriven)
+  )
+}
+
+function pushOptions(m: OutboundMessage, args: Argument[]): void {
+  args.push(
+    String(m.priority),
+    String(Math.ceil(m.delayMs)),
+    String(Math.ceil(m.expiresAt ?? 0)),
+    m.key ?? '',
+    m.redriven ? '' : (m.deduplicationId ?? ''),
+  )
+}

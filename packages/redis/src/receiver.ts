@@ -1,0 +1,317 @@
+import {
+  AdapterError,
+  type DeadLetterInfo,
+  type Delivery,
+  type Receiver,
+  type SettleOutcome,
+  type Source,
+  type Target,
+} from '@mq/core/adapter'
+import { atMost, untilAborted } from './abort.ts'
+import type { Connection } from './connection.ts'
+import type { Keys } from './keys.ts'
+import type { Argument, Reply } from './link.ts'
+import { moveAcross } from './move.ts'
+import { scripts } from './scripts/index.ts'
+import { decode, failureFields, type Held } from './wire.ts'
+
+/** Longest wait at the server in one piece, in ms: a delayed message of another process becomes due unannounced. */
+const LONGEST_BLOCK = 250
+/** Entries in one settling script. */
+const MOST_SETTLED = 250
+
+export interface ReceiverSetup {
+  readonly connection: Connection
+  readonly keys: Keys
+  readonly base: string
+  readonly source: Source
+  /** Name of the group's consumer; its end is the lease, which the scripts read. */
+  readonly consumer: string
+  /** A plain queue is read and acknowledged without looking at each message in a script. */
+  readonly plain: boolean
+  readonly leastLeaseMs: number
+  closed(receiver: RedisReceiver): void
+  delayed(base: string, delayMs: number): void
+}
+
+export interface RedisReceiver extends Receiver {
+  readonly base: string
+  /** Something of this queue becomes due in so many ms. */
+  due(inMs: number): void
+}
+
+/** One consumer of a queue or subscription. */
+export function createReceiver(setup: ReceiverSetup): RedisReceiver {
+  const { connection, base, consumer, plain, source } = setup
+  const stream = `${base}s:0`
+  const reclaimEvery = Math.min(1_000, Math.max(25, setup.leastLeaseMs / 4))
+  let closed: Promise<void> | null = null
+  let receiving: Promise<readonly Delivery[]> | null = null
+  /** Server time of the last answer, in ms: whatever is read later is leased at least until then plus the lease. */
+  let serverTime = 0
+  let nextTend = 0
+  let nextReclaim = 0
+  let waiting: { stop(): void; readonly until: number } | null = null
+
+  const held = (entries: readonly Reply[], from: number): Held[] =>
+    (entries as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]).map((entry) =>
+      decode(String(entry[0]), entry[1], entry[2], entry[3], from + source.leaseMs, entry, false),
+    )
+
+  /** Promotes, reclaims, and reads the lanes of a queue that is not plain. Answers also the last id of the wake stream. */
+  const take = async (max: number): Promise<{ deliveries: Held[]; wake: string }> => {
+    const now = performance.now()
+    const look = now >= nextReclaim
+    if (look) nextReclaim = now + reclaimEvery
+    const reply = await connection.run(scripts.take, base, [
+      consumer,
+      String(max),
+      plain ? '0' : '1',
+      look ? '1' : '0',
+    ])
+    if (reply === null) throw notFound(source.target)
+    const [time, due, last, entries] = reply as readonly [number, Buffer, Buffer | string, readonly Reply[]]
+    serverTime = time
+    const dueIn = Number(due) === 0 ? Number.POSITIVE_INFINITY : Number(due) - time
+    nextTend = performance.now() + Math.max(0, Math.min(LONGEST_BLOCK, reclaimEvery, dueIn))
+    return { deliveries: held(entries, time), wake: String(last) }
+  }
+
+  const read = async (
+    link: { send(args: readonly Argument[], blockMs?: number): Promise<Reply> },
+    max: number,
+    blockMs: number,
+  ): Promise<Held[]> => {
+    const from = serverTime
+    const args = ['XREADGROUP', 'GROUP', 'mq', consumer, 'COUNT', String(max)]
+    if (blockMs > 0) args.push('BLOCK', String(blockMs))
+    args.push('STREAMS', stream, '>')
+    const reply = await link.send(args, blockMs)
+    if (reply === null) return []
+    const entries =
+      (reply as readonly (readonly [Buffer, readonly (readonly [Buffer, readonly Reply[]])[]])[])[0]?.[1] ??
+      []
+    const leaseEnd = from + source.leaseMs
+    return entries.map((entry) => decode('0', entry[0], entry[1], 1, leaseEnd, entry, false))
+  }
+
+  const command = { send: (args: readonly Argument[]) => connection.send(base, args) }
+
+  /** Waits at the server for up to `ms`; what a plain queue has then is the answer, of others one has to look again. */
+  const wait = async (max: number, ms: number, wake: string, signal: AbortSignal): Promise<Held[]> => {
+    const link = await connection.borrow(base)
+    if (link === null) {
+      await pause(Math.min(25, ms), signal)
+      return plain ? read(command, max, 0) : []
+    }
+    // Again until it is heard: the call to unblock may overtake the read that it is meant for.
+    let again: NodeJS.Timeout | undefined
+    const stop = (): void => {
+      connection.unblock(base, link)
+      again ??= setInterval(() => connection.unblock(base, link), 20)
+    }
+    // The server's own timeouts are as coarse as its cron (100 ms): ours comes first.
+    const blockMs = Math.ceil(ms) + 200
+    const timer = setTimeout(stop, ms)
+    waiting = { stop, until: performance.now() + ms }
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      if (signal.aborted || closed !== null) return []
+      if (plain) return await read(link, max, blockMs)
+      await link.send(['XREAD', 'BLOCK', String(blockMs), 'COUNT', '1', 'STREAMS', `${base}w`, wake], blockMs)
+      return []
+    } finally {
+      waiting = null
+      clearTimeout(timer)
+      clearInterval(again)
+      signal.removeEventListener('abort', stop)
+      connection.giveBack(link)
+    }
+  }
+
+  const waitOn: typeof wait = async (max, ms, wake, signal) => {
+    try {
+      return await wait(max, ms, wake, signal)
+    } catch (error) {
+      if (await connection.survived(error)) return []
+      throw error
+    }
+  }
+
+  const receive = async (max: number, signal: AbortSignal, waitMs: number): Promise<readonly Delivery[]> => {
+    const until = performance.now() + waitMs
+    for (let first = true; ; first = false) {
+      if (signal.aborted || closed !== null) return []
+      let wake = '0-0'
+      if (!plain || performance.now() >= nextTend || (first && waitMs === 0)) {
+        const taken = await take(max)
+        if (taken.deliveries.length > 0) return taken.deliveries
+        wake = taken.wake
+      }
+      const now = performance.now()
+      const left = until - now
+      if (plain && (waitMs === 0 || left < 1)) {
+        const got = await read(command, max, 0)
+        if (got.length > 0 || left < 1) return got
+      }
+      if (left < 1) return []
+      const got = await waitOn(max, Math.min(left, LONGEST_BLOCK, Math.max(1, nextTend - now)), wake, signal)
+      if (got.length > 0) return got
+    }
+  }
+
+  const settle = async (
+    operation: 'ack' | 'release' | 'retry' | 'dead',
+    deliveries: readonly Held[],
+    parameter: string,
+    failures?: readonly DeadLetterInfo[],
+  ): Promise<readonly SettleOutcome[]> => {
+    const chunks: Promise<readonly SettleOutcome[]>[] = []
+    for (let from = 0; from < deliveries.length; from += MOST_SETTLED) {
+      const part = deliveries.slice(from, from + MOST_SETTLED)
+      const args: Argument[] = [operation, consumer, parameter]
+      part.forEach((d, i) => {
+        args.push(d.lane, d.entryId, String(d.count), d.key ?? '')
+        const failure = failures?.[from + i]
+        const extra = failure === undefined ? [] : failureFields(failure)
+        args.push(String(extra.length), ...extra)
+      })
+      chunks.push(
+        connection.run(scripts.settle, base, args).then(
+          (reply) => {
+            const [time, ...statuses] = reply as number[]
+            serverTime = time as number
+            return statuses.map((status): SettleOutcome =>
+              status === 1
+                ? 'settled'
+                : status === 0
+                  ? 'lost'
+                  : { error: new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full') },
+            )
+          },
+          (error: unknown) => part.map(() => ({ error })),
+        ),
+      )
+    }
+    return chunks.length === 1
+      ? (chunks[0] as Promise<readonly SettleOutcome[]>)
+      : (await Promise.all(chunks)).flat()
+  }
+
+  const acknowledge = async (deliveries: readonly Held[]): Promise<readonly SettleOutcome[]> => {
+    let end = Number.POSITIVE_INFINITY
+    let expiring = '0'
+    const args: string[] = ['', '']
+    for (const d of deliveries) {
+      if (d.leaseEnd < end) end = d.leaseEnd
+      if (d.expiresAt !== undefined) expiring = '1'
+      args.push(d.entryId)
+    }
+    args[0] = String(end)
+    args[1] = expiring
+    let reply: Reply
+    try {
+      reply = await connection.run(scripts.acknowledge, base, args)
+    } catch (error) {
+      return deliveries.map(() => ({ error }))
+    }
+    if (reply === -1) return settle('ack', deliveries, '')
+    if (typeof reply === 'number') {
+      serverTime = reply
+      return deliveries.map(() => 'settled')
+    }
+    const [time, ...statuses] = reply as number[]
+    serverTime = time as number
+    return statuses.map((status) => (status === 1 ? 'settled' : 'lost'))
+  }
+
+  const receiver: RedisReceiver = {
+    base,
+    due(inMs) {
+      const at = performance.now() + inMs
+      if (at < nextTend) nextTend = at
+      if (waiting !== null && at < waiting.until) waiting.stop()
+    },
+    receive(max, signal, waitMs = 1_000) {
+      if (closed !== null) return Promise.resolve([])
+      receiving = receive(max, signal, waitMs).catch((error: unknown) => {
+        if (signal.aborted || closed !== null) return []
+        throw error
+      })
+      return receiving
+    },
+    ack(deliveries) {
+      if (!plain) return settle('ack', deliveries as readonly Held[], '')
+      if (deliveries.length <= MOST_SETTLED) return acknowledge(deliveries as readonly Held[])
+      const parts: Promise<readonly SettleOutcome[]>[] = []
+      for (let i = 0; i < deliveries.length; i += MOST_SETTLED)
+        parts.push(acknowledge(deliveries.slice(i, i + MOST_SETTLED) as Held[]))
+      return Promise.all(parts).then((all) => all.flat())
+    },
+    release: (deliveries) => settle('release', deliveries as readonly Held[], ''),
+    async retry(deliveries, delayMs) {
+      const outcomes = await settle('retry', deliveries as readonly Held[], String(Math.ceil(delayMs)))
+      if (delayMs > 0) setup.delayed(base, delayMs)
+      return outcomes
+    },
+    deadLetter(deliveries, failures, target) {
+      const to = setup.keys.target(target)
+      if (!connection.together(base, to))
+        return moveAcross(connection, receiver, base, deliveries as readonly Held[], failures, to, target)
+      return settle('dead', deliveries as readonly Held[], to, failures)
+    },
+    async renew(deliveries) {
+      const args: string[] = [consumer]
+      for (const d of deliveries as readonly Held[]) args.push(d.lane, d.entryId, String(d.count))
+      try {
+        const [time, ...statuses] = (await connection.run(scripts.renew, base, args)) as number[]
+        serverTime = time as number
+        return statuses.map((status, i) => {
+          if (status !== 1) return 'lost'
+          ;(deliveries[i] as Held).leaseEnd = (time as number) + source.leaseMs
+          return 'settled'
+        })
+      } catch (error) {
+        return deliveries.map(() => ({ error }))
+      }
+    },
+    close(signal) {
+      closed ??= (async () => {
+        // The wait ends first: what it still leases has to be given back too.
+        if (waiting !== null) waiting.stop()
+        if (receiving !== null) await atMost(receiving, signal)
+        while (!signal.aborted) {
+          if (
+            (await untilAborted(connection.run(scripts.open, base, ['close', consumer, '0', '']), signal)) ===
+            0
+          )
+            break
+        }
+      })()
+        .catch(() => undefined)
+        .finally(() => setup.closed(receiver))
+      return closed
+    },
+  }
+  return receiver
+}
+
+export function notFound(target: Target): AdapterError {
+  const name =
+    'queue' in target
+      ? `queue "${target.queue}"`
+      : `subscription "${target.subscription}" of "${target.topic}"`
+  return new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`)
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+  })
+}

@@ -1,0 +1,145 @@
+/**
+ * Makes a queue or a subscription, or answers what is there.
+ *
+ * KEYS[1] base, KEYS[2] hash of the topic (subscriptions). ARGV: configuration as JSON, pattern, owner, then names and values for `meta`.
+ * Answers [1, ''] when it was made, else [0, configuration in force, its pattern, its owner]. A queue that exists only because dead letters came,
+ * or because a foreign client wrote to its stream, takes the settings.
+ */
+export const DECLARE = `
+local base = KEYS[1]
+local meta = base..'meta'
+local known = redis.call('HMGET', meta, 'cfg', 'pattern', 'xo', 'implicit', 'p')
+if known[5] and not known[4] then
+  local q = load(base)
+  touch(q)
+  return { 0, known[1] or '', known[2] or '', known[3] or '' }
+end
+group(base..'s:0')
+redis.call('HDEL', meta, 'implicit')
+redis.call('HSET', meta, 'cfg', ARGV[1], 'pattern', ARGV[2], 'gen', int(clock()), unpack(ARGV, 4))
+if ARGV[3] ~= '' then redis.call('HSET', meta, 'xo', ARGV[3]) end
+if redis.call('HEXISTS', meta, 'mp') == 1 then redis.call('ZADD', base..'ln', 0, '0') end
+if KEYS[2] then redis.call('HSET', KEYS[2], '', '', string.match(base, ':g:(.+):$'), ARGV[2]) end
+touch(load(base))
+return { 1, '' }
+`
+
+/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base or hash; ARGV[1] `q`, `s` or `t`. */
+export const REMOVE = `
+local base = KEYS[1]
+local tag = string.match(base, '^(.-}:)')
+if ARGV[1] == 't' then
+  for _, name in ipairs(redis.call('HKEYS', base)) do
+    if name ~= '' then unlink(tag..'g:'..name..':') end
+  end
+  redis.call('UNLINK', base)
+  return 1
+end
+unlink(base)
+if ARGV[1] == 's' then redis.call('HDEL', tag..'topic', string.match(base, ':g:(.+):$')) end
+return 1
+`
+
+/** How many are ready. KEYS[1] base; nil: no such queue. Expired ones are swept as far as one call may take, the others left out. */
+export const SIZE = `
+local base = KEYS[1]
+local q = load(base)
+if not q then
+  if redis.call('EXISTS', base..'s:0') == 0 then return false end
+  q = loadOrMake(base)
+end
+local now = clock()
+promote(q, now, 1000)
+if redis.call('EXISTS', base..'x') == 1 then sweep(q, now, 1000) end
+local n = readyCount(q) - redis.call('ZCOUNT', base..'x', '-inf', now)
+if q.woken then wake(q) end
+return math.max(n, 0)
+`
+
+/**
+ * Removes what is ready or delayed, about 1000 entries a call; leased ones stay. KEYS[1] base. Answers [removed, 1 when more is left]; nil: no
+ * such queue. Not XTRIM: it would leave leases without an entry.
+ */
+export const PURGE = `
+local base = KEYS[1]
+local q = load(base)
+if not q then
+  if redis.call('EXISTS', base..'s:0') == 0 then return false end
+  q = loadOrMake(base)
+end
+local n = 0
+for _, seq in ipairs(redis.call('ZRANGE', base..'d', 0, 999)) do
+  redis.call('ZREM', base..'d', seq)
+  redis.call('HDEL', base..'dm', seq)
+  n = n + 1
+end
+if q.od then
+  for _, key in ipairs(redis.call('HKEYS', base..'o')) do
+    local waiting = redis.call('LLEN', base..'k:'..key)
+    if waiting > 0 then
+      n = n + waiting
+      redis.call('UNLINK', base..'k:'..key)
+      redis.call('HINCRBY', base..'meta', 'wait', -waiting)
+    end
+    local ref = redis.call('HGET', base..'o', key)
+    if string.sub(ref, 1, 2) == 'd:' and redis.call('HEXISTS', base..'dm', string.sub(ref, 3)) == 0 then
+      redis.call('HDEL', base..'o', key)
+    end
+  end
+end
+for _, l in ipairs(lanes(q)) do
+  local key = base..'s:'..l
+  if n < 1000 and redis.call('EXISTS', key) == 1 then
+    local es = redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1000 - n)
+    for _, e in ipairs(es) do
+      remove(q, l, e[1], e[2])
+      advance(q, field(e[2], 'key') or '', l..':'..e[1])
+    end
+    n = n + #es
+  end
+end
+local more = redis.call('ZCARD', base..'d')
+for _, l in ipairs(lanes(q)) do
+  local key = base..'s:'..l
+  if redis.call('EXISTS', key) == 1 and #redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1) > 0 then more = 1 end
+end
+return { n, more > 0 and 1 or 0 }
+`
+
+/**
+ * Looks at what waits. KEYS[1] base. ARGV: lane and stream id after which to go on (`` at the beginning), how many.
+ * Answers entries as [lane, stream id, fields, 1]; nil: no such queue.
+ */
+export const BROWSE = `
+local base = KEYS[1]
+local q = load(base)
+if not q then
+  if redis.call('EXISTS', base..'s:0') == 0 then return false end
+  q = loadOrMake(base)
+end
+local now = clock()
+local most, out, reached = tonumber(ARGV[3]), {}, ARGV[1] == ''
+for _, l in ipairs(lanes(q)) do
+  local key = base..'s:'..l
+  local from = nil
+  if reached then from = '0-0' elseif l == ARGV[1] then from, reached = ARGV[2], true
+  elseif tonumber(l) < tonumber(ARGV[1]) then from, reached = '0-0', true end
+  if from and #out < most and redis.call('EXISTS', key) == 1 then
+    local last = lastDelivered(key)
+    local a, b = string.match(from, '(%d+)-(%d+)')
+    local c, d = string.match(last, '(%d+)-(%d+)')
+    a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+    if c > a or (c == a and d > b) then from = last end
+    while #out < most do
+      local es = redis.call('XRANGE', key, '('..from, '+', 'COUNT', most - #out)
+      if #es == 0 then break end
+      for _, e in ipairs(es) do
+        from = e[1]
+        local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
+        if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } end
+      end
+    end
+  end
+end
+return out
+`

@@ -1,0 +1,315 @@
+/**
+ * Functions shared by the scripts, put in front of each that needs them.
+ *
+ * Keys below a queue's base: `meta` settings and counters, `s:<lane>` streams of ready and leased entries (group `mq`), `ln` the lanes of
+ * a queue with priorities, `d`/`dm` delayed messages by due time, `x` expiry index of entries, `o` key → entry that stands for it and
+ * `k:<key>` those waiting behind it, `w` one-entry stream that wakes blocked receivers, `dd:*` deduplication, `tk:*` publishers.
+ *
+ * A message inside Lua is `{ pr, key, exp, fields, holds }`: priority, ordering key, absolute expiry (0: none), flat stream fields, and
+ * whether it holds its key already (a retry of an ordered queue keeps it blocked).
+ */
+export const LIBRARY = `
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function int(n) return string.format('%.0f', n) end
+local function number(v) return v and tonumber(v) or nil end
+
+-- A stream with our group. First of all writes: a key of another type must stop a script before it has changed anything.
+local function group(key)
+  local r = redis.pcall('XGROUP', 'CREATE', key, 'mq', '0', 'MKSTREAM')
+  if type(r) == 'table' and r.err and not string.find(r.err, 'BUSYGROUP') then error(r) end
+end
+
+local function load(base)
+  local m = redis.call('HMGET', base..'meta', 'p', 'ml', 'mb', 'ov', 'mp', 'od', 'dw', 'dl', 'gen', 'mt', 'nm', 'sb', 'ex')
+  if not m[1] then return nil end
+  return { base = base, plain = m[1] == '1', ml = number(m[2]), mb = number(m[3]), drop = m[4] == 'd', mp = number(m[5]),
+    od = m[6] == '1', dw = number(m[7]), dl = m[8] or '', gen = m[9] or '', mt = number(m[10]), nm = m[11] or '', sb = m[12] or '',
+    ex = number(m[13]) }
+end
+
+-- The queue, made on the spot when it takes dead letters without having been declared.
+local function loadOrMake(base, name)
+  local q = load(base)
+  if q then return q end
+  group(base..'s:0')
+  redis.call('HSET', base..'meta', 'p', '1', 'implicit', '1', 'nm', name or '', 'gen', int(clock()))
+  return load(base)
+end
+
+local function lanes(q)
+  if not q.mp then return { '0' } end
+  return redis.call('ZREVRANGE', q.base..'ln', 0, -1)
+end
+
+local function bodySize(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'body' then return #fields[i + 1] end
+  end
+  return 0
+end
+
+local function field(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+  return nil
+end
+
+-- A copy of the fields without some names, and with others set at the end.
+local function changed(fields, without, with)
+  local out = {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    if not without[name] and with[name] == nil then
+      out[#out + 1] = name
+      out[#out + 1] = fields[i + 1]
+    end
+  end
+  for name, value in pairs(with) do
+    out[#out + 1] = name
+    out[#out + 1] = value
+  end
+  return out
+end
+
+local function readyCount(q)
+  local n = tonumber(redis.call('HGET', q.base..'meta', 'wait') or '0')
+  for _, l in ipairs(lanes(q)) do
+    local key = q.base..'s:'..l
+    local length = redis.call('XLEN', key)
+    if length > 0 then n = n + length - redis.call('XPENDING', key, 'mq')[1] end
+  end
+  return n
+end
+
+local function addBytes(q, n)
+  if q.mb and n ~= 0 then redis.call('HINCRBY', q.base..'meta', 'by', n) end
+end
+
+local function wake(q)
+  if not q.plain then redis.call('XADD', q.base..'w', 'MAXLEN', '1', '*', 'e', '1') end
+end
+
+-- Into its lane, whatever its key.
+local function stand(q, m)
+  local l = '0'
+  if q.mp then
+    l = int(math.min(m.pr, q.mp))
+    if redis.call('ZADD', q.base..'ln', 'NX', l, l) == 1 then
+      group(q.base..'s:'..l)
+    end
+  end
+  local id = redis.call('XADD', q.base..'s:'..l, '*', unpack(m.fields))
+  if m.exp > 0 then redis.call('ZADD', q.base..'x', m.exp, l..':'..id) end
+  if q.od and m.key ~= '' then redis.call('HSET', q.base..'o', m.key, l..':'..id) end
+  q.woken = true
+end
+
+-- Ready: into its lane, or behind the one that stands for its key.
+local function put(q, m)
+  if q.mb then addBytes(q, bodySize(m.fields)) end
+  if q.od and m.key ~= '' and not m.holds and redis.call('HEXISTS', q.base..'o', m.key) == 1 then
+    redis.call('RPUSH', q.base..'k:'..m.key, cmsgpack.pack({ m.pr, m.exp, m.fields }))
+    redis.call('HINCRBY', q.base..'meta', 'wait', 1)
+    return
+  end
+  stand(q, m)
+end
+
+-- The entry \`ref\` of a key is gone: the next one stands for it.
+local function advance(q, key, ref)
+  if not q.od or key == '' or redis.call('HGET', q.base..'o', key) ~= ref then return end
+  local packed = redis.call('LPOP', q.base..'k:'..key)
+  if packed then
+    redis.call('HINCRBY', q.base..'meta', 'wait', -1)
+    local u = cmsgpack.unpack(packed)
+    stand(q, { pr = u[1], key = key, exp = u[2], fields = u[3] })
+  else
+    redis.call('HDEL', q.base..'o', key)
+  end
+end
+
+local function postpone(q, m, due)
+  local seq = string.format('%016.0f', redis.call('HINCRBY', q.base..'meta', 'seq', 1))
+  if q.od and m.key ~= '' and m.holds then redis.call('HSET', q.base..'o', m.key, 'd:'..seq) end
+  redis.call('HSET', q.base..'dm', seq, cmsgpack.pack({ m.pr, m.key, m.exp, m.fields, m.holds and 1 or 0 }))
+  redis.call('ZADD', q.base..'d', due, seq)
+  if redis.call('ZRANGE', q.base..'d', 0, 0)[1] == seq then q.woken = true end
+end
+
+local bury
+
+-- Makes room for one more message of \`size\` bytes; false: the queue is full and refuses.
+local function room(q, size, now)
+  if not q.ml and not q.mb then return true end
+  if q.ready == nil then
+    q.ready = readyCount(q)
+    q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
+  end
+  while (q.ml and q.ready + 1 > q.ml) or (q.mb and q.bytes + size > q.mb) do
+    if not q.swept then
+      q.swept = true
+      if q.sweep(q, now, 1000) > 0 then
+        q.ready = readyCount(q)
+        q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
+      end
+    elseif not q.drop or not q.oldest(q, now) then
+      return false
+    end
+  end
+  return true
+end
+
+local function refOf(member)
+  local l, id = string.match(member, '^(%d+):(.+)$')
+  return l, id
+end
+
+-- Takes an entry that nobody holds out of its queue.
+local function remove(q, l, id, fields)
+  redis.call('XDEL', q.base..'s:'..l, id)
+  redis.call('ZREM', q.base..'x', l..':'..id)
+  addBytes(q, -bodySize(fields))
+end
+
+-- Dead-letters or drops the expired entries that nobody holds. Leased ones are core's.
+local function sweep(q, now, most)
+  local gone = 0
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', q.base..'x', '-inf', now, 'LIMIT', 0, most)) do
+    local l, id = refOf(member)
+    local key = q.base..'s:'..l
+    redis.call('ZREM', q.base..'x', member)
+    local e = redis.call('XRANGE', key, id, id)[1]
+    if e and #redis.call('XPENDING', key, 'mq', id, id, 1) == 0 then
+      remove(q, l, id, e[2])
+      bury(q, e[2], 'expired', now)
+      advance(q, field(e[2], 'key') or '', member)
+      gone = gone + 1
+    end
+  end
+  return gone
+end
+
+local function lastDelivered(key)
+  local groups = redis.call('XINFO', 'GROUPS', key)
+  for _, g in ipairs(groups) do
+    local name, last
+    for i = 1, #g, 2 do
+      if g[i] == 'name' then name = g[i + 1] elseif g[i] == 'last-delivered-id' then last = g[i + 1] end
+    end
+    if name == 'mq' then return last end
+  end
+  return '0-0'
+end
+
+-- Drops the oldest ready entry of the lowest lane; false: there is none.
+local function oldest(q, now)
+  local all = lanes(q)
+  for i = #all, 1, -1 do
+    local key = q.base..'s:'..all[i]
+    if redis.call('XLEN', key) > 0 then
+      local e = redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1)[1]
+      if e then
+        remove(q, all[i], e[1], e[2])
+        q.ready = q.ready - 1
+        q.bytes = q.bytes - bodySize(e[2])
+        bury(q, e[2], 'max-length', now)
+        advance(q, field(e[2], 'key') or '', all[i]..':'..e[1])
+        return true
+      end
+    end
+  end
+  return false
+end
+
+local KEEP_OUT = { attempt = true, redeliveries = true, ['expires-at'] = true, ['mq-first-failed-at'] = true, ['mq-redriven'] = true }
+
+-- Into a dead-letter queue: the fields but for expiry and counts, and why. False: that queue is full.
+local function inter(dead, fields, why, now)
+  local out = changed(fields, KEEP_OUT, why)
+  dead.sweep, dead.oldest = sweep, oldest
+  if not room(dead, bodySize(out), now) then return false end
+  local exp = 0
+  if dead.mt then
+    exp = now + dead.mt
+    out[#out + 1] = 'expires-at'
+    out[#out + 1] = int(exp)
+  end
+  if dead.ready ~= nil then
+    dead.ready = dead.ready + 1
+    dead.bytes = dead.bytes + bodySize(out)
+  end
+  put(dead, { pr = tonumber(field(out, 'priority') or '0'), key = field(out, 'key') or '', exp = exp, fields = out })
+  return true
+end
+
+-- What the broker itself gives up on goes to the queue's own dead-letter queue, if it has one.
+bury = function(q, fields, reason, now)
+  if q.dl == '' then return end
+  local attempts = field(fields, 'attempt') or '0'
+  local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = attempts,
+    ['mq-dead-first-failed-at'] = field(fields, 'mq-first-failed-at') or int(now), ['mq-dead-last-failed-at'] = int(now),
+    ['mq-dead-error-name'] = reason == 'expired' and 'MessageExpired' or 'QueueOverflow',
+    ['mq-dead-error-message'] = reason == 'expired' and 'the message expired before it was handled'
+      or 'the queue was full and dropped its oldest message',
+    ['mq-dead-error-stack'] = '', ['mq-dead-host'] = '' }
+  if q.sb ~= '' then why['mq-dead-subscription'] = q.sb end
+  local dead = loadOrMake(q.dl)
+  inter(dead, fields, why, now)
+  if dead.woken then wake(dead) end
+end
+
+local function promote(q, now, most)
+  local due = redis.call('ZRANGEBYSCORE', q.base..'d', '-inf', now, 'LIMIT', 0, most)
+  for _, seq in ipairs(due) do
+    local packed = redis.call('HGET', q.base..'dm', seq)
+    redis.call('HDEL', q.base..'dm', seq)
+    redis.call('ZREM', q.base..'d', seq)
+    if packed then
+      local u = cmsgpack.unpack(packed)
+      if u[3] > 0 and u[3] <= now then
+        bury(q, u[4], 'expired', now)
+        if u[5] == 1 then advance(q, u[2], 'd:'..seq) end
+      else
+        put(q, { pr = u[1], key = u[2], exp = u[3], fields = u[4], holds = u[5] == 1 })
+      end
+    end
+  end
+  return #due
+end
+
+-- A queue with x-expires lives on while somebody uses it; ones with an owner or auto-delete while their heartbeat goes on.
+local function touch(q)
+  if not q.ex then return end
+  local b = q.base
+  for _, name in ipairs({ 'meta', 'ln', 'd', 'dm', 'x', 'o', 'w', 'c' }) do redis.call('PEXPIRE', b..name, q.ex) end
+  for _, l in ipairs(lanes(q)) do redis.call('PEXPIRE', b..'s:'..l, q.ex) end
+  if q.od then
+    for _, key in ipairs(redis.call('HKEYS', b..'o')) do redis.call('PEXPIRE', b..'k:'..key, q.ex) end
+  end
+end
+
+local function unlink(base)
+  local q = load(base)
+  local names = { base..'meta', base..'ln', base..'d', base..'dm', base..'x', base..'w', base..'c', base..'s:0' }
+  if q then
+    for _, l in ipairs(lanes(q)) do names[#names + 1] = base..'s:'..l end
+    if q.od then
+      for _, key in ipairs(redis.call('HKEYS', base..'o')) do redis.call('UNLINK', base..'k:'..key) end
+    end
+  end
+  names[#names + 1] = base..'o'
+  redis.call('UNLINK', unpack(names))
+  return q ~= nil
+end
+
+-- The delivery count of an entry that this consumer holds, or nil.
+local function heldBy(key, id, consumer)
+  local p = redis.call('XPENDING', key, 'mq', id, id, 1)[1]
+  if p and p[2] == consumer then return p[4] end
+  return nil
+end
+`

@@ -1,0 +1,75 @@
+/**
+ * A consumer comes (ARGV[1] `open`), is still there (`beat`) or goes (`close`).
+ *
+ * KEYS[1] base. ARGV: operation, consumer, lease in ms, owner (the adapter, for exclusive queues).
+ * `open` answers nil (no such queue), 0 (another connection's), or [plain, least lease of its consumers, whether it wants to hear `beat`]; a stream that a foreign client has
+ * made is taken as a queue. `close` gives back up to 200 held entries and answers how many; 0: the consumer is gone.
+ */
+export const OPEN = `
+local base, op, consumer = KEYS[1], ARGV[1], ARGV[2]
+local q = load(base)
+if not q and op == 'open' and redis.call('EXISTS', base..'s:0') == 1 then q = loadOrMake(base) end
+if not q then return op ~= 'open' and 0 or false end
+local now = clock()
+if op == 'beat' then
+  touch(q)
+  if redis.call('HGET', base..'meta', 'ad') == '1' then redis.call('ZADD', base..'c', now, consumer) end
+  return 1
+end
+if op == 'open' then
+  local owner = redis.call('HGET', base..'meta', 'xo')
+  if owner and owner ~= ARGV[4] then return 0 end
+  for _, l in ipairs(lanes(q)) do group(base..'s:'..l) end
+  local least = tonumber(redis.call('HGET', base..'meta', 'lm') or '0')
+  local lease = tonumber(ARGV[3])
+  if least == 0 or lease < least then
+    redis.call('HSET', base..'meta', 'lm', ARGV[3])
+    least = lease
+  end
+  if redis.call('HGET', base..'meta', 'ad') == '1' then
+    redis.call('ZADD', base..'c', now, consumer)
+    if not q.ex then
+      redis.call('HSET', base..'meta', 'ex', '60000')
+      q.ex = 60000
+    end
+  end
+  touch(q)
+  return { q.plain and 1 or 0, least, q.ex and 1 or 0 }
+end
+
+local moved = 0
+for _, l in ipairs(lanes(q)) do
+  local key = base..'s:'..l
+  if redis.call('EXISTS', key) == 1 then
+    for _, p in ipairs(redis.call('XPENDING', key, 'mq', '-', '+', 200, consumer)) do
+      local id = p[1]
+      local e = redis.call('XRANGE', key, id, id)[1]
+      redis.call('XACK', key, 'mq', id)
+      if e then
+        redis.call('XDEL', key, id)
+        redis.call('ZREM', base..'x', l..':'..id)
+        local ordering = field(e[2], 'key') or ''
+        local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + p[4] - 1
+        local fields = earlier > 0 and changed(e[2], {}, { redeliveries = int(earlier) }) or e[2]
+        put(q, { pr = tonumber(field(fields, 'priority') or '0') or 0, key = ordering,
+          exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
+          holds = ordering ~= '' and redis.call('HGET', base..'o', ordering) == l..':'..id })
+      end
+      moved = moved + 1
+    end
+  end
+end
+if moved == 0 then
+  for _, l in ipairs(lanes(q)) do redis.pcall('XGROUP', 'DELCONSUMER', base..'s:'..l, 'mq', consumer) end
+  if redis.call('HGET', base..'meta', 'ad') == '1' then
+    redis.call('ZREM', base..'c', consumer)
+    redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)
+    if redis.call('ZCARD', base..'c') == 0 then
+      unlink(base)
+    end
+  end
+elseif q.woken then
+  wake(q)
+end
+return moved
+`

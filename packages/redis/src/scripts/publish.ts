@@ -1,0 +1,193 @@
+/**
+ * Stores the messages of one call.
+ *
+ * KEYS[1] base of a queue or subscription, or the hash of a topic (mode `t`).
+ * ARGV: mode (`q` queue, `r` reply place: missing is fine, `t` topic), publisher, sequence, lifetime of its mark in ms, earlier attempts
+ * (`publisher,sequence;…`), number of names. Where all messages have the same fields: these names, `` or `x`, then per message (with `x`: priority,
+ * delay in ms, expiry, key, deduplication id, and) the values. Else 0, then per message: number of field arguments, `` or `x` (followed by the
+ * same five), names and values.
+ *
+ * One connection's calls run in order, so one key per publisher (its last sequence) tells which of its calls ran: it absorbs a repetition
+ * without a key per call. Before repeating, the old publisher is fenced (`f`), so that a call still in a socket cannot run after it.
+ *
+ * Answers 1 (all stored, or an attempt before this one had stored them), 0 (no such queue), -1 (fenced), or one status per message: 1 stored, 0 full.
+ */
+export const PUBLISH = `
+local base = KEYS[1]
+local mode = ARGV[1]
+local tag = string.match(base, '^(.-}:)')
+local life = ARGV[4]
+
+if ARGV[5] ~= '' then
+  for who, seq in string.gmatch(ARGV[5], '([^,;]+),(%d+)') do
+    local mark = redis.call('GET', tag..'tk:'..who) or ''
+    local ran = string.match(mark, '%d+')
+    if ran and tonumber(ran) >= tonumber(seq) then return 1 end
+    if who ~= ARGV[2] then redis.call('SET', tag..'tk:'..who, 'f'..(ran or '0'), 'PX', life) end
+  end
+end
+
+local queues = {}
+local now = clock()
+if mode ~= 't' then
+  local q = load(base)
+  if not q then return mode == 'r' and 1 or 0 end
+  queues[1] = q
+else
+  local all = redis.call('HGETALL', base)
+  for i = 1, #all, 2 do
+    if all[i] ~= '' then
+      local q = load(tag..'g:'..all[i]..':')
+      if q then
+        q.pattern = all[i + 1]
+        queues[#queues + 1] = q
+      end
+    end
+  end
+end
+
+local mark = redis.call('SET', tag..'tk:'..ARGV[2], ARGV[3], 'PX', life, 'GET')
+if mark and string.sub(mark, 1, 1) == 'f' then
+  redis.call('SET', tag..'tk:'..ARGV[2], mark, 'PX', life)
+  return -1
+end
+
+local function words(text)
+  local out = {}
+  for w in string.gmatch(text..'.', '([^.]*)%.') do out[#out + 1] = w end
+  return out
+end
+local function match(p, i, w, j)
+  while i <= #p do
+    if p[i] == '#' then
+      if i == #p then return true end
+      for k = j, #w + 1 do
+        if match(p, i + 1, w, k) then return true end
+      end
+      return false
+    end
+    if j > #w or (p[i] ~= '*' and p[i] ~= w[j]) then return false end
+    i, j = i + 1, j + 1
+  end
+  return j == #w + 1
+end
+
+local statuses = nil
+local names = tonumber(ARGV[6])
+local uniform = names > 0
+local allSimple = uniform and ARGV[7 + names] == ''
+local i, k, argc = uniform and 8 + names or 7, 0, #ARGV
+
+while i <= argc do
+  k = k + 1
+  local n, simple, first, fields
+  if uniform then
+    n, simple = names, allSimple
+    first = simple and i or i + 5
+    fields = {}
+    for j = 1, names do
+      fields[2 * j - 1] = ARGV[6 + j]
+      fields[2 * j] = ARGV[first + j - 1]
+    end
+  else
+    n, simple = tonumber(ARGV[i]), ARGV[i + 1] == ''
+    first = simple and i + 2 or i + 7
+    fields = { unpack(ARGV, first, first + n - 1) }
+  end
+  if mode ~= 't' and simple and queues[1].plain then
+    redis.call('XADD', base..'s:0', '*', unpack(fields))
+  else
+    local m = { pr = 0, key = '', exp = 0, fields = fields }
+    local delay, dedupe = 0, ''
+    if not simple then
+      m.pr, delay, m.exp = tonumber(ARGV[first - 5]), tonumber(ARGV[first - 4]), tonumber(ARGV[first - 3])
+      m.key, dedupe = ARGV[first - 2], ARGV[first - 1]
+    end
+    local to = queues
+    if mode == 't' then
+      to = {}
+      local routing = words(field(m.fields, 'mq-routing-key') or '')
+      if #routing == 1 and routing[1] == '' then routing = {} end
+      for _, q in ipairs(queues) do
+        if q.pattern == '#' or match(words(q.pattern), 1, routing, 1) then to[#to + 1] = q end
+      end
+    end
+    local size = bodySize(m.fields)
+    local fits = true
+    local wanted = {}
+    for _, q in ipairs(to) do
+      q.sweep, q.oldest = sweep, oldest
+      local again = dedupe ~= '' and q.dw and redis.call('EXISTS', q.base..'dd:'..q.gen..':'..dedupe) == 1
+      if not again then
+        wanted[#wanted + 1] = q
+        if delay == 0 and not room(q, size, now) then fits = false end
+      end
+    end
+    if fits then
+      for _, q in ipairs(wanted) do
+        if dedupe ~= '' and q.dw then redis.call('SET', q.base..'dd:'..q.gen..':'..dedupe, '1', 'PX', q.dw) end
+        if delay > 0 then
+          postpone(q, m, now + delay + 1)
+        else
+          if q.ready ~= nil then
+            q.ready = q.ready + 1
+            q.bytes = q.bytes + size
+          end
+          put(q, m)
+        end
+      end
+    else
+      statuses = statuses or {}
+      statuses[k] = 0
+    end
+  end
+  i = first + n
+end
+
+for _, q in ipairs(queues) do
+  if q.woken then wake(q) end
+end
+if not statuses then return 1 end
+for j = 1, k do statuses[j] = statuses[j] or 1 end
+return statuses
+`
+
+/**
+ * Goes before the library: nothing but the values travels, and nothing but XADD runs per message, where a plain queue gets messages with equal fields
+ * and no wishes of their own. Half of the script's cost per call is making the library's functions.
+ */
+export const PUBLISH_PLAIN = `
+if ARGV[1] == 'q' and ARGV[5] == '' and ARGV[6] ~= '0' then
+  local names = tonumber(ARGV[6])
+  if ARGV[7 + names] == '' then
+    local base = KEYS[1]
+    local p = redis.call('HGET', base..'meta', 'p')
+    if not p then return 0 end
+    if p == '1' then
+      local key = string.match(base, '^(.-}:)')..'tk:'..ARGV[2]
+      local mark = redis.call('SET', key, ARGV[3], 'PX', ARGV[4], 'GET')
+      if mark and string.sub(mark, 1, 1) == 'f' then
+        redis.call('SET', key, mark, 'PX', ARGV[4])
+        return -1
+      end
+      local call, stream, i, argc = redis.call, base..'s:0', 8 + names, #ARGV
+      if names == 4 then
+        local a, b, c, d = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+        while i <= argc do
+          call('XADD', stream, '*', a, ARGV[i], b, ARGV[i + 1], c, ARGV[i + 2], d, ARGV[i + 3])
+          i = i + 4
+        end
+      else
+        local f = {}
+        for j = 1, names do f[2 * j - 1] = ARGV[6 + j] end
+        while i <= argc do
+          for j = 1, names do f[2 * j] = ARGV[i + j - 1] end
+          call('XADD', stream, '*', unpack(f))
+          i = i + names
+        end
+      end
+      return 1
+    end
+  end
+end
+`

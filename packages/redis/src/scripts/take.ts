@@ -1,0 +1,68 @@
+/**
+ * What a receiver needs beside plain reading: promotes what is due, takes over leases that ran out, and reads the lanes of a queue that is not
+ * plain (priorities, order, byte limit).
+ *
+ * KEYS[1] base. ARGV: consumer, how many at most, whether to read (`1`; a plain queue is read directly), whether to look at the leases (`1`).
+ * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries] with entries as
+ * [lane, stream id, fields, deliveries]; nil when the queue does not exist.
+ *
+ * A consumer's name ends in its lease, in ms: idle time is compared with the lease of the owner, never with that of who comes to take over.
+ */
+export const TAKE = `
+local q = load(KEYS[1])
+if not q then return false end
+local consumer, most, read, idle = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 0
+if ARGV[4] == '1' then idle = tonumber(redis.call('HGET', KEYS[1]..'meta', 'lm') or '30000') end
+local now = clock()
+local out = {}
+touch(q)
+promote(q, now, 500)
+if redis.call('EXISTS', q.base..'x') == 1 then sweep(q, now, 100) end
+
+if idle > 0 and most > 0 then
+  for _, l in ipairs(lanes(q)) do
+    local key = q.base..'s:'..l
+    if redis.call('EXISTS', key) == 1 then
+      for _, p in ipairs(redis.call('XPENDING', key, 'mq', 'IDLE', idle, '-', '+', 100)) do
+        local lease = tonumber(string.match(p[2], '%.(%d+)$') or '30000')
+        if p[3] >= lease and #out < most then
+          local e = redis.call('XCLAIM', key, 'mq', consumer, 0, p[1])[1]
+          if e and e[2] then out[#out + 1] = { l, e[1], e[2], p[4] + 1 } end
+        end
+      end
+    end
+  end
+end
+
+if read then
+  for _, l in ipairs(lanes(q)) do
+    local key = q.base..'s:'..l
+    while #out < most do
+      local r = redis.call('XREADGROUP', 'GROUP', 'mq', consumer, 'COUNT', most - #out, 'STREAMS', key, '>')
+      if not r or #r[1][2] == 0 then break end
+      for _, e in ipairs(r[1][2]) do
+        addBytes(q, -bodySize(e[2]))
+        local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
+        if exp > 0 and exp <= now then
+          redis.call('XACK', key, 'mq', e[1])
+          redis.call('XDEL', key, e[1])
+          redis.call('ZREM', q.base..'x', l..':'..e[1])
+          bury(q, e[2], 'expired', now)
+          advance(q, field(e[2], 'key') or '', l..':'..e[1])
+        else
+          out[#out + 1] = { l, e[1], e[2], 1 }
+        end
+      end
+    end
+  end
+end
+
+local nextDue = redis.call('ZRANGE', q.base..'d', 0, 0, 'WITHSCORES')[2] or '0'
+local last = '0-0'
+if read then
+  local w = redis.call('XREVRANGE', q.base..'w', '+', '-', 'COUNT', 1)[1]
+  if w then last = w[1] end
+end
+if q.woken then wake(q) end
+return { now, nextDue, last, out }
+`

@@ -1,0 +1,178 @@
+import {
+  AdapterError,
+  type Declaration,
+  type DeclareTarget,
+  type Difference,
+  type QueueSettings,
+  type Target,
+} from '@mq/core/adapter'
+import type { Connection } from './connection.ts'
+import type { Keys } from './keys.ts'
+import { notFound } from './receiver.ts'
+import { scripts } from './scripts/index.ts'
+
+/** ms after which what only its user keeps alive (exclusive and auto-delete queues, reply places) goes when the user is gone. */
+export const HEARTBEAT_LIFE_MS = 60_000
+
+export interface Topology {
+  declare(
+    connection: Connection,
+    target: DeclareTarget,
+    declaration: Declaration,
+  ): Promise<Partial<QueueSettings>>
+  remove(connection: Connection, target: DeclareTarget): Promise<void>
+  purge(connection: Connection, target: Target): Promise<number>
+  size(connection: Connection, target: Target): Promise<number>
+  /** Bases of the exclusive queues declared here. */
+  readonly owned: Set<string>
+  /** Cluster: where scripts park dead letters for a queue in another slot → that queue. */
+  readonly parked: Map<string, { readonly base: string; readonly name: string }>
+}
+
+/** `owner` is this adapter's name on exclusive queues: it stays the owner when it connects again. */
+export function createTopology(keys: Keys, owner: string): Topology {
+  const owned = new Set<string>()
+  const parked: Topology['parked'] = new Map()
+  return {
+    owned,
+    parked,
+    async declare(connection, target, { settings, pattern, ifExists }) {
+      const unknown = Object.keys(settings.arguments)
+      if (unknown.length > 0) {
+        throw new AdapterError(
+          'MQ_UNSUPPORTED',
+          `Redis cannot honour the queue argument ${unknown.map((n) => `"${n}"`).join(', ')}`,
+        )
+      }
+      if (!('queue' in target) && !('subscription' in target)) {
+        await connection.send(keys.topic(target.topic), ['HSET', keys.topic(target.topic), '', ''])
+        return {}
+      }
+      const base = keys.target(target)
+      const requested = JSON.stringify(settings)
+      const meta = metaFields(connection, keys, base, target, settings)
+      const args = [requested, pattern ?? '', settings.exclusive ? owner : '', ...meta]
+      if (settings.deadLetterQueue !== null) {
+        const dead = keys.queue(settings.deadLetterQueue)
+        if (!connection.together(base, dead))
+          parked.set(parkedAt(base), { base: dead, name: settings.deadLetterQueue })
+      }
+      const on = 'queue' in target ? [base] : [base, keys.topic(target.topic)]
+      const [made, config, known, holder] = (await connection.runKeys(scripts.declare, on, args)) as [
+        number,
+        Buffer,
+        Buffer,
+        Buffer,
+      ]
+      if (made === 1) {
+        if (settings.exclusive) owned.add(base)
+        return settings
+      }
+      if (String(holder) !== '' && String(holder) !== owner) {
+        throw new AdapterError('MQ_QUEUE_CONFLICT', `${nameOf(target)} is exclusive to another connection`)
+      }
+      const existing = parseSettings(String(config))
+      if (ifExists === 'compare' && existing !== null) {
+        const differences = compare(existing, settings)
+        if (pattern !== undefined && String(known) !== pattern) {
+          differences.push({ field: 'pattern', existing: String(known), requested: pattern })
+        }
+        if (differences.length > 0) {
+          const list = differences.map(
+            (d) => `${d.field} is ${JSON.stringify(d.existing)}, requested ${JSON.stringify(d.requested)}`,
+          )
+          throw new AdapterError(
+            'MQ_QUEUE_CONFLICT',
+            `${nameOf(target)} exists with other settings: ${list.join('; ')}`,
+            { differences },
+          )
+        }
+      }
+      return existing ?? {}
+    },
+
+    async remove(connection, target) {
+      const kind = 'queue' in target ? 'q' : 'subscription' in target ? 's' : 't'
+      const key = keys.declared(target)
+      owned.delete(key)
+      if (parked.delete(parkedAt(key))) await connection.run(scripts.remove, parkedAt(key), ['q'])
+      await connection.run(scripts.remove, key, [kind])
+    },
+
+    async purge(connection, target) {
+      let removed = 0
+      for (;;) {
+        const reply = await connection.run(scripts.purge, keys.target(target), [])
+        if (reply === null) throw notFound(target)
+        const [count, more] = reply as [number, number]
+        removed += count
+        if (more === 0 || count === 0) return removed
+      }
+    },
+
+    async size(connection, target) {
+      const reply = await connection.run(scripts.size, keys.target(target), [])
+      if (reply === null) throw notFound(target)
+      return Number(reply)
+    },
+  }
+}
+
+function parkedAt(base: string): string {
+  return `${base}parked:`
+}
+
+/** Names and values of what the scripts read: only what differs from a plain queue. */
+function metaFields(
+  connection: Connection,
+  keys: Keys,
+  base: string,
+  target: Target,
+  settings: QueueSettings,
+): string[] {
+  const { maxLength, maxLengthBytes, maxPriority, deduplicationWindowMs, deadLetterQueue, messageTtl } =
+    settings
+  const plain =
+    maxLength === null &&
+    maxLengthBytes === null &&
+    maxPriority === null &&
+    deduplicationWindowMs === null &&
+    !settings.ordered
+  const meta = ['p', plain ? '1' : '0', 'nm', 'queue' in target ? target.queue : target.topic]
+  if ('subscription' in target) meta.push('sb', target.subscription)
+  if (maxLength !== null) meta.push('ml', String(maxLength))
+  if (maxLengthBytes !== null) meta.push('mb', String(maxLengthBytes))
+  if (settings.overflow === 'drop-oldest') meta.push('ov', 'd')
+  if (maxPriority !== null) meta.push('mp', String(maxPriority))
+  if (settings.ordered) meta.push('od', '1')
+  if (deduplicationWindowMs !== null) meta.push('dw', String(Math.ceil(deduplicationWindowMs)))
+  if (messageTtl !== null) meta.push('mt', String(Math.ceil(messageTtl)))
+  if (deadLetterQueue !== null) {
+    const dead = keys.queue(deadLetterQueue)
+    meta.push('dl', connection.together(base, dead) ? dead : parkedAt(base))
+  }
+  if (settings.autoDelete) meta.push('ad', '1')
+  const life = settings.expires ?? (settings.exclusive ? HEARTBEAT_LIFE_MS : null)
+  if (life !== null) meta.push('ex', String(Math.ceil(life)))
+  return meta
+}
+
+function parseSettings(text: string): QueueSettings | null {
+  return text === '' ? null : (JSON.parse(text) as QueueSettings)
+}
+
+function compare(existing: QueueSettings, requested: QueueSettings): Difference[] {
+  const differences: Difference[] = []
+  for (const field of Object.keys(requested) as (keyof QueueSettings)[]) {
+    if (JSON.stringify(existing[field]) !== JSON.stringify(requested[field])) {
+      differences.push({ field, existing: existing[field], requested: requested[field] })
+    }
+  }
+  return differences
+}
+
+function nameOf(target: Target): string {
+  return 'queue' in target
+    ? `queue "${target.queue}"`
+    : `subscription "${target.subscription}" of "${target.topic}"`
+}

@@ -1,0 +1,227 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter, type RedisOptions } from '../src/index.ts'
+import { slotOf } from '../src/slots.ts'
+import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
+
+let broker: RunningBroker
+const open: BrokerAdapter[] = []
+
+beforeAll(async () => {
+  broker = await startBroker('redis-cluster', { fresh: true })
+}, 120_000)
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(3_000))))
+}, 20_000)
+afterAll(() => broker.stop(), 30_000)
+
+function adapterFor(options: RedisOptions = {}): BrokerAdapter {
+  const cluster = broker.urls.map((url) => ({ host: new URL(url).hostname, port: Number(new URL(url).port) }))
+  const adapter = redisAdapter({ cluster, ...options })
+  open.push(adapter)
+  return adapter
+}
+
+/** A queue whose slot belongs to the master that owns `slot`. */
+function queueIn(low: number, high: number): string {
+  for (;;) {
+    const name = fresh()
+    const slot = slotOf(`{mq:${name}}:`)
+    if (slot >= low && slot <= high) return name
+  }
+}
+
+describe('a cluster', () => {
+  it('agrees with the server on slots', async () => {
+    for (const key of ['a', '{mq:orders}:s:0', '{mq:ä}:x', 'x{}y', '{']) {
+      expect(Number(await broker.run('CLUSTER', 'KEYSLOT', key))).toBe(slotOf(key))
+    }
+  })
+
+  it('carries queues of all slots', async () => {
+    const adapter = adapterFor()
+    await connected(adapter)
+    for (let i = 0; i < 12; i++) {
+      const queue = await declare(adapter, fresh(), i % 2 === 0 ? {} : { ordered: true, maxPriority: 5 })
+      const receiver = await adapter.open(source(queue.queue, { ordered: i % 2 === 1 }), () => undefined)
+      const waiting = receiver.receive(10, live, 5_000)
+      expect(await adapter.publish([message(queue, { key: 'k' })], live)).toEqual([{ ok: true }])
+      expect(await receiver.ack(await waiting)).toEqual(['settled'])
+    }
+  }, 30_000)
+
+  it('dead-letters to a queue in another slot by copying before it acknowledges', async () => {
+    const adapter = adapterFor()
+    await connected(adapter)
+    const queue = await declare(adapter, queueIn(0, 5000))
+    const dead = { queue: queueIn(11_000, 16_383) }
+    const sent = message(queue, { headers: { a: '1' }, key: 'k' })
+    await adapter.publish([sent], live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    expect(await receiver.deadLetter(await receiver.receive(1, live), [failure], dead)).toEqual(['settled'])
+    const browser = await adapter.open(source(dead.queue, { mode: 'browse' }), () => undefined)
+    const [found] = await browser.receive(10, live)
+    expect(found).toMatchObject({
+      id: sent.id,
+      headers: { a: '1' },
+      key: 'k',
+      deadLetter: { reason: 'rejected', error: { name: 'TypeError' } },
+    })
+    expect(await adapter.size(queue)).toBe(0)
+  }, 30_000)
+
+  it('carries what expired to a dead-letter queue in another slot, once', async () => {
+    const adapter = adapterFor()
+    const second = adapterFor()
+    await Promise.all([connected(adapter), connected(second)])
+    const dead = { queue: queueIn(11_000, 16_383) }
+    const name = queueIn(0, 5000)
+    const queue = await declare(adapter, name, { deadLetterQueue: dead.queue })
+    await declare(second, name, { deadLetterQueue: dead.queue })
+    const sent = Array.from({ length: 5 }, () => message(queue, { expiresAt: Date.now() + 20 }))
+    await adapter.publish(sent, live)
+    await until(async () => (await adapter.size(queue)) === 0)
+    await until(() =>
+      adapter.size(dead).then(
+        (size) => size === 5,
+        () => false,
+      ),
+    )
+    await until(async () => (await adapter.size({ queue: dead.queue })) === 5)
+    const browser = await adapter.open(source(dead.queue, { mode: 'browse' }), () => undefined)
+    const found = await browser.receive(10, live)
+    expect(found.map((d) => d.id).sort()).toEqual(sent.map((m) => m.id).sort())
+    expect(found[0]?.deadLetter).toMatchObject({ reason: 'expired', queue: name })
+  }, 30_000)
+
+  it('follows a slot that moves to another master while messages come and go', async () => {
+    const adapter = adapterFor()
+    await connected(adapter)
+    const name = queueIn(0, 1000)
+    const queue = await declare(adapter, name)
+    const slot = slotOf(`{mq:${name}}:`)
+    const receiver = await adapter.open(source(name), () => undefined)
+    const got: string[] = []
+    let done = false
+    const consuming = (async () => {
+      while (!done) {
+        const deliveries = await receiver.receive(50, live, 200)
+        if (deliveries.length === 0) continue
+        const outcomes = await receiver.ack(deliveries)
+        deliveries.forEach((d, i) => outcomes[i] === 'settled' && got.push(d.id))
+      }
+    })()
+    const sent: string[] = []
+    const publishing = (async () => {
+      while (!done) {
+        const m = message(queue)
+        const [outcome] = await adapter.publish([m], live)
+        if (outcome?.ok === true) sent.push(m.id)
+      }
+    })()
+    await until(() => got.length > 100)
+    await moveSlot(slot)
+    const before = got.length
+    await until(() => got.length > before + 100, 20_000)
+    done = true
+    await Promise.all([publishing, consuming])
+    const rest = await receiver.receive(10_000, live, 500)
+    expect(new Set([...got, ...rest.map((d) => d.id)])).toEqual(new Set(sent))
+    expect(got.length + rest.length).toBe(sent.length)
+  }, 60_000)
+
+  it('loses no confirmed message and goes on when a master is killed', async () => {
+    const adapter = adapterFor({ commandTimeoutMs: 2_000 })
+    const events = await connected(adapter)
+    const owner = (await nodes()).find(
+      (node) => node.master && node.port === Number(new URL(broker.urls[1] as string).port),
+    )
+    expect(owner).toBeDefined()
+    const [low, high] = owner?.slots[0] ?? [0, 0]
+    const queue = await declare(adapter, queueIn(low, high))
+    const sent: string[] = []
+    let done = false
+    const publishing = Promise.all(
+      Array.from({ length: 10 }, async () => {
+        while (!done) {
+          const m = message(queue)
+          const [outcome] = await adapter.publish([m], AbortSignal.timeout(5_000)).catch(() => [])
+          if (outcome?.ok === true) sent.push(m.id)
+        }
+      }),
+    )
+    await until(() => sent.length > 500)
+    await broker.kill(1)
+    const before = sent.length
+    await until(() => sent.length > before + 500, 40_000)
+    done = true
+    await publishing
+    const receiver = await adapter.open(source(queue.queue, { prefetch: 10_000 }), () => undefined)
+    const got = new Set<string>()
+    await until(async () => {
+      const deliveries = await receiver.receive(1_000, live, 0)
+      for (const d of deliveries) got.add(d.id)
+      return deliveries.length === 0
+    })
+    expect(sent.filter((id) => !got.has(id))).toEqual([])
+    expect(events.lost).toEqual([])
+  }, 90_000)
+})
+
+interface NodeLine {
+  readonly id: string
+  readonly port: number
+  readonly master: boolean
+  readonly slots: [number, number][]
+}
+
+async function nodes(): Promise<NodeLine[]> {
+  return (await broker.run('CLUSTER', 'NODES'))
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [id = '', address = '', flags = '', , , , , , ...ranges] = line.split(' ')
+      return {
+        id,
+        port: Number(/:(\d+)@/.exec(address)?.[1]),
+        master: flags.includes('master') && !flags.includes('fail'),
+        slots: ranges.map((r): [number, number] => [
+          Number(r.split('-')[0]),
+          Number(r.split('-')[1] ?? r.split('-')[0]),
+        ]),
+      }
+    })
+}
+
+/** What `redis-cli --cluster reshard` does, for one slot. */
+async function moveSlot(slot: number): Promise<void> {
+  const { createClient } = await import('redis')
+  const all = (await nodes()).filter((node) => node.master)
+  const from = all.find((node) => node.slots.some(([low, high]) => slot >= low && slot <= high)) as NodeLine
+  const to = all.find((node) => node.id !== from.id) as NodeLine
+  const client = async (node: NodeLine) =>
+    createClient({ url: `redis://127.0.0.1:${node.port}` })
+      .on('error', () => undefined)
+      .connect()
+  const [source, target] = await Promise.all([client(from), client(to)])
+  try {
+    await target.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', from.id])
+    await source.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', to.id])
+    for (;;) {
+      const keys = (await source.sendCommand([
+        'CLUSTER',
+        'GETKEYSINSLOT',
+        String(slot),
+        '10',
+      ])) as unknown as string[]
+      if (keys.length === 0) break
+      for (const key of keys)
+        await source.sendCommand(['MIGRATE', '127.0.0.1', String(to.port), key, '0', '5000'])
+    }
+    for (const c of [target, source]) await c.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'NODE', to.id])
+  } finally {
+    source.destroy()
+    target.destroy()
+  }
+}

@@ -1,0 +1,76 @@
+import { connect } from 'node:net'
+import { faultProxy, startBroker } from '@mq/brokers'
+import type { Harness, Link } from '@mq/conformance'
+import { redisAdapter } from '../src/index.ts'
+import { until } from './support.ts'
+
+// With everysec a kill may take confirmed messages.
+const broker = await startBroker('redis', { fresh: true, appendfsync: 'always' })
+process.env['MQ_TEST_REDIS_URL'] = broker.url
+const { hostname, port } = new URL(broker.url)
+
+/** A real server of its own, which may be killed, filled and cut off. */
+export const harness: Harness = {
+  broker: 'redis',
+  createAdapter: () => redisAdapter({ url: broker.url }),
+  faults: {
+    restartBroker: () => broker.restart(),
+    link,
+    async fill() {
+      await broker.run('CONFIG', 'SET', 'maxmemory', '1')
+      return async () => void (await broker.run('CONFIG', 'SET', 'maxmemory', '0'))
+    },
+    badCredentials: () => redisAdapter({ url: broker.url, username: 'nobody', password: 'wrong' }),
+    wrongHost: () => redisAdapter({ host: '127.0.0.1', port: 1 }),
+  },
+  process: {
+    module: new URL('./child-adapter.ts', import.meta.url),
+    shared: true,
+    env: { MQ_TEST_REDIS_URL: broker.url },
+  },
+}
+
+export async function stopHarness(): Promise<void> {
+  await broker.stop()
+}
+
+async function link(): Promise<Link> {
+  const proxy = await faultProxy({ host: hostname, port: Number(port) })
+  let disturbed = false
+  const disturb = async (on: boolean, how: () => void): Promise<void> => {
+    if (on) how()
+    else if (disturbed) {
+      proxy.heal()
+      // A proxy that is closed before it listens again would stay open.
+      await until(() => answers(proxy.port))
+    }
+    disturbed = on
+  }
+  return {
+    adapter: redisAdapter({ host: proxy.host, port: proxy.port, commandTimeoutMs: 1_000 }),
+    cut: () => proxy.cut(),
+    setDown: (down) =>
+      disturb(down, () => {
+        proxy.refuse()
+        proxy.cut()
+      }),
+    setBlackHole: (on) => disturb(on, () => proxy.blackHole()),
+    setDelay: (ms) => disturb(ms > 0, () => proxy.delay(ms)),
+    async close() {
+      // Sockets that are still ending cannot be reset: they would stay open.
+      await until(() => proxy.connections() === 0, 1_000).catch(() => undefined)
+      await proxy.close()
+    },
+  }
+}
+
+function answers(at: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port: at })
+    const done = (ok: boolean): void => {
+      socket.destroy()
+      resolve(ok)
+    }
+    socket.once('connect', () => done(true)).once('error', () => done(false))
+  })
+}

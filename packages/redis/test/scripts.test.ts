@@ -1,0 +1,261 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
+import { redisAdapter } from '../src/index.ts'
+import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+
+beforeAll(async () => {
+  broker = await startBroker('redis', { fresh: true })
+  adapter = redisAdapter({ url: broker.url })
+  await connected(adapter)
+}, 60_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await broker.stop()
+}, 30_000)
+
+const redis = (...args: string[]): Promise<string> => broker.run(...args)
+const ids = (list: readonly { id: string }[]): string[] => list.map((d) => d.id)
+
+async function drain(receiver: Receiver): Promise<string[]> {
+  const out: string[] = []
+  for (;;) {
+    const got = await receiver.receive(10, live, 0)
+    if (got.length === 0) return out
+    out.push(...ids(got))
+    expect(await receiver.ack(got)).toEqual(got.map(() => 'settled'))
+  }
+}
+
+describe('beside other clients', () => {
+  it('consumes what redis-cli adds to the stream', async () => {
+    const name = fresh()
+    await declare(adapter, name)
+    await redis('XADD', `{mq:${name}}:s:0`, '*', 'body', '{"a":1}', 'h:user', '42')
+    const receiver = await adapter.open(source(name), () => undefined)
+    const [got] = await receiver.receive(1, live)
+    expect(got).toMatchObject({ headers: { user: '42' }, contentType: undefined })
+    expect(got?.body.toString()).toBe('{"a":1}')
+    expect(got?.id).toMatch(/^\d+-0$/)
+    expect(await receiver.ack(got ? [got] : [])).toEqual(['settled'])
+  })
+
+  it('takes a stream that a foreign client made as a queue, from its beginning', async () => {
+    const name = fresh()
+    await redis('XADD', `{mq:${name}}:s:0`, '*', 'body', 'first')
+    expect(await adapter.size({ queue: name })).toBe(1)
+    const receiver = await adapter.open(source(name), () => undefined)
+    expect((await receiver.receive(1, live))[0]?.body.toString()).toBe('first')
+  })
+
+  it('writes entries that XRANGE shows as they are', async () => {
+    const queue = await declare(adapter, fresh())
+    await adapter.publish(
+      [message(queue, { id: 'one', headers: { user: '42' }, timestamp: 1_700_000_000_000 })],
+      live,
+    )
+    const shown = await redis('XRANGE', `{mq:${queue.queue}}:s:0`, '-', '+')
+    expect(shown.trim().split('\n').slice(1)).toEqual([
+      'id',
+      'one',
+      'ts',
+      '1700000000000',
+      'body',
+      '{"a":1}',
+      'content-type',
+      'application/json',
+      'h:user',
+      '42',
+    ])
+  })
+})
+
+describe('leases', () => {
+  it('compares idle time with the lease of the owner, not of who comes to take over', async () => {
+    const queue = await declare(adapter, fresh())
+    await adapter.publish([message(queue)], live)
+    const owner = await adapter.open(source(queue.queue, { leaseMs: 60_000 }), () => undefined)
+    const hasty = await adapter.open(source(queue.queue, { leaseMs: 50 }), () => undefined)
+    const held = await owner.receive(1, live)
+    expect(await hasty.receive(1, live, 300)).toEqual([])
+    expect(await owner.ack(held)).toEqual(['settled'])
+  })
+
+  it('refuses a stale owner each way of settling, and leaves the new owner alone', async () => {
+    const queue = await declare(adapter, fresh())
+    await adapter.publish([message(queue)], live)
+    const first = await adapter.open(source(queue.queue, { leaseMs: 50 }), () => undefined)
+    const second = await adapter.open(source(queue.queue, { leaseMs: 60_000 }), () => undefined)
+    const stale = await first.receive(1, live)
+    let held = await second.receive(1, live, 5_000)
+    expect(held).toHaveLength(1)
+    expect(held[0]?.redeliveries).toBe(1)
+    expect(await first.ack(stale)).toEqual(['lost'])
+    expect(await first.renew(stale)).toEqual(['lost'])
+    expect(await first.release(stale)).toEqual(['lost'])
+    expect(await first.retry(stale, 0)).toEqual(['lost'])
+    expect(await first.deadLetter(stale, [failure], { queue: `${queue.queue}.dlq` })).toEqual(['lost'])
+    expect(await second.renew(held)).toEqual(['settled'])
+    expect(await second.ack(held)).toEqual(['settled'])
+    held = await second.receive(1, live, 0)
+    expect(held).toEqual([])
+  })
+
+  it('gives back everything at once when a consumer closes', async () => {
+    const queue = await declare(adapter, fresh())
+    await adapter.publish(
+      Array.from({ length: 450 }, () => message(queue)),
+      live,
+    )
+    const first = await adapter.open(source(queue.queue, { prefetch: 450 }), () => undefined)
+    let held = 0
+    while (held < 450) held += (await first.receive(450, live)).length
+    expect(await adapter.size(queue)).toBe(0)
+    await first.close(live)
+    expect(await adapter.size(queue)).toBe(450)
+    const second = await adapter.open(source(queue.queue), () => undefined)
+    const [again] = await second.receive(1, live)
+    expect(again).toMatchObject({ deliveryCount: 0, redeliveries: 0 })
+  })
+
+  it('leaves nothing of an acknowledged message behind', async () => {
+    const queue = await declare(adapter, fresh(), { ordered: true, maxPriority: 3, maxLengthBytes: 10_000 })
+    const sent = ['a', 'a', 'b'].map((key, i) =>
+      message(queue, { key, priority: i, expiresAt: Date.now() + 60_000 }),
+    )
+    await adapter.publish(sent, live)
+    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    expect((await drain(receiver)).sort()).toEqual(ids(sent).sort())
+    const base = `{mq:${queue.queue}}:`
+    for (const key of ['x', 'o', 'd', 'dm', 'k:a', 'k:b'])
+      expect((await redis('EXISTS', base + key)).trim()).toBe('0')
+    expect((await redis('HMGET', `${base}meta`, 'by', 'wait')).match(/\d+/g)).toEqual(['0', '0'])
+  })
+})
+
+describe('the same call again', () => {
+  it('is absorbed when the first attempt had run although its answer was lost', async () => {
+    const queue = await declare(adapter, fresh())
+    const batch = [message(queue), message(queue)]
+    const first = new AbortController()
+    const outcome = adapter.publish(batch, first.signal)
+    first.abort(new Error('deadline'))
+    expect(await outcome).toEqual([
+      { ok: false, error: expect.anything(), certainty: 'unknown' },
+      { ok: false, error: expect.anything(), certainty: 'unknown' },
+    ])
+    expect(await adapter.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
+    expect(await adapter.size(queue)).toBe(2)
+  })
+
+  it('stores two when a message is sent twice on purpose', async () => {
+    const queue = await declare(adapter, fresh())
+    const twice = message(queue)
+    await adapter.publish([twice], live)
+    await adapter.publish([{ ...twice, sendToken: 'another' }], live)
+    expect(await adapter.size(queue)).toBe(2)
+  })
+})
+
+describe('after SCRIPT FLUSH', () => {
+  it('loads the scripts again and keeps the order of the calls', async () => {
+    const queue = await declare(adapter, fresh())
+    await redis('SCRIPT', 'FLUSH')
+    const sent = Array.from({ length: 20 }, () => message(queue))
+    const outcomes = await Promise.all(sent.map((m) => adapter.publish([m], live)))
+    expect(outcomes.flat().every((o) => o.ok)).toBe(true)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    expect(await drain(receiver)).toEqual(ids(sent))
+  })
+})
+
+describe('limits', () => {
+  it('counts bytes of what is ready, whatever happens to it', async () => {
+    const queue = await declare(adapter, fresh(), { maxLengthBytes: 100 })
+    const big = () => message(queue, { body: Buffer.alloc(40, 65) })
+    expect((await adapter.publish([big(), big(), big()], live)).map((o) => o.ok)).toEqual([true, true, false])
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const held = await receiver.receive(1, live)
+    expect((await adapter.publish([big()], live))[0]?.ok).toBe(true)
+    await receiver.release(held)
+    expect((await adapter.publish([big()], live))[0]?.ok).toBe(false)
+    expect(await adapter.purge(queue)).toBe(3)
+    expect((await adapter.publish([big(), big()], live)).map((o) => o.ok)).toEqual([true, true])
+  })
+
+  it('moves what it drops to the dead-letter queue, oldest first', async () => {
+    const name = fresh()
+    const queue = await declare(adapter, name, {
+      maxLength: 2,
+      overflow: 'drop-oldest',
+      deadLetterQueue: `${name}.dlq`,
+    })
+    const sent = Array.from({ length: 4 }, () => message(queue))
+    await adapter.publish(sent, live)
+    expect(await adapter.size(queue)).toBe(2)
+    const browser = await adapter.open(source(`${name}.dlq`, { mode: 'browse' }), () => undefined)
+    const dead = await browser.receive(10, live)
+    expect(ids(dead)).toEqual(ids(sent.slice(0, 2)))
+    expect(dead[0]?.deadLetter).toMatchObject({ reason: 'max-length', queue: name })
+  })
+
+  it('does not count what has expired, and moves it when noticed', async () => {
+    const name = fresh()
+    const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
+    await adapter.publish([message(queue, { expiresAt: Date.now() + 30 }), message(queue)], live)
+    await until(async () => (await adapter.size(queue)) === 1)
+    expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
+  })
+})
+
+describe('priorities', () => {
+  it('keeps 256 levels, equal ones first in first out', async () => {
+    const queue = await declare(adapter, fresh(), { maxPriority: 255 })
+    const sent = [0, 255, 7, 6, 7, 254].map((priority) => message(queue, { priority }))
+    await adapter.publish(sent, live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    expect(await drain(receiver)).toEqual(ids([1, 5, 2, 4, 3, 0].map((i) => sent[i] as (typeof sent)[0])))
+  })
+})
+
+describe('queues with an owner', () => {
+  it('refuses another connection to consume or declare an exclusive queue, and deletes it when its own goes', async () => {
+    const name = fresh()
+    const owner = redisAdapter({ url: broker.url })
+    await connected(owner)
+    await declare(owner, name, { exclusive: true })
+    await expect(adapter.open(source(name), () => undefined)).rejects.toMatchObject({
+      code: 'MQ_QUEUE_CONFLICT',
+    })
+    await expect(declare(adapter, name, { exclusive: true })).rejects.toMatchObject({
+      code: 'MQ_QUEUE_CONFLICT',
+    })
+    await owner.open(source(name), () => undefined)
+    await owner.disconnect(AbortSignal.timeout(5_000))
+    await expect(adapter.size({ queue: name })).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+  })
+
+  it('deletes an auto-delete queue with its last consumer', async () => {
+    const queue = await declare(adapter, fresh(), { autoDelete: true })
+    expect(await adapter.size(queue)).toBe(0)
+    const one = await adapter.open(source(queue.queue), () => undefined)
+    const two = await adapter.open(source(queue.queue), () => undefined)
+    await one.close(live)
+    expect(await adapter.size(queue)).toBe(0)
+    await two.close(live)
+    await expect(adapter.size(queue)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+  })
+
+  it('lets an unused queue go after `expires`', async () => {
+    const queue = await declare(adapter, fresh(), { expires: 100 })
+    await adapter.publish([message(queue)], live)
+    await until(async () => (await redis('EXISTS', `{mq:${queue.queue}}:meta`)).trim() === '0')
+    await expect(adapter.open(source(queue.queue), () => undefined)).rejects.toMatchObject({
+      code: 'MQ_QUEUE_NOT_FOUND',
+    })
+  })
+})

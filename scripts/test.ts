@@ -1,0 +1,88 @@
+/**
+ * Runs the tests, then holds the conformance results against the suite's list.
+ *
+ *   pnpm test [jest arguments]    everything but the slow and the matrix suites
+ *   pnpm test:all                 the slow suites (*.slow.test.ts) as well
+ *   pnpm test:matrix              only the suites against other server versions (*.matrix.test.ts)
+ *
+ * With Jest arguments (a path, -t …) it is a partial run: brokers are started as tests ask for them and results
+ * are not held against the list.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { checkResults, requiredBrokers } from './check-results.ts'
+import { run } from './lib/run.ts'
+import { duration, tallyLine } from './lib/tally.ts'
+import { adapterNames, root } from './lib/workspace.ts'
+
+interface JestReport {
+  numPassedTests: number
+  numFailedTests: number
+  numPendingTests: number
+  numTodoTests: number
+  numRuntimeErrorTestSuites: number
+}
+
+const started = performance.now()
+const flags = new Set<string>(
+  process.argv.slice(2).filter((argument) => argument === '--slow' || argument === '--matrix'),
+)
+const jestArguments = process.argv.slice(2).filter((argument) => !flags.has(argument) && argument !== '--')
+const partial = jestArguments.length > 0
+const matrix = flags.has('--matrix')
+const suites = matrix ? 'matrix' : flags.has('--slow') ? 'default,slow' : 'default'
+
+/** A missing server ends the run here, with one line for each and the command that helps. */
+async function requireServers(): Promise<void> {
+  const { requireBrokers } = await import('@mq/brokers')
+  // Adapter folders carry the names of the servers that they need.
+  await requireBrokers(adapterNames() as Parameters<typeof requireBrokers>[0])
+}
+
+async function runJest(): Promise<JestReport> {
+  const folder = mkdtempSync(join(tmpdir(), 'mq-test-'))
+  const file = join(folder, 'report.json')
+  try {
+    const { code } = await run(
+      process.execPath,
+      [
+        '--experimental-vm-modules',
+        '--disable-warning=ExperimentalWarning',
+        'node_modules/jest/bin/jest.js',
+        '--json',
+        `--outputFile=${file}`,
+        ...(matrix ? ['--passWithNoTests'] : []),
+        ...jestArguments,
+      ],
+      { cwd: root, env: { MQ_SUITES: suites }, inherit: true },
+    )
+    const jestReport = JSON.parse(readFileSync(file, 'utf8')) as JestReport
+    const explained = jestReport.numFailedTests + jestReport.numRuntimeErrorTestSuites
+    // Jest can also fail for a reason that no test shows, an open handle or a crash for example.
+    return code !== 0 && explained === 0 ? { ...jestReport, numRuntimeErrorTestSuites: 1 } : jestReport
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+try {
+  if (!partial) {
+    rmSync(join(root, 'results'), { recursive: true, force: true })
+    await requireServers()
+  }
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, numRuntimeErrorTestSuites } =
+    await runJest()
+  const problems = partial ? [] : await checkResults(matrix ? [] : requiredBrokers())
+  for (const problem of problems) console.error(problem)
+  const unrun = numPendingTests + numTodoTests
+  if (unrun > 0) console.log(`${unrun} not run (pending)`)
+  const failed = numFailedTests + numRuntimeErrorTestSuites + problems.length
+  console.log(`tests took ${duration(performance.now() - started)}`)
+  console.log(tallyLine(numPassedTests, failed))
+  process.exitCode = failed > 0 ? 1 : 0
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  console.log(tallyLine(0, 1))
+  process.exitCode = 1
+}
