@@ -31,13 +31,19 @@ const flags = new Set<string>(
 const jestArguments = process.argv.slice(2).filter((argument) => !flags.has(argument) && argument !== '--')
 const partial = jestArguments.length > 0
 const matrix = flags.has('--matrix')
+/** The Debian release whose servers `test:matrix` runs against: Redis 8.0 and RabbitMQ 4.0. */
+const otherDebian = 'trixie'
 const suites = matrix ? 'matrix' : flags.has('--slow') ? 'default,slow' : 'default'
 
 /** A missing server ends the run here, with one line for each and the command that helps. */
 async function requireServers(): Promise<void> {
   const { requireBrokers } = await import('@mq/brokers')
   // Adapter folders carry the names of the servers that they need.
-  await requireBrokers(adapterNames() as Parameters<typeof requireBrokers>[0])
+  const names = adapterNames() as Parameters<typeof requireBrokers>[0]
+  if (!matrix) return requireBrokers(names)
+  // Kafka's other versions are jars of Maven Central, not packages of a release.
+  const fromDebian = names.filter((name) => name !== 'kafka')
+  await requireBrokers(fromDebian, { debian: otherDebian })
 }
 
 async function runJest(): Promise<JestReport> {

@@ -15,12 +15,14 @@ import { brokerNames, type BrokerName, type Source, type StartOptions } from './
 export interface BrokerKind {
   start(options: StartOptions, sources: readonly Source[], guard: Guard): Promise<Launched>
   /** Installs what is needed and allowed; rejects with one line when something stays missing. */
-  ensure(sources: readonly Source[]): Promise<void>
+  ensure(sources: readonly Source[], debian?: string): Promise<void>
 }
 
-const ensureRedis: BrokerKind['ensure'] = async (sources) => void (await locate(redisRequirement, sources))
+const ensureRedis: BrokerKind['ensure'] = async (sources, debian) =>
+  void (await locate(redisRequirement, sources, debian))
 
-const ensureRabbit: BrokerKind['ensure'] = async (sources) => void (await locate(rabbitRequirement, sources))
+const ensureRabbit: BrokerKind['ensure'] = async (sources, debian) =>
+  void (await locate(rabbitRequirement, sources, debian))
 
 const ensureKafka: BrokerKind['ensure'] = async (sources) => void (await kafkaFiles(sources))
 
@@ -30,12 +32,18 @@ function withoutDocker(sources: readonly Source[]): readonly Source[] {
 
 const registry: Readonly<Record<BrokerName, BrokerKind>> = {
   redis: { start: startRedis, ensure: ensureRedis },
-  'redis-cluster': { start: startRedisCluster, ensure: (sources) => ensureRedis(withoutDocker(sources)) },
-  'redis-sentinel': { start: startRedisSentinel, ensure: (sources) => ensureRedis(withoutDocker(sources)) },
+  'redis-cluster': {
+    start: startRedisCluster,
+    ensure: (sources, debian) => ensureRedis(withoutDocker(sources), debian),
+  },
+  'redis-sentinel': {
+    start: startRedisSentinel,
+    ensure: (sources, debian) => ensureRedis(withoutDocker(sources), debian),
+  },
   rabbitmq: { start: startRabbit, ensure: ensureRabbit },
   'rabbitmq-cluster': {
     start: startRabbitCluster,
-    ensure: (sources) => ensureRabbit(withoutDocker(sources)),
+    ensure: (sources, debian) => ensureRabbit(withoutDocker(sources), debian),
   },
   kafka: { start: startKafka, ensure: ensureKafka },
   'kafka-cluster': { start: startKafkaCluster, ensure: (sources) => ensureKafka(withoutDocker(sources)) },

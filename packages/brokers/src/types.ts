@@ -23,6 +23,11 @@ export interface StartOptions {
   fresh?: boolean
   /** Leave the server running when this process ends. Default false: it dies with its parent, however that dies. */
   keep?: boolean
+  /**
+   * Take the server from this Debian release's packages, e.g. `trixie`, in a folder of their own (debootstrap, chroot).
+   * Needs root. Default: none; `sources` says where it comes from.
+   */
+  debian?: string
   /** First port to listen on. Default: free ones, below the range that outgoing connections use. */
   port?: number
   /** Folder of the data; kept by `stop()`. Default: a temporary folder that `stop()` removes. */

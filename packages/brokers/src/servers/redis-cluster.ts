@@ -28,6 +28,7 @@ export async function startRedisCluster(
   const located = await locate(
     redisRequirement,
     sources.filter((source) => source !== 'docker'),
+    options.debian,
   )
   const count = masters * (1 + (options.replicas ?? 1))
   const ports = await choosePorts(3 * count, options.port)

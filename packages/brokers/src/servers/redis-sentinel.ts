@@ -29,6 +29,7 @@ export async function startRedisSentinel(
   const located = await locate(
     redisRequirement,
     sources.filter((source) => source !== 'docker'),
+    options.debian,
   )
   const servers = 1 + (options.replicas ?? 1)
   const ports = await choosePorts(servers + sentinels, options.port)

@@ -19,7 +19,7 @@ export async function startRedis(
   sources: readonly Source[],
   guard: Guard,
 ): Promise<Launched> {
-  const located = await locate(redisRequirement, sources)
+  const located = await locate(redisRequirement, sources, options.debian)
   const [port = 0, tlsPort = 0] = await choosePorts(options.tls ? 2 : 1, options.port)
   const folder = guarded(dataFolder('redis', options.dataDir), guard)
   const certificates = options.tls

@@ -1,3 +1,4 @@
+import { debianRoot } from '../debian-root.ts'
 import { brokerError, messageOf } from '../errors.ts'
 import { allSources, type Source } from '../types.ts'
 import { canInstallPackages, installPackages } from './debian.ts'
@@ -34,11 +35,16 @@ export function sourcesFor(given: readonly Source[] | undefined): readonly Sourc
   throw new Error(`MQ_BROKERS_SOURCES has "${unknown}"; it takes ${allSources.join(', ')}`)
 }
 
-/** Finds the tools, installing them when allowed. Rejects with one line that says what helps. */
+/**
+ * Finds the tools, installing them when allowed. With `debian` (a release, e.g. `trixie`) they are that release's,
+ * whatever the sources. Rejects with one line that says what helps.
+ */
 export async function locate<Tool extends string>(
   need: Requirement<Tool>,
   sources: readonly Source[],
+  debian?: string,
 ): Promise<Located<Tool>> {
+  if (debian !== undefined) return { kind: 'native', tools: await toolsOfRelease(need, debian) }
   if (sources.includes('path')) {
     const tools = findTools(need)
     if (tools) return { kind: 'native', tools }
@@ -58,6 +64,22 @@ export async function locate<Tool extends string>(
     if (docker !== undefined) return { kind: 'docker', docker, image: need.dockerImage }
   }
   throw brokerError('BROKER_MISSING', `${need.label} is missing${why}: ${advice(need)}`)
+}
+
+async function toolsOfRelease<Tool extends string>(
+  need: Requirement<Tool>,
+  release: string,
+): Promise<Record<Tool, string>> {
+  const root = await debianRoot(release, need.debianPackages)
+  const folders = [...(need.foldersBefore ?? []), '/usr/bin', '/usr/sbin', ...need.folders]
+  return Object.fromEntries(
+    need.tools.map((tool) => {
+      const file = root.tool(tool, folders)
+      if (file === undefined)
+        throw brokerError('BROKER_MISSING', `${need.label}: Debian ${release} has no ${tool}`)
+      return [tool, file]
+    }),
+  ) as Record<Tool, string>
 }
 
 function findTools<Tool extends string>(need: Requirement<Tool>): Record<Tool, string> | undefined {
