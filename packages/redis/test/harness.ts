@@ -1,40 +1,41 @@
 import { connect } from 'node:net'
-import { faultProxy, startBroker } from '@mq/brokers'
+import { faultProxy, startBroker, type StartOptions } from '@mq/brokers'
 import type { Harness, Link } from '@mq/conformance'
 import { redisAdapter } from '../src/index.ts'
 import { until } from './support.ts'
 
-// With everysec a kill may take confirmed messages.
-const broker = await startBroker('redis', { fresh: true, appendfsync: 'always' })
-process.env['MQ_TEST_REDIS_URL'] = broker.url
-const { hostname, port } = new URL(broker.url)
-
-/** A real server of its own, which may be killed, filled and cut off. */
-export const harness: Harness = {
-  broker: 'redis',
-  createAdapter: () => redisAdapter({ url: broker.url }),
-  faults: {
-    restartBroker: () => broker.restart(),
-    link,
-    async fill() {
-      await broker.run('CONFIG', 'SET', 'maxmemory', '1')
-      return async () => void (await broker.run('CONFIG', 'SET', 'maxmemory', '0'))
+/** A real server of its own, which may be killed, filled and cut off. `name`: as the results call it. */
+export async function makeHarness(
+  name: string,
+  options: StartOptions = {},
+): Promise<{ harness: Harness; stop: () => Promise<void> }> {
+  // With everysec a kill may take confirmed messages.
+  const broker = await startBroker('redis', { fresh: true, appendfsync: 'always', ...options })
+  const harness: Harness = {
+    broker: name,
+    createAdapter: () => redisAdapter({ url: broker.url }),
+    faults: {
+      restartBroker: () => broker.restart(),
+      link: () => link(broker.url),
+      async fill() {
+        await broker.run('CONFIG', 'SET', 'maxmemory', '1')
+        return async () => void (await broker.run('CONFIG', 'SET', 'maxmemory', '0'))
+      },
+      badCredentials: () => redisAdapter({ url: broker.url, username: 'nobody', password: 'wrong' }),
+      wrongHost: () => redisAdapter({ host: '127.0.0.1', port: 1 }),
     },
-    badCredentials: () => redisAdapter({ url: broker.url, username: 'nobody', password: 'wrong' }),
-    wrongHost: () => redisAdapter({ host: '127.0.0.1', port: 1 }),
-  },
-  process: {
-    module: new URL('./child-adapter.ts', import.meta.url),
-    shared: true,
-    env: { MQ_TEST_REDIS_URL: broker.url },
-  },
+    process: {
+      module: new URL('./child-adapter.ts', import.meta.url),
+      shared: true,
+      env: { MQ_TEST_REDIS_URL: broker.url },
+    },
+  }
+  return { harness, stop: () => broker.stop() }
 }
 
-export async function stopHarness(): Promise<void> {
-  await broker.stop()
-}
-
-async function link(): Promise<Link> {
+/** A way to the server that can be cut, slowed and silenced. */
+async function link(url: string): Promise<Link> {
+  const { hostname, port } = new URL(url)
   const proxy = await faultProxy({ host: hostname, port: Number(port) })
   let disturbed = false
   const disturb = async (on: boolean, how: () => void): Promise<void> => {
