@@ -11,6 +11,8 @@ export interface Health {
   readonly latencyMs: number | null
   readonly connection: ConnectionState
   readonly consumers: readonly ConsumerStats[]
+  /** What the server tells about itself, e.g. its version and its durability; absent where the adapter does not ask. */
+  readonly details?: Readonly<Record<string, string>>
   /** What is wrong, and only then. */
   readonly error?: string
 }
@@ -30,6 +32,7 @@ export async function checkHealth(engine: Engine, running: readonly Consumer[]):
     const error = supervisor.failure?.message ?? `not connected (${supervisor.state})`
     return { healthy: false, latencyMs: null, ...base, error }
   }
+  const known = adapter.details === undefined ? base : { ...base, details: adapter.details }
   const startedAt = performance.now()
   try {
     await withDeadline(clock, PING_MS, 'the health check', (signal) => adapter.ping(signal))
@@ -37,7 +40,7 @@ export async function checkHealth(engine: Engine, running: readonly Consumer[]):
     return {
       healthy: false,
       latencyMs: null,
-      ...base,
+      ...known,
       error: wrapError(adapter, error, 'The broker does not answer').message,
     }
   }
@@ -47,8 +50,8 @@ export async function checkHealth(engine: Engine, running: readonly Consumer[]):
       ? stuckConsumer(base.consumers)
       : `the broker accepts no messages: ${supervisor.blocked}`
   return problem === null
-    ? { healthy: true, latencyMs, ...base }
-    : { healthy: false, latencyMs, ...base, error: problem }
+    ? { healthy: true, latencyMs, ...known }
+    : { healthy: false, latencyMs, ...known, error: problem }
 }
 
 function stuckConsumer(consumers: readonly ConsumerStats[]): string | null {

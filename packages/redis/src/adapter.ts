@@ -17,6 +17,7 @@ import { parseOptions, type RedisOptions } from './options.ts'
 import { createPublisher } from './publisher.ts'
 import { createReceiver, notFound, type RedisReceiver } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
+import { detailsOf } from './server.ts'
 import { createTopology, HEARTBEAT_LIFE_MS } from './topology.ts'
 
 /** How often it is asked whether a server that refused writes takes them again. */
@@ -61,6 +62,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     autoDelete: true,
     browseHides: false,
   })
+
+  let details: Readonly<Record<string, string>> = Object.freeze({})
 
   const connection = (): Connection => {
     if (current === null) throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to Redis')
@@ -162,6 +165,10 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       return capabilities
     },
 
+    get details() {
+      return details
+    },
+
     async connect(on, signal) {
       let over: Connection | null = null
       let gone: { cause: unknown } | null = null
@@ -191,6 +198,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         throw error
       }
       const { appendOnly, save } = over.facts
+      details = detailsOf(over.facts)
       capabilities = Object.freeze({ ...capabilities, durable: !(appendOnly === 'no' && save === '') })
       events = on
       current = over

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
 import { type Confirm, createConfirm } from './confirm.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
 import { hashTag } from './keys.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
@@ -45,6 +45,7 @@ export async function connectCluster(
   const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, 2_000) }
   let over = false
   let borrowed = 0
+  let fullUntil = 0
   const stop = new AbortController()
   setMaxListeners(0, stop.signal)
   const nodes = new Map<string, Node>()
@@ -229,7 +230,7 @@ export async function connectCluster(
           borrowed++
           return free
         }
-        if (borrowed + nodes.size >= options.maxConnections) return null
+        if (borrowed + nodes.size >= options.maxConnections || performance.now() < fullUntil) return null
         borrowed++
         try {
           return await openLink(
@@ -238,7 +239,9 @@ export async function connectCluster(
           )
         } catch (error) {
           borrowed--
-          throw error
+          if (replyCode(error) !== 'MAXCLIENTS') throw error
+          fullUntil = performance.now() + FULL_MS
+          return null
         }
       },
       giveBack: (link) => {

@@ -3,7 +3,7 @@ import type { MessageQueueConfig } from '@mq/core'
 import { AdapterError, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from './adapter.ts'
 import type { Address } from './link.ts'
-import type { RedisOptions } from './options.ts'
+import { MOST_BODY_BYTES, type RedisOptions } from './options.ts'
 
 /** The adapter for a portable configuration: what core's factory calls. */
 export function createAdapter(config: MessageQueueConfig, context: AdapterContext): BrokerAdapter {
@@ -35,6 +35,7 @@ export function optionsFrom(config: MessageQueueConfig, context: AdapterContext)
     }),
     connectTimeoutMs: Math.max(1, Math.round(connection.connectionTimeout * 1000)),
     maxConnections: connection.maxConnections,
+    maxBodyBytes: Math.min(config.message.maxBodyBytes, MOST_BODY_BYTES),
     acks: producer.acks === 'all' ? 'all' : 'master',
     logger: context.logger,
   }

@@ -1,5 +1,6 @@
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { createConfirm } from './confirm.ts'
+import { replyCode } from './errors.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Script } from './scripts/index.ts'
@@ -17,7 +18,7 @@ export interface Connection {
   runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
   publish(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
   send(key: string, args: readonly Argument[]): Promise<Reply>
-  /** A socket for waiting reads of this key; `null` when all are taken. */
+  /** A socket for waiting reads of this key; `null` when all are taken, or the server has no room for one more. */
   borrow(key: string): Promise<Link | null>
   giveBack(link: Link): void
   /** Ends a waiting read before its time. */
@@ -27,6 +28,9 @@ export interface Connection {
   close(signal: AbortSignal): Promise<void>
   destroy(cause: unknown): void
 }
+
+/** How long a server that has no room for another client is not asked again, in ms. */
+export const FULL_MS = 1_000
 
 /** Connects to a single server, or to the master that the sentinels name. */
 export async function connectSingle(
@@ -39,6 +43,7 @@ export async function connectSingle(
   const all = new Set<Link>()
   const idle: Link[] = []
   let borrowed = 0
+  let fullUntil = 0
 
   const end = (cause: unknown): void => {
     if (over) return
@@ -92,13 +97,15 @@ export async function connectSingle(
           borrowed++
           return free
         }
-        if (borrowed + idle.length + 1 >= options.maxConnections) return null
+        if (borrowed + idle.length + 1 >= options.maxConnections || performance.now() < fullUntil) return null
         borrowed++
         try {
           return await open(false, AbortSignal.timeout(options.connectTimeoutMs))
         } catch (error) {
           borrowed--
-          throw error
+          if (replyCode(error) !== 'MAXCLIENTS') throw error
+          fullUntil = performance.now() + FULL_MS
+          return null
         }
       },
       giveBack: (link) => {

@@ -3,6 +3,9 @@ import { AdapterError } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
+/** Redis takes no longer value, unless `proto-max-bulk-len` is raised. */
+export const MOST_BODY_BYTES = 512 * 1024 * 1024
+
 const Address = Type.Object(
   { host: Type.String({ minLength: 1 }), port: Type.Integer({ minimum: 1, maximum: 65535 }) },
   { additionalProperties: false },
@@ -61,7 +64,7 @@ export const RedisOptionsSchema = Type.Object(
     /** Longest wait for the replica, in ms; afterwards the outcome is unknown. @default 5000 */
     replicaTimeoutMs: Type.Integer({ default: 5_000, minimum: 1, maximum: 600_000 }),
     /** Largest body, in bytes. Above 512 MiB Redis refuses by itself. @default 1032192 (1 MiB - 16 KiB) */
-    maxBodyBytes: Type.Integer({ default: 1024 * 1024 - 16 * 1024, minimum: 1, maximum: 512 * 1024 * 1024 }),
+    maxBodyBytes: Type.Integer({ default: 1024 * 1024 - 16 * 1024, minimum: 1, maximum: MOST_BODY_BYTES }),
     /** Shown by CLIENT LIST. @default 'mq' */
     clientName: Type.String({ default: 'mq', pattern: '^[!-~]{1,128}$' }),
   },

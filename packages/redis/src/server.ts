@@ -72,6 +72,21 @@ export async function readFacts(link: Link, options: ResolvedOptions): Promise<S
   return facts
 }
 
+/** For health checks: the version, and what durability rests on. What the user may not ask is left out. */
+export function detailsOf(facts: ServerFacts): Readonly<Record<string, string>> {
+  const known = {
+    version: facts.version,
+    appendonly: facts.appendOnly,
+    appendfsync: facts.appendOnly === 'yes' ? facts.appendFsync : null,
+    save: facts.save,
+    'maxmemory-policy': facts.evictionPolicy,
+    replicas: facts.role === '' ? null : String(facts.replicas),
+  }
+  return Object.freeze(
+    Object.fromEntries(Object.entries(known).filter((entry): entry is [string, string] => Boolean(entry[1]))),
+  )
+}
+
 function fields(text: string): Map<string, string> {
   const out = new Map<string, string>()
   for (const line of text.split('\r\n')) {

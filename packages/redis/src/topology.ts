@@ -96,7 +96,9 @@ export function createTopology(keys: Keys, owner: string): Topology {
       const key = keys.declared(target)
       owned.delete(key)
       if (parked.delete(parkedAt(key))) await connection.run(scripts.remove, parkedAt(key), ['q'])
-      await connection.run(scripts.remove, key, [kind])
+      // Marks of other publishers end by themselves; ours would be the only key left.
+      const own = connection.publisher === null ? [] : [connection.publisher]
+      await connection.run(scripts.remove, key, [kind, ...own])
     },
 
     async purge(connection, target) {

@@ -309,6 +309,9 @@ describe('settings of the server that lose messages', () => {
       await connected(adapter)
       expect(warnings.join('\n')).toMatch(/evict[\s\S]*persists nothing/)
       expect(adapter.capabilities.durable).toBe(false)
+      const { version, ...details } = adapter.details ?? {}
+      expect(version).toMatch(/^\d+\./)
+      expect(details).toEqual({ appendonly: 'no', 'maxmemory-policy': 'allkeys-lru', replicas: '0' })
     } finally {
       await careless.stop()
     }

@@ -78,6 +78,15 @@ describe('a portable configuration', () => {
     expect(from({ host: 'h' })).toMatchObject({ acks: 'all' })
   })
 
+  it('maps the largest body, up to what Redis takes', () => {
+    expect(from({ host: 'h' }, { message: { maxBodyBytes: 5_000_000 } })).toMatchObject({
+      maxBodyBytes: 5_000_000,
+    })
+    expect(from({ host: 'h' }, { message: { maxBodyBytes: 2 ** 31 } })).toMatchObject({
+      maxBodyBytes: 512 * 1024 * 1024,
+    })
+  })
+
   it('maps a cluster and sentinels', () => {
     expect(from({ hosts: 'a:1,[::1]:2', cluster: true }).cluster).toEqual([
       { host: 'a', port: 1 },

@@ -137,6 +137,18 @@ describe('leases', () => {
   })
 })
 
+describe('a queue that is deleted', () => {
+  it('leaves no key behind', async () => {
+    const queue = await declare(adapter, fresh(), { deadLetterQueue: null, messageTtl: 60_000 })
+    await adapter.publish([message(queue), message(queue, { delayMs: 60_000 })], live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await receiver.receive(1, live)
+    await receiver.close(live)
+    await adapter.remove(queue)
+    expect(await redis('KEYS', `{mq:${queue.queue}}*`)).toBe('')
+  })
+})
+
 describe('the same call again', () => {
   it('is absorbed when the first attempt had run although its answer was lost', async () => {
     const queue = await declare(adapter, fresh())

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { type Certificates, makeCertificates } from '../certificates.ts'
 import { brokerError } from '../errors.ts'
 import { dataFolder } from '../folders.ts'
 import { choosePorts } from '../net/ports.ts'
@@ -18,28 +19,37 @@ const masterName = 'mq'
 
 /**
  * A master, `replicas` (default 1) replicas, and three sentinels. Nodes: 0 the first master, then the replicas, then
- * the sentinels. `url` is the first master's; `details.sentinels` and `details.masterName` are what clients need.
+ * the sentinels. `url` is the first master's; `details.sentinels` and `details.masterName` are what clients need (with
+ * `tls` the sentinels speak TLS there).
  */
 export async function startRedisSentinel(
   options: StartOptions,
   sources: readonly Source[],
   guard: Guard,
 ): Promise<Launched> {
-  if (options.tls) throw new RangeError('redis-sentinel has no TLS variant; redis and redis-cluster do')
+  if (options.certificate === 'expired') {
+    throw new RangeError('sentinels refuse their servers with an expired certificate')
+  }
   const located = await locate(
     redisRequirement,
     sources.filter((source) => source !== 'docker'),
     options.debian,
   )
   const servers = 1 + (options.replicas ?? 1)
-  const ports = await choosePorts(servers + sentinels, options.port)
+  const count = servers + sentinels
+  const ports = await choosePorts(2 * count, options.port)
   const folder = guarded(dataFolder('redis-sentinel', options.dataDir), guard)
+  const certificates = options.tls
+    ? await makeCertificates(path.join(folder.path, 'tls'), options.certificate ?? 'good', sources)
+    : undefined
+  const tlsPort = (index: number): number => ports[count + index] ?? 0
   const home = (name: string): string => {
     const full = path.join(folder.path, name)
     mkdirSync(full, { recursive: true })
     return full
   }
-  const masterPort = ports[0] ?? 0
+  // With TLS they reach each other through it, and name those ports to clients.
+  const masterPort = certificates ? tlsPort(0) : (ports[0] ?? 0)
   const data = ports.slice(0, servers).map((port, index) => {
     const target: RespTarget = { host: '127.0.0.1', port, ...(options.acl ? redisUsers.admin : {}) }
     const place = home(`node-${index}`)
@@ -47,20 +57,24 @@ export async function startRedisSentinel(
       port,
       bind: '127.0.0.1',
       folder: place,
+      tlsPort: certificates && tlsPort(index),
+      certificates,
       options,
       more: {
         'repl-diskless-sync-delay': '0',
+        ...(certificates ? { 'tls-replication': 'yes' } : {}),
         ...(index > 0 ? { replicaof: `127.0.0.1 ${masterPort}` } : {}),
       },
     })
     return { target, node: redisNode({ located, config, folder: place, ports: [port], target, guard }) }
   })
-  const watchers = ports.slice(servers).map((port, index) => {
+  const watchers = ports.slice(servers, count).map((port, index) => {
     const target: RespTarget = { host: '127.0.0.1', port }
     const place = home(`sentinel-${index}`)
-    const config = writeSentinelConfig(place, port, masterPort, options)
+    const tls = certificates && { certificates, port: tlsPort(servers + index) }
+    const config = writeSentinelConfig(place, port, masterPort, options, tls)
     const parts = { located, config, folder: place, ports: [port], target, guard, sentinel: true }
-    return { target, node: redisNode(parts) }
+    return { target, port: tls?.port ?? port, node: redisNode(parts) }
   })
   const [first] = data
   if (!first) throw new Error('there is a master')
@@ -68,7 +82,11 @@ export async function startRedisSentinel(
   const details: Record<string, string> = {
     ...loginDetails(options),
     masterName,
-    sentinels: watchers.map(({ target }) => `127.0.0.1:${target.port}`).join(','),
+    sentinels: watchers.map(({ port }) => `127.0.0.1:${port}`).join(','),
+  }
+  if (certificates) {
+    const tlsUrls = data.map((_, index) => `rediss://${userInfo(options)}127.0.0.1:${tlsPort(index)}`)
+    Object.assign(details, certificates, { tlsUrl: tlsUrls[0], tlsUrls: tlsUrls.join(',') })
   }
   const run = (...args: string[]): Promise<string> => {
     const running = data.find(({ node }) => node.handle() !== undefined) ?? first
@@ -118,6 +136,7 @@ function writeSentinelConfig(
   port: number,
   masterPort: number,
   options: StartOptions,
+  tls: { certificates: Certificates; port: number } | undefined,
 ): string {
   const lines = [
     `port ${port}`,
@@ -129,6 +148,16 @@ function writeSentinelConfig(
     `sentinel failover-timeout ${masterName} 5000`,
     `sentinel parallel-syncs ${masterName} 1`,
   ]
+  if (tls) {
+    lines.push(
+      `tls-port ${tls.port}`,
+      'tls-replication yes',
+      `tls-ca-cert-file ${JSON.stringify(tls.certificates.caPath)}`,
+      `tls-cert-file ${JSON.stringify(tls.certificates.certPath)}`,
+      `tls-key-file ${JSON.stringify(tls.certificates.keyPath)}`,
+      `tls-auth-clients ${options.clientCertificate ? 'yes' : 'optional'}`,
+    )
+  }
   if (options.acl) {
     lines.push(
       `sentinel auth-user ${masterName} ${redisUsers.admin.username}`,

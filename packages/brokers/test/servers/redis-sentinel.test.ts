@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '../../src/index.ts'
 import { respCommand } from '../../src/net/resp.ts'
@@ -46,7 +49,20 @@ describe('Redis with sentinels', () => {
     expect(await waitUntil(promoted, 10_000)).toBe(true)
   }, 90_000)
 
-  it('says that it has no TLS', async () => {
-    await expect(startBroker('redis-sentinel', { tls: true })).rejects.toThrow('no TLS variant')
-  })
+  it('has a TLS variant, in which sentinels name the TLS ports', async () => {
+    const secure = await startBroker('redis-sentinel', { tls: true })
+    try {
+      const port = Number(/:(\d+)/.exec(secure.details['sentinels'] ?? '')?.[1])
+      const ca = readFileSync(secure.details['caPath'] ?? '')
+      const socket = connect({ host: '127.0.0.1', port, ca, servername: 'localhost' })
+      await once(socket, 'secureConnect')
+      socket.write(`SENTINEL GET-MASTER-ADDR-BY-NAME ${secure.details['masterName'] ?? ''}\r\n`)
+      const [answer] = (await once(socket, 'data')) as [Buffer]
+      socket.destroy()
+      expect(String(answer)).toContain(new URL(secure.details['tlsUrl'] ?? '').port)
+      expect(await secure.run('INFO', 'replication')).toContain('connected_slaves:1')
+    } finally {
+      await secure.stop()
+    }
+  }, 90_000)
 })

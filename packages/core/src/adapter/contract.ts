@@ -15,6 +15,9 @@ export interface BrokerAdapter {
   /** What this broker can do: the best case before `connect()`; exact for this server, and frozen, afterwards. */
   readonly capabilities: Capabilities
 
+  /** What the connected server tells about itself (version, durability), for health checks. Absent: nothing. */
+  readonly details?: Readonly<Record<string, string>>
+
   /**
    * Makes ONE attempt: connects, authenticates, does one round trip, learns the server's version. Rejects on the first
    * failure, or on abort, leaving nothing open. Core calls it again after a loss; never while connected.
