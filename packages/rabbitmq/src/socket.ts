@@ -57,7 +57,10 @@ export async function openSocket(
             // In the turn in which it resolved: an error without a listener would end the process.
             opened.on('error', () => undefined)
             if (signal.aborted) destroy(opened)
-            else resolve(opened)
+            else {
+              gatherWrites(streamOf(opened))
+              resolve(opened)
+            }
           },
           (error: unknown) => reject((signal.aborted ? signal.reason : error) as Error),
         )
@@ -69,8 +72,30 @@ export async function openSocket(
   }
 }
 
+/** The client writes each frame by itself, a system call each; what it writes in one turn leaves together. */
+function gatherWrites(stream: Duplex): void {
+  const write = stream.write as (...args: unknown[]) => boolean
+  let corked = false
+  const flush = (): void => {
+    corked = false
+    stream.uncork()
+  }
+  stream.write = (...args: unknown[]): boolean => {
+    if (!corked) {
+      corked = true
+      stream.cork()
+      process.nextTick(flush)
+    }
+    return write.apply(stream, args)
+  }
+}
+
+function streamOf(model: ChannelModel): Duplex {
+  return (model.connection as unknown as { stream: Duplex }).stream
+}
+
 /** Ends a connection at once: the client's own close waits for a peer that may never answer. */
 export function destroy(model: ChannelModel): void {
-  const { stream } = model.connection as unknown as { stream: Duplex }
+  const stream = streamOf(model)
   if (!stream.destroyed) stream.destroy(new Error('connection closed'))
 }

@@ -43,9 +43,8 @@ function short(value: string | undefined, headers: Headers, name: string): strin
 
 /** A message as AMQP properties. `ready`: it goes to its queue, and not to where it waits first. */
 export function encode(message: OutboundMessage, ready: boolean): Properties {
-  const headers: Headers = {}
+  const headers: Headers = { [TIMESTAMP_MS]: message.timestamp }
   for (const name in message.headers) headers[ACTED_ON.has(name) ? USER + name : name] = message.headers[name]
-  headers[TIMESTAMP_MS] = message.timestamp
   const out: Properties = {
     headers,
     persistent: true,

@@ -191,10 +191,14 @@ export const observe = group('observe', (item) => {
       }
       await queue.connect()
       const name = t.name()
+      const handled = new Set<unknown>()
       queue.registerHandler(
         name,
         {
-          handle: () => Promise.reject(new Error('the handler')),
+          handle({ body }) {
+            handled.add(body)
+            return Promise.reject(new Error('the handler'))
+          },
           handleError: () => Promise.reject(new Error('the error handler')),
         },
         { retry: { maxRetries: 0 } },
@@ -205,7 +209,9 @@ export const observe = group('observe', (item) => {
       link.cut()
       await t.until(() => queue.getStats().reconnects > 0, 'connected again')
       await queue.send(name, 'once more')
-      await t.until(async () => (await queue.deadLetters(name).count()) === 4, 'still consuming')
+      await t.until(() => handled.has('once more'), 'still consuming')
+      // At least: where a dead letter is a copy, the cut may have come between the copy and the acknowledgement.
+      await t.until(async () => (await queue.deadLetters(name).count()) >= 4, 'still dead-lettering')
       await queue.disconnect()
       await t.quiet(50)
       assert.deepEqual(unheard, [])

@@ -1,0 +1,16 @@
+import { MessageQueue } from '@mq/core'
+import { rabbitmqAdapter } from '@mq/rabbitmq'
+import { mqSide } from './mq-side.ts'
+import { amqplibSide } from './rabbitmq-bare.ts'
+import { rabbitmqClientSide, rascalSide } from './rabbitmq-peers.ts'
+import type { Side } from './side.ts'
+
+/** Everyone on durable quorum queues with persistent messages; the first is what the others are measured by. */
+export function rabbitmqSides(url: string): Side[] {
+  return [
+    amqplibSide(url),
+    mqSide('@mq/rabbitmq', () => new MessageQueue(rabbitmqAdapter({ url }))),
+    rabbitmqClientSide(url),
+    rascalSide(url),
+  ]
+}
