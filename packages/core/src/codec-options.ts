@@ -37,6 +37,8 @@ export function codecOptions(config: MessageQueueConfig, codecs: Codecs | undefi
 function wantedOfPackage({ message }: MessageQueueConfig): string | null {
   if (message.messageFormat === 'msgpack') return 'message.messageFormat: msgpack'
   if (message.encryptionEnabled) return 'message.encryptionEnabled'
+  // A receiver has the key before its senders encrypt: it decrypts what comes.
+  if (message.encryptionKey !== null) return 'message.encryptionKey'
   const { compression } = message
   return compression === 'zstd' || compression === 'snappy' || compression === 'lz4'
     ? `message.compression: ${compression}`
@@ -49,7 +51,7 @@ export async function loadCodecs(config: MessageQueueConfig): Promise<Codecs | n
   if (wanted === null) return null
   const { createCodecs } = await importPackage('@mq/codecs', wanted)
   if (typeof createCodecs === 'function')
-    return (createCodecs as (message: unknown) => Codecs)(config.message)
+    return (createCodecs as (message: unknown) => Codecs | Promise<Codecs>)(config.message)
   throw new ConfigurationError(
     '@mq/codecs exports no createCodecs(config): install a version that fits @mq/core',
     {

@@ -1,0 +1,67 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import type { Encoding } from '@mq/core'
+import { asBuffer, needs } from './bytes.ts'
+
+/*
+ * An encrypted body, version 1:
+ *
+ *   version (1) | key id (8) | nonce (12) | ciphertext | tag (16)
+ *
+ * Version and key id are authenticated with the ciphertext. The key id lets a receiver with several keys pick the right one, and says which
+ * one is missing; it is a hash of the key and gives nothing of it away.
+ */
+const VERSION = 1
+const ID_BYTES = 8
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const NONCE_AT = 1 + ID_BYTES
+const CIPHERTEXT_AT = NONCE_AT + NONCE_BYTES
+
+/**
+ * AES-256-GCM with `keys[0]`; decrypts what any of `keys` encrypted. Keys are 32 bytes as 64 hexadecimal digits or base64.
+ *
+ * Nonces are random: change the key before it has encrypted 2^32 messages (NIST SP 800-38D, 8.3).
+ */
+export function encryption(keys: readonly string[]): Encoding {
+  const known = keys.map((text) => {
+    const key = keyBytes(text)
+    return { key, id: keyId(key) }
+  })
+  const [first] = known
+  if (first === undefined) throw new TypeError('encryption needs at least one key')
+  return {
+    encode(bytes) {
+      const header = Buffer.concat([Buffer.of(VERSION), first.id])
+      const nonce = randomBytes(NONCE_BYTES)
+      const cipher = createCipheriv('aes-256-gcm', first.key, nonce).setAAD(header)
+      return Buffer.concat([header, nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()])
+    },
+    decode(bytes) {
+      const body = asBuffer(bytes)
+      needs(body, CIPHERTEXT_AT + TAG_BYTES, 'Encrypted body')
+      if (body[0] !== VERSION) throw new Error(`encrypted body of the unknown version ${body[0]}`)
+      const id = body.subarray(1, NONCE_AT)
+      const match = known.find((each) => each.id.equals(id))
+      if (match === undefined)
+        throw new Error(`encrypted with key ${id.toString('hex')}, which is none of encryptionKeys`)
+      const decipher = createDecipheriv('aes-256-gcm', match.key, body.subarray(NONCE_AT, CIPHERTEXT_AT), {
+        authTagLength: TAG_BYTES,
+      })
+      decipher.setAAD(body.subarray(0, NONCE_AT)).setAuthTag(body.subarray(-TAG_BYTES))
+      // Nothing leaves before the tag has been checked by `final`.
+      return Buffer.concat([decipher.update(body.subarray(CIPHERTEXT_AT, -TAG_BYTES)), decipher.final()])
+    },
+  }
+}
+
+function keyBytes(text: string): Buffer {
+  const key = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+  if (key.length === 32) return key
+  throw new TypeError(
+    'an encryption key is not 32 bytes (AES-256) as 64 hexadecimal digits or as base64: make one with `openssl rand -hex 32`',
+  )
+}
+
+function keyId(key: Buffer): Buffer {
+  return createHash('sha256').update('mq key id').update(key).digest().subarray(0, ID_BYTES)
+}

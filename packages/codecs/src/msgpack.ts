@@ -1,0 +1,41 @@
+import { decode, encode, ExtensionCodec } from '@msgpack/msgpack'
+import type { Format } from '@mq/core'
+import { asBuffer } from './bytes.ts'
+import { checkClaims } from './msgpack-claims.ts'
+
+/** The deepest nesting written; what is deeper is most likely a cycle. */
+const MAX_DEPTH = 256
+
+// What would be written as an empty map without a word.
+const extensionCodec = new ExtensionCodec()
+extensionCodec.register({
+  type: 0,
+  encode(value) {
+    if (value instanceof Map || value instanceof Set)
+      throw new TypeError('MessagePack has no Map or Set: send an object or an array')
+    return null
+  },
+  decode: (bytes) => bytes,
+})
+
+/**
+ * MessagePack. Bytes and dates inside of a body arrive as such; `undefined` fields are left out, as in JSON. Integers beyond 2^53, which other
+ * languages may send, arrive as BigInt; sending BigInt is refused, as in JSON.
+ */
+export const msgpack: Format = {
+  encode: (value) => encode(value, { extensionCodec, ignoreUndefined: true, maxDepth: MAX_DEPTH }),
+  decode(bytes) {
+    const { bigIntegers } = checkClaims(asBuffer(bytes))
+    const value = decode(bytes, { useBigInt64: bigIntegers })
+    return bigIntegers ? withNumbers(value) : value
+  },
+}
+
+/** The decoder makes BigInt of every 64-bit integer or of none; those that a number holds exactly become numbers again. */
+function withNumbers(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  if (Array.isArray(value)) return value.map(withNumbers)
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withNumbers(each)]))
+}
