@@ -17,6 +17,7 @@ import { Stats } from './stats.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { Topology } from './topology.ts'
 import type { Tracer } from './trace.ts'
+import { Turn } from './turn.ts'
 
 /** What is no data, and so no part of the configuration. */
 export interface MessageQueueOptions {
@@ -89,6 +90,7 @@ export function assemble(
     // Needs the engine itself: filled in below.
     topology: null as unknown as Topology,
     deduplicationStore: options.deduplicationStore,
+    turn: new Turn(),
     emit,
   }
   engine.topology = new Topology(engine)

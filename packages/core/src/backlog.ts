@@ -58,9 +58,9 @@ export class Backlog {
 
   /** Settled or lost. `true` when another one of its key may start now. */
   leave(held: Held): boolean {
-    const timer = this.#inPlace.get(held)
-    if (timer !== undefined) {
-      this.#clock.clearTimeout(timer)
+    if (this.#inPlace.size > 0) {
+      const timer = this.#inPlace.get(held)
+      if (timer !== undefined) this.#clock.clearTimeout(timer)
       this.#inPlace.delete(held)
     }
     const next = this.#lanes?.leave(held) ?? null

@@ -8,8 +8,7 @@ import { MessageQueueError } from './errors.ts'
 import { Fetcher } from './fetcher.ts'
 import { CircuitBreaker, RateLimiter } from './gates.ts'
 import type { HandlerContext } from './handler.ts'
-import type { Held } from './held.ts'
-import type { SettleResult } from './intake.ts'
+import type { Held, Settled } from './held.ts'
 import type { Message } from './message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { SingleRunner } from './runner.ts'
@@ -110,7 +109,7 @@ export class Consumer {
   resume(): void {
     if (this.#state !== 'paused') return
     this.#state = 'running'
-    this.#startRuns()
+    this.#resumeRuns()
     this.#fetcher.resume()
   }
 
@@ -152,7 +151,7 @@ export class Consumer {
     await this.#fetcher.stop()
     await this.giveBackUnstarted()
     const active = () => [...this.#single.active, ...this.#batches.active]
-    if (active().length > 0 && timeoutMs > 0) {
+    if (!this.#isIdle() && timeoutMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = clock.setTimeout(resolve, timeoutMs)
         this.#onIdle = () => {
@@ -171,7 +170,7 @@ export class Consumer {
     this.#single.stop()
     this.#batches.stop()
     this.#state = 'stopped'
-    this.#host.slots.forget(this.#startRuns)
+    this.#host.slots.forget(this.#resumeRuns)
     this.#host.ended(this)
     return { drained: abandoned.length === 0, abandoned: abandoned.map((held) => held.delivery.id) }
   }
@@ -199,9 +198,10 @@ export class Consumer {
   /** @internal */
   accept(helds: readonly Held[]): void {
     if (helds.length === 0) return
-    const { stats, clock } = this.#engine
-    stats.messagesReceived += helds.length
-    if (this.#backlog.ready === 0) this.#firstOfBatchAt = clock.now()
+    const now = this.#engine.clock.now()
+    this.#engine.stats.messagesReceived += helds.length
+    if (this.#backlog.ready === 0) this.#firstOfBatchAt = now
+    if (this.#running === 0) this.#lastProgressAt = now
     this.#backlog.add(helds)
     this.#startRuns()
   }
@@ -209,10 +209,21 @@ export class Consumer {
   /** @internal */
   lost(held: Held): void {
     if (held.message !== null) this.#engine.emit('leaseLost', held.message)
-    this.settled(held, null)
+    this.settled(null, held)
+  }
+
+  /** Settlements were answered, so runs come to their end. @internal */
+  progressed(): void {
+    this.#lastProgressAt = this.#engine.clock.now()
   }
 
   // Running
+
+  /** After a wait: what it was for took its time, and is no sign of being stuck. */
+  readonly #resumeRuns = (): void => {
+    this.progressed()
+    this.#startRuns()
+  }
 
   /** Starts what may start now. Not re-entered: a handler that returns at once ends inside of it. */
   readonly #startRuns = (): void => {
@@ -225,7 +236,7 @@ export class Consumer {
         this.#running < this.#plan.concurrency &&
         this.#gateOpen()
       ) {
-        if (!this.#host.slots.take(this.#startRuns)) break
+        if (!this.#host.slots.take(this.#resumeRuns)) break
         if (this.#plan.batch === null) this.#startOne()
         else this.#startBatch(this.#plan.batch.size)
       }
@@ -260,7 +271,6 @@ export class Consumer {
   }
 
   #begin(): void {
-    if (this.#running === 0) this.#lastProgressAt = this.#engine.clock.now()
     this.#running++
     this.#limiter?.started(this.#engine.clock.now())
   }
@@ -277,7 +287,7 @@ export class Consumer {
     if (waitMs !== Infinity && this.#timer === null) {
       this.#timer = this.#engine.clock.setTimeout(() => {
         this.#timer = null
-        this.#startRuns()
+        this.#resumeRuns()
       }, waitMs)
     }
     return false
@@ -285,9 +295,10 @@ export class Consumer {
 
   /** A run is over; a batch frees its slot by itself. @internal */
   ended(held: Held, ok: boolean | null): void {
-    this.#lastProgressAt = this.#engine.clock.now()
     if (ok === true) this.#handled++
     else if (ok === false) this.#failed++
+    // An acknowledgement says so later, once for many; whatever else may follow, or nothing, says it here.
+    if (ok !== true || this.#plan.mode !== 'auto') this.progressed()
     if (this.#breaker !== null) {
       if (ok === true) this.#breaker.succeeded()
       else if (ok === false) this.#breaker.failed(this.#lastProgressAt)
@@ -301,8 +312,11 @@ export class Consumer {
     this.#running--
     this.#host.slots.give()
     this.#startRuns()
-    if (this.#onIdle !== null && this.#single.active.size === 0 && this.#batches.active.size === 0)
-      this.#onIdle()
+    if (this.#onIdle !== null && this.#isIdle()) this.#onIdle()
+  }
+
+  #isIdle(): boolean {
+    return this.#single.idle && this.#batches.active.size === 0
   }
 
   // What verdicts and runners ask for
@@ -318,13 +332,13 @@ export class Consumer {
   }
 
   /** @internal */
-  settled(held: Held, _result: SettleResult): void {
+  readonly settled: Settled = (_result, held) => {
     if (this.#backlog.leave(held)) this.#startRuns()
   }
 
   /** @internal */
   waitInPlace(held: Held, delayMs: number): void {
-    this.#backlog.waitInPlace(held, delayMs, this.#startRuns)
+    this.#backlog.waitInPlace(held, delayMs, this.#resumeRuns)
   }
 
   /** @internal */

@@ -14,11 +14,24 @@ export function withDeadline<T>(
   late?: (result: T) => void,
 ): Promise<T> {
   const controller = new AbortController()
+  const abort = (error: Error) => controller.abort(error)
+  return endWithin(clock, ms, what, () => operation(controller.signal), late, abort)
+}
+
+/** The same for an operation that takes no signal. */
+export function endWithin<T>(
+  clock: Clock,
+  ms: number,
+  what: string,
+  operation: () => Promise<T>,
+  late?: (result: T) => void,
+  abort?: (error: Error) => void,
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let settled = false
     const timer = clock.setTimeout(() => {
       const error = new MessageQueueError(`${what} took longer than ${ms} ms`, { code: ErrorCode.TIMEOUT })
-      controller.abort(error)
+      abort?.(error)
       // A turn later: an operation that heeds the signal answers with what it knows.
       setImmediate(() => {
         if (settled) return
@@ -34,7 +47,7 @@ export function withDeadline<T>(
     }
     let running: Promise<T>
     try {
-      running = operation(controller.signal)
+      running = operation()
     } catch (error) {
       running = Promise.reject(error)
     }

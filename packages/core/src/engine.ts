@@ -8,6 +8,7 @@ import type { Stats } from './stats.ts'
 import type { Supervisor } from './supervisor.ts'
 import type { Topology } from './topology.ts'
 import type { Tracer } from './trace.ts'
+import type { Turn } from './turn.ts'
 
 /** Where consumer-side deduplication keeps its ids, shared by all consumers of a queue. */
 export interface DeduplicationStore {
@@ -39,6 +40,7 @@ export interface Engine {
   readonly supervisor: Supervisor
   readonly topology: Topology
   readonly deduplicationStore: DeduplicationStore | undefined
+  readonly turn: Turn
   /** Never throws: a listener's error is logged. */
   emit<E extends keyof MessageQueueEvents>(event: E, ...args: MessageQueueEvents[E]): void
 }

@@ -16,9 +16,6 @@ const RETRY_OPEN = { backoff: 'exponential', delayMs: 50, maxDelayMs: 5000, jitt
 /** The first failures are often passing; what lasts is shown by health. */
 const PASSING_FAILURES = 3
 
-/** Calls of a receiver that may answer within one turn of the event loop. */
-const ROUNDS_PER_TURN = 16
-
 /** How long a receiver may take to hear that it is to receive no more. */
 const END_MS = 5000
 
@@ -27,6 +24,8 @@ export interface FetcherHost {
   readonly ready: number
   accept(helds: readonly Held[]): void
   lost(held: Held): void
+  /** Settlements were answered. */
+  progressed(): void
   /** Returns to the broker what was fetched and not started. */
   giveBackUnstarted(): Promise<void>
 }
@@ -103,14 +102,16 @@ export class Fetcher {
     const { target, prefetch, leaseMs, ordered } = this.#plan
     const source = { target, mode: 'consume', prefetch, leaseMs, ordered, after: undefined } as const
     const intake = await Intake.open(this.#engine, source)
-    intake.onFreed = () => this.#poke()
+    intake.onFreed = () => {
+      this.#host.progressed()
+      this.#poke()
+    }
     intake.onLost = (held) => this.#host.lost(held)
     return intake
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#end
-    let rounds = 0
     for (let failures = 0; !signal.aborted;) {
       try {
         if (this.#intake === null || this.#intake.closed) this.#intake = await this.#reopen()
@@ -122,9 +123,7 @@ export class Fetcher {
           this.#host.accept(helds)
           failures = 0
           this.#failing = false
-          // A broker in this process, or an adapter that answers at once, must not keep timers and sockets from their turn.
-          if (helds.length === 0 || ++rounds % ROUNDS_PER_TURN === 0)
-            await new Promise((resolve) => setImmediate(resolve))
+          if (helds.length === 0 || this.#engine.turn.overdue()) await this.#engine.turn.next()
         }
       } catch (error) {
         if (signal.aborted) break

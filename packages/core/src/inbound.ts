@@ -42,11 +42,25 @@ function makeMessage(
   queueName: string,
 ): Message {
   const { delivery } = held
-  const message = received(delivery, body, held)
-  message.contentType = contentType
-  message.contentEncoding = contentEncoding
-  message.queueName = queueName
-  message.deliveryCount = held.deliveryCount
+  const { deliveryCount } = held
+  const message = received(delivery, {
+    body,
+    contentType,
+    contentEncoding,
+    queueName,
+    deliveryCount,
+    held,
+  })
+  held.message = message
+  for (const _name in message.headers) {
+    readHeaders(message)
+    break
+  }
+  return message
+}
+
+/** What core put among the headers, back into fields. */
+function readHeaders(message: Message): void {
   const { headers } = message
   if (TTL_HEADER in headers) {
     message.ttl = Number(headers[TTL_HEADER])
@@ -61,6 +75,4 @@ function makeMessage(
     delete headers['traceparent']
     delete headers[TRACE_MARK]
   }
-  held.message = message
-  return message
 }

@@ -3,19 +3,11 @@ import { withDeadline } from './deadline.ts'
 import type { Engine } from './engine.ts'
 import { ErrorCode } from './error-codes.ts'
 import { LeaseLostError, MessageQueueError } from './errors.ts'
-import { Held } from './held.ts'
+import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
 import { keyOf } from './topology.ts'
 import { wrapError } from './wrap-error.ts'
-
-/** The outcome of a settlement, for whoever asked: `null` when settled. */
-export type SettleResult = MessageQueueError | null
-
-interface Waiting {
-  readonly held: Held
-  readonly done: ((result: SettleResult) => void) | undefined
-}
 
 /** How long the settlements under way may take when a receiver is closed. */
 const SETTLE_MS = 10_000
@@ -37,7 +29,7 @@ export class Intake {
   readonly #helds: Held[] = []
   readonly #keeper: LeaseKeeper
   #receiver: Receiver | null = null
-  #acks: Waiting[] = []
+  #acks: Held[] = []
   #flush: 'none' | 'later' | 'soon' = 'none'
   #pendingCalls = new Set<Promise<void>>()
   #closed = false
@@ -109,9 +101,10 @@ export class Intake {
    * Acknowledges with the next flush; `done` hears the outcome. Flushed before anything else happens when the caller is idle or
    * much is gathered, else at the end of this turn of the event loop, so that what ends together goes together.
    */
-  ack(held: Held, idle: boolean, done?: (result: SettleResult) => void): void {
+  ack(held: Held, idle: boolean, done?: Settled): void {
     held.state = 'settling'
-    this.#acks.push({ held, done })
+    held.done = done
+    this.#acks.push(held)
     if (this.#flush === 'soon') return
     if (idle || this.#acks.length >= this.source.prefetch >> 1) {
       this.#flush = 'soon'
@@ -134,19 +127,21 @@ export class Intake {
   async extend(held: Held, ms: number): Promise<void> {
     const now = this.#engine.clock.now()
     // The last renewal lasts a whole lease by itself.
-    if (held.renewUntil !== Infinity)
-      held.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
-    if (held.leaseEndsAt !== Infinity) held.leaseEndsAt = now + ms
+    if (held.lease !== null) {
+      held.lease.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
+      held.lease.endsAt = now + ms
+    }
     await this.#keeper.renew([held])
     if (held.state === 'lost') throw new LeaseLostError(held.delivery.id)
     this.#keeper.start()
   }
 
   /** Any settlement but an ack, by itself. */
-  settle(held: Held, settlement: Settlement, done?: (result: SettleResult) => void): void {
+  settle(held: Held, settlement: Settlement, done?: Settled): void {
     held.state = 'settling'
+    held.done = done
     const infos = settlement.kind === 'deadLetter' ? [settlement.info] : []
-    this.#track(this.#settle([{ held, done }], settlement, infos, 1))
+    this.#track(this.#settle([held], settlement, infos, 1))
   }
 
   /** Gives back many at once, uncounted. Resolves when the broker was told, or cannot be. */
@@ -154,12 +149,7 @@ export class Intake {
     const open = helds.filter((held) => held.state === 'open')
     if (open.length === 0) return
     for (const held of open) held.state = 'settling'
-    await this.#settle(
-      open.map((held) => ({ held, done: undefined })),
-      RELEASE,
-      [],
-      1,
-    )
+    await this.#settle(open, RELEASE, [], 1)
   }
 
   #track(call: Promise<void>): void {
@@ -169,35 +159,29 @@ export class Intake {
 
   /** Never rejects. */
   async #settle(
-    waiting: readonly Waiting[],
+    helds: readonly Held[],
     settlement: Settlement,
     infos: readonly DeadLetterInfo[],
     attempt: number,
   ): Promise<void> {
-    const outcomes = await settleAll(
-      this.#engine,
-      this.receiver,
-      waiting.map(({ held }) => held),
-      settlement,
-      infos,
-    )
-    let again: Waiting[] | null = null
+    const outcomes = await settleAll(this.#engine, this.receiver, helds, settlement, infos)
+    let again: Held[] | null = null
     let waitMs = 0
-    for (let i = 0; i < waiting.length; i++) {
-      const entry = waiting[i] as Waiting
+    for (let i = 0; i < helds.length; i++) {
+      const held = helds[i] as Held
       const outcome: SettleOutcome = outcomes[i] ?? {
         error: new Error('the adapter gave no outcome for this settlement'),
       }
-      if (outcome === 'settled') this.#finish(entry, 'settled', null)
-      else if (outcome === 'lost') this.#lose(entry)
+      if (outcome === 'settled') this.#finish(held, 'settled', null)
+      else if (outcome === 'lost') this.#lose(held)
       else {
         const delayMs =
-          this.#closed || entry.held.state === 'lost'
+          this.#closed || held.state === 'lost'
             ? null
             : settleAgainAfter(this.#engine, outcome.error, attempt)
-        if (delayMs === null) this.#giveUp(entry, settlement, outcome.error)
+        if (delayMs === null) this.#giveUp(held, settlement, outcome.error)
         else {
-          ;(again ??= []).push(entry)
+          ;(again ??= []).push(held)
           waitMs = Math.max(waitMs, delayMs)
         }
       }
@@ -210,23 +194,24 @@ export class Intake {
     await this.#settle(again, settlement, infos, attempt + 1)
   }
 
-  #finish({ held, done }: Waiting, state: 'settled' | 'lost', result: SettleResult): void {
+  #finish(held: Held, state: 'settled' | 'lost', result: SettleResult): void {
     held.state = state
     this.#drop(held)
-    done?.(result)
+    const { done } = held
+    held.done = undefined
+    done?.(result, held)
   }
 
-  #lose(entry: Waiting): void {
-    const { held } = entry
+  #lose(held: Held): void {
     const known = held.state === 'lost'
-    this.#finish(entry, 'lost', new LeaseLostError(held.delivery.id))
+    this.#finish(held, 'lost', new LeaseLostError(held.delivery.id))
     if (!known) this.onLost(held)
   }
 
   /** The broker cannot be told: the message comes back when its lease ends or its connection closes. */
-  #giveUp(entry: Waiting, settlement: Settlement, error: unknown): void {
+  #giveUp(held: Held, settlement: Settlement, error: unknown): void {
     const { adapter, logger, stats } = this.#engine
-    const { id } = entry.held.delivery
+    const { id } = held.delivery
     const wrapped = wrapError(
       adapter,
       error,
@@ -236,11 +221,11 @@ export class Intake {
     if (settlement.kind === 'deadLetter' && !this.#closed) {
       // Kept: given back uncounted, so that it comes again and is not lost with its dead letter.
       logger.error({ id, error: wrapped }, 'dead-lettering failed; the message is given back')
-      void settleAll(this.#engine, this.receiver, [entry.held], RELEASE, [])
+      void settleAll(this.#engine, this.receiver, [held], RELEASE, [])
     }
-    this.#finish(entry, 'lost', wrapped)
-    if (entry.done === undefined && this.#engine.supervisor.state === 'connected')
-      this.#engine.emit('error', wrapped)
+    const heard = held.done !== undefined
+    this.#finish(held, 'lost', wrapped)
+    if (!heard && this.#engine.supervisor.state === 'connected') this.#engine.emit('error', wrapped)
   }
 
   #drop(held: Held): void {

@@ -1,5 +1,5 @@
 import type { SettleOutcome } from './adapter/contract.ts'
-import { withDeadline } from './deadline.ts'
+import { endWithin } from './deadline.ts'
 import type { Engine } from './engine.ts'
 import type { Held } from './held.ts'
 import type { Intake } from './intake.ts'
@@ -44,7 +44,9 @@ export class LeaseKeeper {
     const now = this.#engine.clock.now()
     this.#endLeases(now)
     // A settlement on its way (a dead-letter copy, say) needs its lease as well.
-    const due = this.#intake.held.filter((held) => held.renewUntil > now && held.state !== 'lost')
+    const due = this.#intake.held.filter(
+      (held) => held.state !== 'lost' && (held.lease === null || held.lease.renewUntil > now),
+    )
     if (due.length > 0) await this.renew(due)
     if (this.#intake.size > 0 && !this.#intake.closed) this.start()
   }
@@ -54,7 +56,7 @@ export class LeaseKeeper {
     const { clock, config, logger } = this.#engine
     let outcomes: readonly SettleOutcome[]
     try {
-      outcomes = await withDeadline(clock, config.producer.requestTimeoutMs, 'renewing leases', () =>
+      outcomes = await endWithin(clock, config.producer.requestTimeoutMs, 'renewing leases', () =>
         this.#intake.receiver.renew(helds.map((held) => held.delivery)),
       )
     } catch (error) {
@@ -70,7 +72,9 @@ export class LeaseKeeper {
     const { capabilities } = this.#engine.adapter
     const byConnection = capabilities.ownership === 'connection'
     const grace = byConnection ? 0 : FORGET_AFTER_MS
-    const ended = this.#intake.held.filter((held) => held.state === 'open' && held.leaseEndsAt + grace <= now)
+    const ended = this.#intake.held.filter(
+      (held) => held.lease !== null && held.state === 'open' && held.lease.endsAt + grace <= now,
+    )
     if (ended.length === 0) return
     if (byConnection) void this.#giveBack(ended)
     else this.#intake.takenBack(ended, undefined)

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { types } from 'node:util'
 import type { DeadLetterInfo, Delivery } from './adapter/contract.ts'
 import { SerializationError, ValidationError } from './errors.ts'
+import { newMessageId } from './message-id.ts'
 
 /** What a message can be made from: any subset of its fields; `queueName` may come from the call that sends it. */
 export interface MessageInit<Body = unknown> {
@@ -65,11 +65,19 @@ const BRAND = Symbol.for('@mq/message')
 /** What was kept for a received message by `received`; `undefined` for any other. */
 export let heldOf: (message: Message) => unknown
 
-/** The message of a delivery: no defaults, no checks, since the sender made it. The caller fills in what it decodes. */
-export let received: (delivery: Delivery, body: unknown, held: unknown) => Message
+/** What a delivery does not say of its message by itself: decoded, inferred, or counted here. */
+export interface Received {
+  readonly body: unknown
+  readonly contentType: string
+  readonly contentEncoding: string | undefined
+  readonly queueName: string | undefined
+  readonly deliveryCount: number
+  /** Whatever `heldOf` is to answer. */
+  readonly held: unknown
+}
 
-/** Stands for the fields of a delivery, in the one place where the constructor is not to look at them. */
-const RECEIVED: MessageInit = Object.freeze({ id: '-', timestamp: new Date(0), contentType: '', headers: {} })
+/** The message of a delivery: no defaults, no checks, since the sender made it. */
+export let received: (delivery: Delivery, parts: Received) => Message
 
 /** A message: what is sent, and what handlers get. */
 export class Message<Body = unknown> {
@@ -92,46 +100,56 @@ export class Message<Body = unknown> {
   traceId: string | undefined
   spanId: string | undefined
   /** The broker's own count of unsettled returns; may over-count. 0 on messages that were not received. */
-  readonly redeliveries: number = 0
+  readonly redeliveries: number
   /** Why it failed, on messages of a dead-letter queue. */
-  readonly deadLetter: DeadLetterInfo | undefined = undefined
+  readonly deadLetter: DeadLetterInfo | undefined
   /** Whether it was moved back from a dead-letter queue. */
-  readonly redriven: boolean = false
+  readonly redriven: boolean
   /** The client's own object, on received messages. */
-  readonly raw: unknown = undefined
+  readonly raw: unknown
 
   /** What core knows of a received message: who settles it. Private, so that it is no part of the message's value. */
-  #held: unknown = undefined
+  readonly #held: unknown
 
   static {
     heldOf = (message) => (#held in message ? message.#held : undefined)
-    received = (delivery, body, held) => {
-      const message = new Message<unknown>(RECEIVED)
-      message.#held = held
-      message.id = delivery.id
-      message.body = body
-      message.headers = delivery.headers
-      message.timestamp = new Date(delivery.timestamp)
-      message.routingKey = delivery.routingKey
-      message.correlationId = delivery.correlationId
-      message.replyTo = delivery.replyTo
-      message.priority = delivery.priority
-      message.key = delivery.key
-      message.deduplicationId = delivery.deduplicationId
-      const fixed = message as {
-        -readonly [K in 'redeliveries' | 'deadLetter' | 'redriven' | 'raw']: Message[K]
-      }
-      fixed.redeliveries = delivery.redeliveries
-      fixed.deadLetter = delivery.deadLetter
-      fixed.redriven = delivery.redriven
-      fixed.raw = delivery.raw
-      return message
-    }
+    // Not for users, who see the constructor's one documented form.
+    const OfDelivery = Message as unknown as new (delivery: Delivery, parts: Received) => Message
+    received = (delivery, parts) => new OfDelivery(delivery, parts)
   }
 
-  constructor(init: MessageInit<Body> = {}) {
-    if (init !== RECEIVED) checkInit(init)
-    this.id = init.id ?? randomUUID()
+  /** Throws `ValidationError` for a field that no message has. */
+  constructor(init?: MessageInit<Body>)
+  constructor(init: MessageInit<Body> = {}, parts?: Received) {
+    if (parts !== undefined) {
+      const delivery = init as unknown as Delivery
+      this.id = delivery.id
+      this.body = parts.body as Body
+      this.headers = delivery.headers
+      this.timestamp = new Date(delivery.timestamp)
+      this.queueName = parts.queueName
+      this.routingKey = delivery.routingKey
+      this.correlationId = delivery.correlationId
+      this.replyTo = delivery.replyTo
+      this.contentType = parts.contentType
+      this.contentEncoding = parts.contentEncoding
+      this.deliveryCount = parts.deliveryCount
+      this.priority = delivery.priority
+      this.ttl = undefined
+      this.delay = undefined
+      this.key = delivery.key
+      this.deduplicationId = delivery.deduplicationId
+      this.traceId = undefined
+      this.spanId = undefined
+      this.redeliveries = delivery.redeliveries
+      this.deadLetter = delivery.deadLetter
+      this.redriven = delivery.redriven
+      this.raw = delivery.raw
+      this.#held = parts.held
+      return
+    }
+    checkInit(init)
+    this.id = init.id ?? newMessageId()
     this.body = (init.body === undefined ? null : init.body) as Body
     this.headers = init.headers === undefined ? {} : { ...init.headers }
     this.timestamp = init.timestamp ?? new Date()
@@ -149,6 +167,11 @@ export class Message<Body = unknown> {
     this.deduplicationId = init.deduplicationId
     this.traceId = init.traceId
     this.spanId = init.spanId
+    this.redeliveries = 0
+    this.deadLetter = undefined
+    this.redriven = false
+    this.raw = undefined
+    this.#held = undefined
   }
 
   /** Every field as JSON; bytes as base64 with `bodyEncoding: 'base64'`, the timestamp as an ISO string. */

@@ -131,15 +131,21 @@ export class Outbox {
     if (lane.scheduled) return
     lane.scheduled = true
     const { lingerMs } = config.producer
-    if (lingerMs > 0) clock.setTimeout(() => this.#dispatch(lane), lingerMs)
-    else queueMicrotask(() => this.#dispatch(lane))
+    const dispatch = () => {
+      lane.scheduled = false
+      this.#dispatch(lane)
+    }
+    if (lingerMs > 0) clock.setTimeout(dispatch, lingerMs)
+    else if (this.#engine.turn.overdue()) setImmediate(dispatch)
+    else queueMicrotask(dispatch)
   }
 
   #dispatch(lane: Lane): void {
-    lane.scheduled = false
     while (lane.inFlight < lane.maxInFlight) {
-      const batch = lane.queue.shift()
-      if (batch === undefined) break
+      const batch = lane.queue[0]
+      // The one that still gathers goes when its time comes.
+      if (batch === undefined || (batch === lane.open && lane.scheduled)) break
+      lane.queue.shift()
       if (batch === lane.open) lane.open = null
       lane.inFlight++
       void this.#deliver(lane, batch).finally(() => {

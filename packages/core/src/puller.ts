@@ -160,10 +160,7 @@ export class Puller {
     const helds = await intake.receive(asked, this.#call.signal, waitMs)
     const looked = !this.#call.signal.aborted
     const leaseEndsAt = clock.now() + this.#leaseMs
-    for (const held of helds) {
-      held.renewUntil = 0
-      held.leaseEndsAt = leaseEndsAt
-    }
+    for (const held of helds) held.lease = { renewUntil: 0, endsAt: leaseEndsAt }
     for (const held of helds.splice(0, this.#waiters.length)) this.#waiters.shift()?.resolve(held)
     if (helds.length > 0) await intake.release(helds)
     this.#dismiss(asked, looked)

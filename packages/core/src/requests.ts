@@ -9,9 +9,9 @@ import {
   SerializationError,
   ValidationError,
 } from './errors.ts'
-import { received, Message } from './message.ts'
+import { inferContentType, received, Message } from './message.ts'
 import { isQueueName } from './names.ts'
-import type { Route, Sender } from './sender.ts'
+import { routeTo, type Route, type Sender } from './sender.ts'
 import { wrapError } from './wrap-error.ts'
 
 /** Headers of a failed answer. */
@@ -94,14 +94,8 @@ export class Requests {
       body: 'value' in outcome ? (outcome.value === undefined ? null : outcome.value) : null,
       correlationId: request.correlationId ?? request.id,
     })
-    const route: Route = {
-      destination:
-        isQueueName(replyTo) && !replyTo.startsWith('amq.') ? { queue: replyTo } : { reply: replyTo },
-      config: undefined,
-      validate: undefined,
-      routingKey: undefined,
-      signal: undefined,
-    }
+    const toQueue = isQueueName(replyTo) && !replyTo.startsWith('amq.')
+    const route = routeTo(toQueue ? { queue: replyTo } : { reply: replyTo })
     const extra: Record<string, string> | undefined =
       'error' in outcome
         ? {
@@ -160,9 +154,11 @@ export class Requests {
       return pending.reject(new RemoteError(name, delivery.headers[ERROR_MESSAGE] ?? ''))
     try {
       const body = this.#engine.codec.decode(delivery.body, delivery.contentType, delivery.contentEncoding)
-      const reply = received(delivery, body, undefined)
-      if (delivery.contentType !== undefined) reply.contentType = delivery.contentType
-      pending.resolve(reply)
+      const { contentType = inferContentType(body), contentEncoding, deliveryCount } = delivery
+      const queueName = undefined
+      pending.resolve(
+        received(delivery, { body, contentType, contentEncoding, queueName, deliveryCount, held: undefined }),
+      )
     } catch (cause) {
       pending.reject(new SerializationError('The reply cannot be decoded', { cause }))
     }

@@ -1,7 +1,7 @@
 import { ValidationError } from './errors.ts'
 import { checkFields, type MessageInit } from './message.ts'
 import { checkQueueName } from './names.ts'
-import type { Route } from './sender.ts'
+import { routeTo, type Route } from './sender.ts'
 import type { Validate } from './schema.ts'
 import { resolveQueue, type QueueRef } from './typed.ts'
 
@@ -49,7 +49,7 @@ function plainRoute(queue: string, options: SendOptions): Route {
 
 function makeRoute(queue: string, { routingKey, signal }: SendOptions): Route {
   refuseLibraryQueue(checkQueueName(queue))
-  return { destination: { queue }, config: undefined, validate: undefined, routingKey, signal }
+  return { ...routeTo({ queue }), routingKey, signal }
 }
 
 /** Where `send(queue, body, fields)` goes. */
@@ -58,13 +58,7 @@ export function shortRoute(ref: QueueRef): Route {
   const queue = resolveQueue(ref)
   if ('topic' in queue.target)
     throw new ValidationError('Messages are sent to a queue, or published to a topic; not to a subscription')
-  return {
-    destination: queue.target,
-    config: queue.config,
-    validate: queue.validate,
-    routingKey: undefined,
-    signal: undefined,
-  }
+  return { ...routeTo(queue.target), config: queue.config, validate: queue.validate }
 }
 
 const NO_OPTIONS: SendOptions = {}
@@ -80,13 +74,7 @@ export function topicRoute(
   topic: { name: string; validate: Validate | undefined },
   fields: SendFields,
 ): Route {
-  return {
-    destination: { topic: topic.name },
-    config: undefined,
-    validate: topic.validate,
-    routingKey: fields.routingKey,
-    signal: undefined,
-  }
+  return { ...routeTo({ topic: topic.name }), validate: topic.validate, routingKey: fields.routingKey }
 }
 
 function refuseLibraryQueue(queue: string): void {

@@ -4,11 +4,11 @@ import type { Engine } from './engine.ts'
 import { ErrorCode } from './error-codes.ts'
 import { MessageQueueError } from './errors.ts'
 import type { HandlerContext } from './handler.ts'
-import type { Held } from './held.ts'
+import type { Held, SettleResult, Settled } from './held.ts'
 import type { Message } from './message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
-import type { SettleResult } from './intake.ts'
+import { RELEASE } from './settlement.ts'
 import type { Verdicts } from './verdicts.ts'
 
 /** Middleware around the handler, composed once. */
@@ -21,13 +21,19 @@ export interface RunnerHost {
   /** Whether the failure of this run is the circuit breaker's probe: given back, at no attempt. */
   isProbe(held: Held): boolean
   readonly extend: (held: Held, ms: number) => Promise<void>
-  settled(held: Held, result: SettleResult): void
+  readonly settled: Settled
 }
+
+/** Bytes of a body whose decoding takes no time that a histogram of runs would show. */
+const QUICKLY_DECODED = 8192
 
 /** One run of a handler. Reused: a consumer needs no more of them than it runs at once. */
 class Run {
   held: Held
   message: Message
+  /** Place among those that run: removal without a search. */
+  index = -1
+  /** For the time-out. */
   startedAt = 0
   /** By the monotonic clock, for metrics. */
   beganAt = 0
@@ -56,7 +62,11 @@ export class SingleRunner {
   readonly #host: RunnerHost
   readonly #clock: RunClock<Run> | null
   readonly #pool: Run[] = []
-  readonly #active = new Set<Held>()
+  readonly #runs: Run[] = []
+  /** Those that wait for something before their run. */
+  readonly #preparing = new Set<Held>()
+  /** While one run's end starts another: both happen at this time. 0: look at the clock. */
+  #now = 0
 
   constructor(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, host: RunnerHost) {
     this.#engine = engine
@@ -70,18 +80,22 @@ export class SingleRunner {
   }
 
   /** Deliveries whose handler runs (or is about to). */
-  get active(): ReadonlySet<Held> {
-    return this.#active
+  get active(): Held[] {
+    return [...this.#preparing, ...this.#runs.map((run) => run.held)]
+  }
+
+  get idle(): boolean {
+    return this.#runs.length === 0 && this.#preparing.size === 0
   }
 
   /** Takes one slot until `host.ended`. */
   start(held: Held): void {
-    this.#active.add(held)
     const message = admit(this.#engine, this.#plan, this.#verdicts, held)
-    if (message === null) return this.#end(held, null)
-    if (this.#plan.mode === 'none' || needsDeduplication(this.#engine, this.#plan, message))
+    if (message === null) return this.#host.ended(held, null)
+    if (this.#plan.mode === 'none' || needsDeduplication(this.#engine, this.#plan, message)) {
+      this.#preparing.add(held)
       void this.#prepare(held, message)
-    else this.#run(held, message)
+    } else this.#run(held, message)
   }
 
   async #prepare(held: Held, message: Message): Promise<void> {
@@ -90,14 +104,15 @@ export class SingleRunner {
       (await isDuplicate(this.#engine, this.#plan, message))
     ) {
       this.#verdicts.acknowledge(held)
-      return this.#end(held, null)
+      return this.#skip(held)
     }
     if (this.#plan.mode === 'none') {
       const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
-      this.#host.settled(held, result)
+      this.#host.settled(result, held)
       // Not told to the broker: it will come again, and running it now would be a run too many.
-      if (result !== null) return this.#end(held, null)
+      if (result !== null) return this.#skip(held)
     }
+    this.#preparing.delete(held)
     this.#run(held, message)
   }
 
@@ -112,7 +127,9 @@ export class SingleRunner {
     }
     if (isThenable(result)) {
       this.#clock?.started(run)
-      result.then(run.ok, run.fail)
+      // A thenable of somebody else's may call back twice, and by then this run may be another one.
+      const promise = result instanceof Promise ? result : Promise.resolve(result)
+      promise.then(run.ok, run.fail)
     } else this.#ok(run, result)
   }
 
@@ -130,34 +147,51 @@ export class SingleRunner {
       run.message = message
       run.ended = false
     }
-    run.startedAt = this.#engine.clock.now()
-    if (this.#engine.stats.runs !== null) run.beganAt = performance.now()
+    run.index = this.#runs.length
+    this.#runs.push(run)
+    if (this.#clock !== null) run.startedAt = this.#engine.clock.now()
+    if (this.#engine.stats.runs !== null) {
+      const now = held.delivery.body.length > QUICKLY_DECODED ? 0 : this.#now
+      run.beganAt = now === 0 ? performance.now() : now
+      this.#now = 0
+    }
     return run
   }
 
-  #ok(run: Run, value: unknown): void {
-    if (run.ended) return
+  /** `false` when it was over already. */
+  #over(run: Run): boolean {
+    if (run.ended) return false
     run.ended = true
-    this.#engine.stats.runs?.record((performance.now() - run.beganAt) / 1000)
-    const { held, message } = run
+    const { runs } = this.#engine.stats
+    if (runs !== null) {
+      this.#now = performance.now()
+      runs.record((this.#now - run.beganAt) / 1000)
+    }
+    const last = this.#runs.pop() as Run
+    if (last !== run) {
+      this.#runs[run.index] = last
+      last.index = run.index
+    }
     if (this.#clock === null) this.#pool.push(run)
-    // Ended first: whether more runs decides if the acknowledgement waits for company.
-    this.#active.delete(held)
+    return true
+  }
+
+  #ok(run: Run, value: unknown): void {
+    const { held, message } = run
+    if (!this.#over(run)) return
     this.#verdicts.succeeded(held, message, value)
     this.#host.ended(held, true)
+    this.#now = 0
   }
 
   #fail(run: Run, error: unknown): void {
-    if (run.ended) return
-    run.ended = true
-    this.#engine.stats.runs?.record((performance.now() - run.beganAt) / 1000)
     const { held, message } = run
-    if (this.#clock === null) this.#pool.push(run)
-    this.#active.delete(held)
+    if (!this.#over(run)) return
     if (this.#host.isProbe(held) && held.state === 'open') {
-      held.intake.settle(held, { kind: 'release' }, (result) => this.#host.settled(held, result))
+      held.intake.settle(held, RELEASE, this.#host.settled)
     } else this.#verdicts.failed(held, message, error)
     this.#host.ended(held, false)
+    this.#now = 0
   }
 
   #timedOut(run: Run): void {
@@ -172,9 +206,9 @@ export class SingleRunner {
     this.#fail(run, error)
   }
 
-  #end(held: Held, ok: boolean | null): void {
-    this.#active.delete(held)
-    this.#host.ended(held, ok)
+  #skip(held: Held): void {
+    this.#preparing.delete(held)
+    this.#host.ended(held, null)
   }
 
   stop(): void {

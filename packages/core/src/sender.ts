@@ -11,6 +11,7 @@ import {
   ValidationError,
 } from './errors.ts'
 import { TRACE_MARK, TTL_HEADER } from './inbound.ts'
+import { newMessageId } from './message-id.ts'
 import { checkMessage, inferContentType, Message, type MessageInit } from './message.ts'
 import { composeSend } from './middleware/compose.ts'
 import type { Middleware } from './middleware/types.ts'
@@ -25,6 +26,10 @@ import { withCertainty } from './wrap-error.ts'
 /** Where a message goes and what is known of the place. */
 export interface Route {
   readonly destination: Destination
+  /** Names the destination among all: what is known of it, and what waits for it, is found by this. */
+  readonly key: string
+  /** Names it for people. */
+  readonly label: string
   /** Configuration of a typed queue, for its first use. */
   readonly config: QueueConfig | undefined
   readonly validate: Validate | undefined
@@ -76,7 +81,7 @@ export class Sender {
   async #traced(message: Message, route: Route): Promise<string> {
     const { tracer } = this.#engine
     const parent = traceOf(message)
-    const span = tracer?.start('send', labelOfDestination(route.destination), parent)
+    const span = tracer?.start('send', route.label, parent)
     const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
     message.traceId = ids.traceId
     message.spanId = ids.spanId
@@ -93,18 +98,17 @@ export class Sender {
   #accept(message: MessageInit, route: Route): Promise<string> {
     try {
       const { destination, config } = route
-      if ('reply' in destination)
-        return this.#enqueue(message, route, undefined, `reply:${destination.reply}`)
-      const key = keyOf(destination)
-      const settings = this.#engine.topology.settingsOf(key)
-      if (settings !== undefined) return this.#enqueue(message, route, settings, key)
+      const settings = this.#engine.topology.settingsOf(route.key)
+      if (settings !== undefined)
+        return this.#hand(this.#fit(this.#encode(message, route), message, settings), route, settings)
+      if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
       // refused leaves no trace on the broker.
       const outbound = this.#encode(message, route)
       return this.#engine.topology.ensure(destination, config).then(
         (known) => {
           try {
-            return this.#hand(this.#fit(outbound, message, known), route, known, key)
+            return this.#hand(this.#fit(outbound, message, known), route, known)
           } catch (error) {
             throw refused(error)
           }
@@ -118,24 +122,8 @@ export class Sender {
     }
   }
 
-  #enqueue(
-    message: MessageInit,
-    route: Route,
-    settings: QueueSettings | undefined,
-    laneKey: string,
-  ): Promise<string> {
-    const encoded = this.#encode(message, route)
-    const outbound = settings === undefined ? encoded : this.#fit(encoded, message, settings)
-    return this.#hand(outbound, route, settings, laneKey)
-  }
-
-  #hand(
-    outbound: OutboundMessage,
-    route: Route,
-    settings: QueueSettings | undefined,
-    laneKey: string,
-  ): Promise<string> {
-    return this.#outbox.send(outbound, laneKey, labelOfDestination(route.destination), settings, route.signal)
+  #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {
+    return this.#outbox.send(outbound, route.key, route.label, settings, route.signal)
   }
 
   /** What depends on the queue: priorities, and the ttl that it gives all its messages. */
@@ -144,7 +132,7 @@ export class Sender {
     const { priority: asked = 0 } = message
     const { adapter, config, clock } = this.#engine
     if (maxPriority === null) {
-      if (asked > 0) throw noPriorities(adapter, labelOfDestination(outbound.destination))
+      if (asked > 0) throw noPriorities(adapter, routeTo(outbound.destination).label)
       if (messageTtl === null) return outbound
     }
     const priority = maxPriority === null || asked > 0 ? asked : config.message.priority
@@ -164,7 +152,8 @@ export class Sender {
     const contentType =
       asked === undefined || asked === inferContentType(body) ? codec.contentTypeOf(body) : asked
     const encoded = codec.encode(body, contentType, message.contentEncoding)
-    const id = message.id ?? randomUUID()
+    const made = message.id === undefined ? newMessageId() : null
+    const id = made ?? (message.id as string)
     this.#checkSize(encoded.body.length, id)
     const delayMs = message.delay ?? 0
     const { broker, capabilities } = adapter
@@ -193,7 +182,8 @@ export class Sender {
       expiresAt: ttl === undefined ? undefined : clock.now() + ttl,
       deliveryCount: 0,
       redriven: false,
-      sendToken: this.token(),
+      // An id that was made here is as good: nothing else has it.
+      sendToken: made ?? this.#token(),
     }
   }
 
@@ -219,7 +209,7 @@ export class Sender {
     return headers ?? NO_HEADERS
   }
 
-  token(): string {
+  #token(): string {
     return this.#tokenPrefix + (++this.#tokens).toString(36)
   }
 
@@ -229,25 +219,16 @@ export class Sender {
     route: Route,
     extra: Readonly<Record<string, string>> | undefined,
   ): Promise<string> {
-    const key = 'reply' in route.destination ? `reply:${route.destination.reply}` : keyOf(route.destination)
-    const settings = this.#engine.topology.settingsOf(key)
+    const settings = this.#engine.topology.settingsOf(route.key)
     const outbound = this.#encode(message, route)
     const headers = extra === undefined ? outbound.headers : { ...outbound.headers, ...extra }
-    return this.#outbox.send(
-      { ...outbound, headers },
-      key,
-      labelOfDestination(route.destination),
-      settings,
-      undefined,
-    )
+    return this.#hand({ ...outbound, headers }, route, settings)
   }
 
   /** A dead letter goes back: its bytes as they are, its count and ttl anew. */
   resend(outbound: Omit<OutboundMessage, 'sendToken'>, settings: QueueSettings | undefined): Promise<string> {
     const { destination } = outbound
-    const key = 'reply' in destination ? `reply:${destination.reply}` : keyOf(destination)
-    const label = labelOfDestination(destination)
-    return this.#outbox.send({ ...outbound, sendToken: this.token() }, key, label, settings, undefined)
+    return this.#hand({ ...outbound, sendToken: this.#token() }, routeTo(destination), settings)
   }
 }
 
@@ -292,6 +273,16 @@ function addTrace(headers: Record<string, string>, message: MessageInit): void {
   headers[TRACE_MARK] = '1'
 }
 
-export function labelOfDestination(destination: Destination): string {
-  return 'reply' in destination ? `reply:${destination.reply}` : labelOf(destination)
+/** The route to a place of which nothing more is known. */
+export function routeTo(destination: Destination): Route {
+  const reply = 'reply' in destination
+  return {
+    destination,
+    key: reply ? `reply:${destination.reply}` : keyOf(destination),
+    label: reply ? `reply:${destination.reply}` : labelOf(destination),
+    config: undefined,
+    validate: undefined,
+    routingKey: undefined,
+    signal: undefined,
+  }
 }

@@ -1,6 +1,6 @@
 import type { DeadLetterInfo, Receiver, SettleOutcome, Target } from './adapter/contract.ts'
 import { backoffDelay } from './backoff.ts'
-import { withDeadline } from './deadline.ts'
+import { endWithin } from './deadline.ts'
 import type { Engine } from './engine.ts'
 import { ErrorCode } from './error-codes.ts'
 import type { Held } from './held.ts'
@@ -31,7 +31,7 @@ export async function settleAll(
   const { clock, config } = engine
   const deliveries = helds.map((held) => held.delivery)
   try {
-    return await withDeadline(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
+    return await endWithin(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
       switch (settlement.kind) {
         case 'ack':
           return receiver.ack(deliveries)

@@ -2,17 +2,16 @@ import type { DeadLetterReason } from './adapter/contract.ts'
 import type { Engine } from './engine.ts'
 import { toError } from './errors.ts'
 import { failureOf } from './failure.ts'
-import type { Held } from './held.ts'
+import type { Held, Settled } from './held.ts'
 import { rawMessage } from './inbound.ts'
 import type { Message } from './message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { decide, type Decision } from './retry.ts'
-import type { SettleResult } from './intake.ts'
 
 /** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
 export interface VerdictHost {
   /** The delivery left this consumer: settled, lost, or given up. */
-  settled(held: Held, result: SettleResult): void
+  readonly settled: Settled
   /** Whether nothing else is under way: an acknowledgement then need not wait for company. */
   idle(): boolean
   /** An ordered queue whose broker cannot keep order over a retry: run it again here after `delayMs`. */
@@ -75,12 +74,12 @@ export class Verdicts {
 
   #ack(held: Held): void {
     if (held.state !== 'open') return this.#leave(held)
-    held.intake.ack(held, this.#host.idle(), (result) => this.#host.settled(held, result))
+    held.intake.ack(held, this.#host.idle(), this.#host.settled)
   }
 
   /** Settled already by the handler itself (or lost): nothing more to tell the broker. Unsettled ones of `manual` stay held. */
   #leave(held: Held): void {
-    if (held.state !== 'open') this.#host.settled(held, null)
+    if (held.state !== 'open') this.#host.settled(null, held)
   }
 
   /** The handler threw, timed out, or could not be answered for. */
@@ -118,7 +117,7 @@ export class Verdicts {
     if (this.#plan.ordered && !adapter.capabilities.retryKeepsOrder) {
       held.firstFailedAt ??= this.#engine.clock.now()
       this.#host.waitInPlace(held, delayMs)
-    } else held.intake.settle(held, { kind: 'retry', delayMs }, (result) => this.#host.settled(held, result))
+    } else held.intake.settle(held, { kind: 'retry', delayMs }, this.#host.settled)
   }
 
   /** Not for a handler: expired, undecodable, invalid, or poison. */
@@ -148,7 +147,7 @@ export class Verdicts {
           stats.messagesDeadLettered++
           this.#engine.emit('deadLetter', message, info)
         }
-        this.#host.settled(held, result)
+        this.#host.settled(result, held)
       })
     if (topology.settingsOf(deadLetter.queue) !== undefined) settle()
     else topology.ensure(deadLetter).then(settle, settle)

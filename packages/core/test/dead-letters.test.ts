@@ -187,7 +187,7 @@ describe('redriving', () => {
     await fail('q', 'a', 'b', 'c', 'd')
     const moving = queue.deadLetters('q').redrive({ ratePerSecond: 2 })
     const size = () => queue.getQueueSize('q')
-    await until(() => clock.timers > 0)
+    await until(async () => (await size()) === 2)
     await clock.advance(100)
     await expect(size()).resolves.toBe(2)
     await clock.advance(1000)

@@ -93,8 +93,11 @@ export function lastOf<T>(list: readonly T[]): T {
 }
 
 /** Lets everything happen that needs no time to pass, until the condition holds. */
-export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  for (let turn = 0; !condition(); turn++) {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what = 'the condition',
+): Promise<void> {
+  for (let turn = 0; !(await condition()); turn++) {
     if (turn > 200) throw new Error(`${what} never held`)
     await settled()
   }

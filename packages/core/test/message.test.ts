@@ -122,7 +122,14 @@ describe('a round trip', () => {
   })
 
   it('does not carry who settles a received message', () => {
-    const message = received(delivery('a', { raw: { client: 1 } }), 'body', { secret: true })
+    const message = received(delivery('a', { raw: { client: 1 } }), {
+      body: 'body',
+      contentType: 'text/plain',
+      contentEncoding: undefined,
+      queueName: 'q',
+      deliveryCount: 0,
+      held: { secret: true },
+    })
     expect(heldOf(message)).toEqual({ secret: true })
     expect(JSON.stringify(message)).not.toContain('secret')
     expect(heldOf(new Message())).toBeUndefined()

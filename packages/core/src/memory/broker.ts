@@ -134,7 +134,7 @@ export class MemoryBroker {
     if (deadLetterQueue === null || (reason === 'max-length' && entry.deadLetter !== undefined)) return
     const now = new Date(this.clock.now())
     const target = this.deadLetterQueue({ queue: deadLetterQueue })
-    target.storeDeadLetter(entry.message, {
+    target.storeDeadLetter(entry, {
       reason,
       queue: 'queue' in source ? source.queue : source.topic,
       subscription: 'queue' in source ? null : source.subscription,

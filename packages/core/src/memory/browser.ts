@@ -1,6 +1,7 @@
 import type { Delivery, Receiver, SettleOutcome, Source } from '../adapter/index.ts'
 import type { Connection } from './connection.ts'
-import { isWaiting, MemoryDelivery, type Entry } from './entry.ts'
+import { MemoryDelivery } from './delivery.ts'
+import { isWaiting, type Entry } from './entry.ts'
 import { deleted } from './receiver.ts'
 import type { QueueStore } from './queue.ts'
 

@@ -1,45 +1,169 @@
-import type { DeadLetterInfo, Delivery, OutboundMessage } from '../adapter/index.ts'
+import type { DeadLetterInfo, OutboundMessage } from '../adapter/index.ts'
 import type { LeaseBatch } from './leases.ts'
 
 /** `ready` counts and may go out; `waiting` counts, but another message of its key is before it; `gone` is left in place until passed. */
 export type EntryState = 'ready' | 'waiting' | 'delayed' | 'leased' | 'gone'
 
-/** A stored message. One object for its whole life in a queue, whatever happens to it. */
-export class Entry {
-  readonly message: OutboundMessage
-  /** Place in the queue: given on arrival, and anew when it goes to the tail. */
-  seq: number
+/** What an entry keeps of a message, or of an entry of another queue. */
+export type Storable = Pick<
+  OutboundMessage,
+  'id' | 'body' | 'headers' | 'timestamp' | 'contentType' | 'deliveryCount'
+>
+
+/** What few messages have, or go through. */
+class Fate {
+  /** The message as it came, if it has fields that an entry does not keep: a key, a routing key, a priority… */
+  message: OutboundMessage | null = null
   /** 0 on queues without priorities. */
-  readonly priority: number
-  state: EntryState = 'ready'
-  deliveryCount: number
+  priority = 0
+  expiresAt: number | undefined = undefined
+  deadLetter: DeadLetterInfo | undefined = undefined
   redeliveries = 0
   firstFailedAt: number | undefined = undefined
-  readonly deadLetter: DeadLetterInfo | undefined
-  readonly expiresAt: number | undefined
-  /** When a delayed one is due; when the lease of a renewed one ends, in place of its batch's deadline. */
   until: number | null = null
+  holdsKey = false
+}
+
+/** Read in place of a fate that an entry does not have. Never written to. */
+const NONE: Readonly<Fate> = Object.freeze(new Fate())
+
+/**
+ * A stored message. One object for its whole life in a queue, whatever happens to it. What waits is most of a queue's memory, and most of
+ * the garbage collector's work: so it keeps by itself what every message has, and the rest only for those that have it.
+ */
+export class Entry {
+  readonly id: string
+  readonly body: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+  readonly timestamp: number
+  readonly contentType: string
+  /** Place in the queue: given on arrival, and anew when it goes to the tail. */
+  seq: number
+  state: EntryState = 'ready'
   /** Counts deliveries: a delivery of an earlier one settles nothing. */
   generation = 0
   lease: LeaseBatch | null = null
-  /** On an ordered queue: nothing else of its key may go out. */
-  holdsKey = false
+  deliveryCount: number
+  #fate: Fate | null = null
 
-  constructor(
+  constructor(message: Storable, seq: number) {
+    this.id = message.id
+    this.body = message.body
+    this.headers = message.headers
+    this.timestamp = message.timestamp
+    this.contentType = message.contentType
+    this.seq = seq
+    this.deliveryCount = message.deliveryCount
+  }
+
+  /** A message that a sender gave. */
+  static of(
     message: OutboundMessage,
     seq: number,
-    priority: number,
     expiresAt: number | undefined,
-    deadLetter: DeadLetterInfo | undefined,
-  ) {
-    this.message = message
-    this.seq = seq
-    this.priority = priority
-    this.expiresAt = expiresAt
-    this.deadLetter = deadLetter
-    // A dead letter starts a life of its own: its attempts are in its metadata.
-    this.deliveryCount = deadLetter === undefined ? message.deliveryCount : 0
+    priorities: boolean,
+  ): Entry {
+    const entry = new Entry(message, seq)
+    const rare = isRare(message)
+    if (rare || expiresAt !== undefined) {
+      const fate = entry.#own()
+      if (rare) fate.message = message
+      if (priorities) fate.priority = message.priority
+      fate.expiresAt = expiresAt
+    }
+    return entry
   }
+
+  /** A copy of one that failed. It starts a life of its own: its attempts are in its metadata. */
+  static ofDead(
+    dead: Entry,
+    seq: number,
+    expiresAt: number | undefined,
+    priorities: boolean,
+    info: DeadLetterInfo,
+  ): Entry {
+    const entry = new Entry(dead, seq)
+    entry.deliveryCount = 0
+    const fate = entry.#own()
+    fate.message = dead.rare
+    if (priorities) fate.priority = dead.rare?.priority ?? 0
+    fate.expiresAt = expiresAt
+    fate.deadLetter = info
+    return entry
+  }
+
+  #own(): Fate {
+    return (this.#fate ??= new Fate())
+  }
+
+  /** The message as it came, where it has fields that an entry does not keep. */
+  get rare(): OutboundMessage | null {
+    return (this.#fate ?? NONE).message
+  }
+
+  /** Ordering key. */
+  get key(): string | undefined {
+    return this.rare?.key
+  }
+
+  get priority(): number {
+    return (this.#fate ?? NONE).priority
+  }
+
+  get expiresAt(): number | undefined {
+    return (this.#fate ?? NONE).expiresAt
+  }
+
+  get deadLetter(): DeadLetterInfo | undefined {
+    return (this.#fate ?? NONE).deadLetter
+  }
+
+  get redeliveries(): number {
+    return (this.#fate ?? NONE).redeliveries
+  }
+
+  set redeliveries(count: number) {
+    if (count !== this.redeliveries) this.#own().redeliveries = count
+  }
+
+  get firstFailedAt(): number | undefined {
+    return (this.#fate ?? NONE).firstFailedAt
+  }
+
+  set firstFailedAt(time: number | undefined) {
+    this.#own().firstFailedAt = time
+  }
+
+  /** When a delayed one is due; when the lease of a renewed one ends, in place of its batch's deadline. */
+  get until(): number | null {
+    return (this.#fate ?? NONE).until
+  }
+
+  set until(time: number | null) {
+    if (time !== this.until) this.#own().until = time
+  }
+
+  /** On an ordered queue: nothing else of its key may go out. */
+  get holdsKey(): boolean {
+    return (this.#fate ?? NONE).holdsKey
+  }
+
+  set holdsKey(holds: boolean) {
+    this.#own().holdsKey = holds
+  }
+}
+
+function isRare(message: OutboundMessage): boolean {
+  return (
+    message.key !== undefined ||
+    message.routingKey !== undefined ||
+    message.replyTo !== undefined ||
+    message.correlationId !== undefined ||
+    message.contentEncoding !== undefined ||
+    message.deduplicationId !== undefined ||
+    message.priority !== 0 ||
+    message.redriven
+  )
 }
 
 export function bySeq(a: Entry, b: Entry): boolean {
@@ -68,56 +192,4 @@ export function markGone(entries: Iterable<Entry>): number {
     marked++
   }
   return marked
-}
-
-/** What a receiver hands out, with the two fields that settle it. */
-export class MemoryDelivery implements Delivery {
-  readonly entry: Entry
-  readonly generation: number
-  readonly id: string
-  readonly body: Uint8Array
-  readonly headers: Record<string, string>
-  readonly timestamp: number
-  readonly contentType: string | undefined
-  readonly contentEncoding: string | undefined
-  readonly correlationId: string | undefined
-  readonly replyTo: string | undefined
-  readonly routingKey: string | undefined
-  readonly key: string | undefined
-  readonly deduplicationId: string | undefined
-  readonly priority: number
-  readonly expiresAt: number | undefined
-  readonly deliveryCount: number
-  readonly redeliveries: number
-  readonly firstFailedAt: number | undefined
-  readonly redriven: boolean
-  readonly deadLetter: DeadLetterInfo | undefined
-  readonly position: string | undefined
-  readonly raw: unknown
-
-  constructor(entry: Entry, position: string | undefined) {
-    const { message } = entry
-    this.entry = entry
-    this.generation = entry.generation
-    this.id = message.id
-    this.body = message.body
-    this.headers = { ...message.headers }
-    this.timestamp = message.timestamp
-    this.contentType = message.contentType
-    this.contentEncoding = message.contentEncoding
-    this.correlationId = message.correlationId
-    this.replyTo = message.replyTo
-    this.routingKey = message.routingKey
-    this.key = message.key
-    this.deduplicationId = message.deduplicationId
-    this.priority = message.priority
-    this.expiresAt = entry.expiresAt
-    this.deliveryCount = entry.deliveryCount
-    this.redeliveries = entry.redeliveries
-    this.firstFailedAt = entry.firstFailedAt
-    this.redriven = message.redriven && entry.deadLetter === undefined
-    this.deadLetter = entry.deadLetter
-    this.position = position
-    this.raw = message
-  }
 }

@@ -1,4 +1,4 @@
-import type { MemoryDelivery } from './entry.ts'
+import type { MemoryDelivery } from './delivery.ts'
 import { Heap } from './heap.ts'
 
 /** What one call of `receive` handed out: it shares a deadline, so that a lease costs nothing per message. */

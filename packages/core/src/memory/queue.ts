@@ -6,7 +6,8 @@ import type {
   QueueSettings,
 } from '../adapter/index.ts'
 import { Alarm } from './alarm.ts'
-import { bySeq, Entry, isExpired, isGone, isWaiting, markGone, MemoryDelivery } from './entry.ts'
+import { MemoryDelivery } from './delivery.ts'
+import { bySeq, Entry, isExpired, isGone, isWaiting, markGone, type Storable } from './entry.ts'
 import { Heap } from './heap.ts'
 import { Keys } from './keys.ts'
 import { endLease, isHeld, type LeaseBatch } from './leases.ts'
@@ -46,6 +47,7 @@ export class QueueStore {
   readonly #window: DeduplicationWindow | null
   /** Whether storing is no more than appending. */
   readonly #plain: boolean
+  readonly #priorities: boolean
   readonly #delayed = new Heap<Entry>(
     (a, b) => (a.until as number) < (b.until as number) || (a.until === b.until && a.seq < b.seq),
   )
@@ -79,6 +81,7 @@ export class QueueStore {
     this.#ages =
       ordered && this.#limits?.drops === true ? new Heap<Entry>(bySeq, (entry) => !isWaiting(entry)) : null
     this.#window = deduplicationWindowMs === null ? null : new DeduplicationWindow(deduplicationWindowMs)
+    this.#priorities = maxPriority !== null
     this.#plain = !ordered && maxPriority === null && this.#limits === null && this.#window === null
     this.usedAt = clock.now()
   }
@@ -96,7 +99,7 @@ export class QueueStore {
     if (this.#plain && message.delayMs === 0 && message.expiresAt === undefined) {
       this.#count++
       this.#bytes += message.body.length
-      this.#ready.push(new Entry(message, this.#nextSeq++, 0, undefined, undefined))
+      this.#ready.push(Entry.of(message, this.#nextSeq++, undefined, false))
       return 'stored'
     }
     const verdict = this.judge(message)
@@ -104,10 +107,12 @@ export class QueueStore {
     return verdict
   }
 
-  storeDeadLetter(message: OutboundMessage, info: DeadLetterInfo): Verdict {
-    if (!this.#hasRoom(message)) return 'full'
+  /** A copy of what failed elsewhere. */
+  storeDeadLetter(dead: Entry, info: DeadLetterInfo): Verdict {
+    if (!this.#hasRoom(dead)) return 'full'
     const { messageTtl } = this.settings
-    this.#put(message, 0, messageTtl === null ? undefined : this.#clock.now() + messageTtl, info)
+    const expiresAt = messageTtl === null ? undefined : this.#clock.now() + messageTtl
+    this.#enter(Entry.ofDead(dead, this.#nextSeq++, expiresAt, this.#priorities, info), 0)
     return 'stored'
   }
 
@@ -128,17 +133,11 @@ export class QueueStore {
     if (this.#window !== null && deduplicationId !== undefined && !redriven) {
       this.#window.add(deduplicationId, this.#clock.now())
     }
-    this.#put(message, delayMs, expiresAt, undefined)
+    this.#enter(Entry.of(message, this.#nextSeq++, expiresAt, this.#priorities), delayMs)
   }
 
-  #put(
-    message: OutboundMessage,
-    delayMs: number,
-    expiresAt: number | undefined,
-    info: DeadLetterInfo | undefined,
-  ): void {
-    const priority = this.settings.maxPriority === null ? 0 : message.priority
-    const entry = new Entry(message, this.#nextSeq++, priority, expiresAt, info)
+  #enter(entry: Entry, delayMs: number): void {
+    const { expiresAt } = entry
     if (expiresAt !== undefined) {
       this.#expiring.push(entry)
       this.#alarm.set(expiresAt)
@@ -148,7 +147,7 @@ export class QueueStore {
   }
 
   /** Whether it fits, once receivers that wait had their part; dropping the oldest counts as fitting. */
-  #hasRoom({ body }: OutboundMessage): boolean {
+  #hasRoom({ body }: Storable): boolean {
     if (this.#limits === null || this.#limits.fit(this.#count, this.#bytes, body.length)) return true
     this.tick()
     this.wake()
@@ -160,8 +159,8 @@ export class QueueStore {
 
   /** New to the queue: to its end, behind its key. */
   #arrive(entry: Entry): void {
-    if (this.#limits?.drops === true) this.#makeRoom(this.#limits, entry.message.body.length)
-    const { key } = entry.message
+    if (this.#limits?.drops === true) this.#makeRoom(this.#limits, entry.body.length)
+    const { key } = entry
     const mayGoOut = this.#keys === null || key === undefined || this.#keys.enter(key, entry)
     this.#counted(entry, mayGoOut ? 'ready' : 'waiting')
     if (mayGoOut) this.#ready.push(entry)
@@ -186,18 +185,18 @@ export class QueueStore {
   #counted(entry: Entry, state: 'ready' | 'waiting'): void {
     entry.state = state
     this.#count++
-    this.#bytes += entry.message.body.length
+    this.#bytes += entry.body.length
     this.#ages?.push(entry)
   }
 
   #uncount(entry: Entry): void {
     this.#count--
-    this.#bytes -= entry.message.body.length
+    this.#bytes -= entry.body.length
   }
 
   /** Gone for good. `inPlace`: it is still in the list where it waited. The next one of its key may go out. */
   #leave(entry: Entry, inPlace: boolean): void {
-    const { key } = entry.message
+    const { key } = entry
     const before = entry.state
     entry.state = 'gone'
     if (inPlace && before === 'ready') this.#ready.forget(entry)

@@ -11,7 +11,7 @@ import {
 import { Alarm } from './alarm.ts'
 import type { MemoryBroker } from './broker.ts'
 import type { Connection } from './connection.ts'
-import type { MemoryDelivery } from './entry.ts'
+import type { MemoryDelivery } from './delivery.ts'
 import { isHeld, Leases, type LeaseBatch } from './leases.ts'
 import type { QueueStore } from './queue.ts'
 
@@ -134,7 +134,7 @@ export function openReceiver(
         const delivery = each as MemoryDelivery
         if (store.deleted || !isHeld(delivery)) return 'lost'
         // Stored first, then settled; nothing can come between the two.
-        const verdict = dead.storeDeadLetter(delivery.entry.message, failures[i] as DeadLetterInfo)
+        const verdict = dead.storeDeadLetter(delivery.entry, failures[i] as DeadLetterInfo)
         if (verdict === 'full') return { error: full(dead) }
         return store.ack(delivery) ? 'settled' : 'lost'
       })

@@ -6,7 +6,7 @@ import { message } from './fixture.ts'
 function line(length: number): { line: Line; entries: Entry[] } {
   const all = { line: new Line(), entries: [] as Entry[] }
   for (let seq = 1; seq <= length; seq++) {
-    const entry = new Entry(message(String(seq)), seq, 0, undefined, undefined)
+    const entry = new Entry(message(String(seq)), seq)
     all.entries.push(entry)
     all.line.push(entry)
   }
