@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { publishedPackages, root } from '../lib/workspace.ts'
+import { benchmarkTables } from './benchmark-tables.ts'
 import { capabilitiesTable } from './capabilities-table.ts'
 import { configurationTables, environmentTable } from './configuration-tables.ts'
 import { replaceBlocks, blocksOf } from './markdown.ts'
@@ -11,6 +12,7 @@ const generators: Record<string, () => Promise<string> | string> = {
   capabilities: capabilitiesTable,
   configuration: configurationTables,
   environment: environmentTable,
+  benchmarks: () => benchmarkTables(),
   quickstart: () => fenced('ts', 'examples/quickstart/src/main.ts'),
   'quickstart-output': () => fenced('text', 'examples/quickstart/expected.txt'),
   'custom-adapter': () => fenced('ts file=adapter.ts', 'examples/custom-adapter/src/adapter.ts'),

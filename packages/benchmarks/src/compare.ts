@@ -27,7 +27,8 @@ export async function compare(
   rounds: number,
 ): Promise<Row[]> {
   const rates = contenders.map((): number[] => [])
-  for (let round = -1; round < rounds; round++) {
+  // A single round only shows that it runs.
+  for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
     const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
     for (const i of order) {
       globalThis.gc?.()
@@ -76,13 +77,4 @@ export async function inFlight(
     while (next < count) await each(next++)
   }
   await Promise.all(Array.from({ length: workers }, worker))
-}
-
-export function table(rows: readonly Row[], reference: string): string {
-  const head = `| workload | side | msg/s (median) | × ${reference} (median) | lower quartile | |\n| --- | --- | ---: | ---: | ---: | --- |`
-  const lines = rows.map(
-    ({ workload, name, median, ratio, lowerQuartile, weaker }) =>
-      `| ${workload} | ${name} | ${Math.round(median).toLocaleString('en')} | ${ratio.toFixed(2)} | ${lowerQuartile.toFixed(2)} | ${weaker ?? ''} |`,
-  )
-  return [head, ...lines].join('\n')
 }

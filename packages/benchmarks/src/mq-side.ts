@@ -7,28 +7,38 @@ import type { Side } from './side.ts'
 export function mqSide(name: string, make: () => MessageQueue): Side {
   return {
     name,
-    async open(bytes) {
+    shapes: true,
+    async open(bytes, shape = { queues: 1, consumers: 1 }) {
       const queue = make()
       await queue.connect()
-      const queueName = `bench-${randomUUID()}`
-      await queue.createQueue({ name: queueName })
+      const names = Array.from({ length: shape.queues }, () => `bench-${randomUUID()}`)
+      await Promise.all(names.map((each) => queue.createQueue({ name: each })))
+      const others: MessageQueue[] = []
+      const nameOf = (i: number): string => names[i % names.length] as string
       return {
-        publish: (i) => queue.send(queueName, body(i, bytes)),
+        publish: (i) => queue.send(nameOf(i), body(i, bytes)),
         publishBatch: (from, count) =>
           queue.sendBatch(
-            Array.from({ length: count }, (_, n) => ({ body: body(from + n, bytes), queueName })),
+            Array.from({ length: count }, (_, n) => ({
+              body: body(from + n, bytes),
+              queueName: nameOf(from + n),
+            })),
           ),
         async consume(arrived, options) {
-          await queue.consume(
-            queueName,
-            async (message) => arrived((message.body as { i: number }).i),
-            options,
-          )
+          // A connection handles a queue once; further consumers are what further processes would be.
+          for (let n = 1; n < shape.consumers; n++) {
+            const other = make()
+            others.push(other)
+            await other.connect()
+          }
+          for (const each of [queue, ...others])
+            for (const name of names)
+              await each.consume(name, async (message) => arrived((message.body as { i: number }).i), options)
         },
         async close() {
-          await queue.disconnect()
+          await Promise.all([queue, ...others].map((each) => each.disconnect()))
           await queue.connect()
-          await queue.deleteQueue(queueName)
+          await Promise.all(names.map((each) => queue.deleteQueue(each)))
           await queue.disconnect()
         },
       }

@@ -5,6 +5,7 @@ import { Queue, Worker } from 'bullmq'
 import BeeQueue from 'bee-queue'
 import { createClient } from 'redis'
 import { body } from './bodies.ts'
+import { moleculerSide } from './moleculer.ts'
 import { mqSide } from './mq-side.ts'
 import type { Session, Side } from './side.ts'
 
@@ -149,11 +150,25 @@ function beeSide(url: string): Side {
   }
 }
 
+function channelsSide(url: string): Side {
+  return moleculerSide({
+    adapter: { type: 'Redis', options: { redis: url } },
+    channel: { redis: { startID: '0' } },
+    weaker: 'keeps what it handled: the stream only grows',
+    async remove(name) {
+      const cleaner = await createClient({ url }).connect()
+      await cleaner.del(name)
+      cleaner.destroy()
+    },
+  })
+}
+
 export function redisSides(url: string): Side[] {
   return [
     bareSide(url),
     mqSide('@mq/redis', () => new MessageQueue(redisAdapter({ url }))),
     bullSide(url),
     beeSide(url),
+    channelsSide(url),
   ]
 }

@@ -1,4 +1,4 @@
-/** What a contender does with one queue of its own. Numbers stand for messages: each body carries one. */
+/** What a contender does with its queues. Numbers stand for messages: each body carries one. */
 export interface Session {
   publish(i: number): Promise<unknown>
   /** `count` numbers from `from` on, in one call where there is one. */
@@ -8,11 +8,19 @@ export interface Session {
   close(): Promise<void>
 }
 
+/** How many queues the messages are spread over, and how many consumers each has. */
+export interface Shape {
+  readonly queues: number
+  readonly consumers: number
+}
+
 export interface Side {
   readonly name: string
   /** Shown, not raced: what it promises less than the others. */
   readonly weaker?: string
   /** Workloads that this side cannot do. */
   readonly lacks?: readonly string[]
-  readonly open: (bytes: number) => Promise<Session>
+  /** Whether `open` heeds a shape; otherwise there is one queue with one consumer. */
+  readonly shapes?: boolean
+  readonly open: (bytes: number, shape?: Shape) => Promise<Session>
 }

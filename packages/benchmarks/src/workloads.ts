@@ -1,5 +1,5 @@
 import { Ledger } from './bodies.ts'
-import { compare, inFlight, quantile, rate, type Contender, type Row } from './compare.ts'
+import { compare, inFlight, rate, type Contender, type Row } from './compare.ts'
 import type { Session, Side } from './side.ts'
 
 export interface Sizes {
@@ -79,51 +79,4 @@ function contender(
 
 export function fill(session: Session, messages: number): Promise<void> {
   return inFlight(messages / 100, 4, (n) => session.publishBatch(n * 100, 100))
-}
-
-export interface Latency {
-  readonly name: string
-  /** ms from the call of publish to the handler. */
-  readonly p50: number
-  readonly p99: number
-}
-
-/** Latency at `perSecond` messages a second, for `seconds`; the sides one after another. */
-export async function latency(
-  sides: readonly Side[],
-  perSecond: number,
-  seconds: number,
-  bytes: number,
-): Promise<Latency[]> {
-  const results: Latency[] = []
-  for (const side of sides) {
-    if ((side.lacks ?? []).includes('W4')) continue
-    const session = await side.open(bytes)
-    const count = perSecond * seconds
-    const sentAt = new Float64Array(count)
-    const took: number[] = []
-    const ledger = new Ledger(count)
-    await session.consume(
-      (i) => {
-        took.push(performance.now() - (sentAt[i] as number))
-        ledger.arrived(i)
-      },
-      { concurrency: 100, prefetch: 200 },
-    )
-    const startedAt = performance.now()
-    for (let i = 0; i < count;) {
-      const due = Math.min(count, Math.floor(((performance.now() - startedAt) / 1000) * perSecond))
-      for (; i < due; i++) {
-        sentAt[i] = performance.now()
-        void session.publish(i)
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1))
-    }
-    await ledger.done
-    await session.close()
-    // The first tenth warms up.
-    const measured = took.slice(Math.floor(count / 10))
-    results.push({ name: side.name, p50: quantile(measured, 0.5), p99: quantile(measured, 0.99) })
-  }
-  return results
 }

@@ -1,0 +1,47 @@
+import type { BrokerName } from '@mq/brokers'
+import type { Side } from './side.ts'
+
+export interface Bench {
+  /** Messages of one run of W1 to W4. */
+  readonly messages: number
+  /** The server that it needs; absent: none. */
+  readonly broker?: BrokerName
+  /** The contenders; the first is what the others are measured by, the second is this library. */
+  readonly sides: (url: string) => Promise<readonly Side[]>
+  /** W5 and W6: messages waiting, few and many. */
+  readonly backlog: readonly [few: number, some: number, many: number]
+  /** W7: packages whose import is measured, ours first. */
+  readonly imports: readonly string[]
+}
+
+/** Sides are loaded on demand: a process that measures memory must not hold the clients of every broker. */
+export const BENCHES: Readonly<Record<string, Bench>> = {
+  memory: {
+    messages: 100_000,
+    sides: async () => (await import('./memory.ts')).memorySides,
+    backlog: [1_000, 100_000, 1_000_000],
+    imports: ['@mq/core', 'p-queue', 'fastq'],
+  },
+  redis: {
+    messages: 20_000,
+    broker: 'redis',
+    sides: async (url) => (await import('./redis.ts')).redisSides(url),
+    backlog: [1_000, 100_000, 1_000_000],
+    imports: ['@mq/core', '@mq/redis', 'redis', 'bullmq', 'bee-queue', 'moleculer'],
+  },
+  rabbitmq: {
+    messages: 10_000,
+    broker: 'rabbitmq',
+    sides: async (url) => (await import('./rabbitmq.ts')).rabbitmqSides(url),
+    backlog: [1_000, 100_000, 300_000],
+    imports: [
+      '@mq/core',
+      '@mq/rabbitmq',
+      'amqplib',
+      'rabbitmq-client',
+      'rascal',
+      'moleculer',
+      '@nestjs/microservices',
+    ],
+  },
+}
