@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, it } from '@jest/globals'
 import { conformance } from '@mq/conformance'
-import { harness, stopHarness } from './harness.ts'
+import { makeHarness } from './harness.ts'
+
+const { harness, stop } = await makeHarness('rabbitmq')
 
 conformance({ describe, it, beforeAll, afterAll }, harness)
-afterAll(stopHarness, 60_000)
+afterAll(stop, 60_000)

@@ -45,7 +45,7 @@ async function startNodes(
   sources: readonly Source[],
   guard: Guard,
 ): Promise<Launched> {
-  const located = await locate(rabbitRequirement, sources)
+  const located = await locate(rabbitRequirement, sources, options.debian)
   const ports = await choosePorts(3 * count + 1, options.port)
   const epmdPort = ports[3 * count] ?? 0
   const folder = guarded(dataFolder(name, options.dataDir), guard)
