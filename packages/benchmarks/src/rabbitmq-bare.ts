@@ -102,9 +102,9 @@ function windowed(channel: ConfirmChannel, queue: string, bytes: number): (i: nu
             timestamp: Math.floor(now / 1000),
             headers: { timestamp_in_ms: now },
           },
-          (error: unknown) => {
+          (error: Error | null) => {
             pending--
-            if (error !== null && error !== undefined) reject(error as Error)
+            if (error !== null) reject(error)
             else if (returned.size > 0 && returned.delete(messageId)) reject(new Error('no such queue'))
             else resolve()
             if (waiting.length > 0) go()
