@@ -3,7 +3,7 @@ import { startBroker } from '@mq/brokers'
 import { conformance } from '@mq/conformance'
 import { redisAdapter } from '../src/index.ts'
 
-const broker = await startBroker('redis-sentinel', { fresh: true })
+const broker = await startBroker('redis-sentinel', { fresh: true, appendfsync: 'always' })
 const nodes = (broker.details['sentinels'] ?? '')
   .split(',')
   .map((text) => ({ host: '127.0.0.1', port: Number(text.split(':')[1]) }))
@@ -16,6 +16,7 @@ conformance(
     broker: 'redis-sentinel',
     resultsFile: null,
     createAdapter: () => redisAdapter({ sentinel }),
+    faults: { restartBroker: () => broker.restart() },
     concurrency: 3,
     patienceMs: 30_000,
     leaseMs: 2_000,
