@@ -167,7 +167,7 @@ export function createTopology(
     await afterGone(queue)
     let { partitions } = settings
     const found: Difference[] = []
-    if (settings.ordered && partitions > 1 && (await exists(queue))) {
+    if (settings.ordered && (await exists(queue))) {
       partitions = await countPartitions(queue)
       if (partitions !== settings.partitions)
         found.push({ field: 'partitions', existing: partitions, requested: settings.partitions })

@@ -209,3 +209,55 @@ describe('a topic', () => {
     await receiver.close(live)
   })
 })
+
+describe('an ordered queue of several partitions', () => {
+  const partitions = 3
+
+  it('keeps the order of each key, and lets its partitions go to different consumers', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    const sent = Array.from({ length: 60 }, (_, i) => message({ queue }, { key: keys[i % keys.length] }))
+    const outcomes = await adapter.publish(sent, live)
+    expect(outcomes.every(({ ok }) => ok)).toBe(true)
+    const sizes = await Promise.all(
+      [queue, `${queue}:p1`, `${queue}:p2`].map(
+        async (name) => (await channel.checkQueue(name)).messageCount,
+      ),
+    )
+    expect(sizes.reduce((sum, n) => sum + n)).toBe(60)
+    expect(sizes.filter((n) => n > 0).length).toBeGreaterThan(1)
+    expect(await adapter.size({ queue })).toBe(60)
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
+    const got = await take(receiver, 60)
+    for (const key of keys) {
+      const ids = (list: readonly { key: string | undefined; id: string }[]) =>
+        list.filter((each) => each.key === key).map(({ id }) => id)
+      expect(ids(got)).toEqual(ids(sent))
+    }
+    expect((await receiver.ack(got)).every((outcome) => outcome === 'settled')).toBe(true)
+    await receiver.close(live)
+  })
+
+  it('is found with its partitions by one that did not make it, and is gone whole', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const answer = await other.declare(
+      { queue },
+      { settings: { ...settings, ordered: true }, pattern: undefined, ifExists: 'take' },
+    )
+    expect([answer.partitions, answer.ordered ?? true]).toEqual([partitions, true])
+    await other.publish(
+      [1, 2, 3, 4].map((n) => message({ queue }, { key: `k${n}` })),
+      live,
+    )
+    expect(await other.purge({ queue })).toBe(4)
+    await other.remove({ queue })
+    await other.disconnect(live)
+    for (const name of [queue, `${queue}:p1`, `${queue}:p2`]) {
+      const looking = await foreign.createChannel()
+      looking.on('error', () => undefined)
+      await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
+    }
+  })
+})
