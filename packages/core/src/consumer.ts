@@ -212,7 +212,7 @@ export class Consumer {
     this.settled(null, held)
   }
 
-  /** Settlements were answered, so runs come to their end. @internal */
+  /** Acknowledgements were answered, so runs come to their end. @internal */
   progressed(): void {
     this.#lastProgressAt = this.#engine.clock.now()
   }

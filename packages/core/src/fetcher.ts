@@ -24,7 +24,7 @@ export interface FetcherHost {
   readonly ready: number
   accept(helds: readonly Held[]): void
   lost(held: Held): void
-  /** Settlements were answered. */
+  /** Acknowledgements were answered. */
   progressed(): void
   /** Returns to the broker what was fetched and not started. */
   giveBackUnstarted(): Promise<void>
@@ -102,10 +102,8 @@ export class Fetcher {
     const { target, prefetch, leaseMs, ordered } = this.#plan
     const source = { target, mode: 'consume', prefetch, leaseMs, ordered, after: undefined } as const
     const intake = await Intake.open(this.#engine, source)
-    intake.onFreed = () => {
-      this.#host.progressed()
-      this.#poke()
-    }
+    intake.onFreed = () => this.#poke()
+    intake.onAcknowledged = () => this.#host.progressed()
     intake.onLost = (held) => this.#host.lost(held)
     return intake
   }

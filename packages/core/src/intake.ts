@@ -24,6 +24,8 @@ export class Intake {
   readonly source: Source
   /** Told when an ack was confirmed or failed, so that a consumer can fetch more. */
   onFreed: () => void = () => undefined
+  /** Told when acknowledgements were answered. */
+  onAcknowledged: () => void = () => undefined
   /** Told when a delivery was lost to somebody else. */
   onLost: (held: Held) => void = () => undefined
   readonly #helds: Held[] = []
@@ -186,6 +188,7 @@ export class Intake {
         }
       }
     }
+    if (settlement.kind === 'ack') this.onAcknowledged()
     this.onFreed()
     if (again === null) return
     await new Promise<void>((resolve) => this.#engine.clock.setTimeout(resolve, waitMs))

@@ -126,12 +126,17 @@ export const deadLetters = group('dead-letters', (item) => {
     void queue.reject(message).catch(() => undefined)
     await t.until(() => refused > 0, 'dead-lettering refused')
     link.intercept('deadLetter', null)
-    const found = async () => (await queue.deadLetters(name).count()) + (await queue.getQueueSize(name))
-    await t.until(async () => (await found()) > 0, 'the message dead-lettered later, or back in its queue')
-    assert.equal(await found(), 1)
-    const dead = await queue.deadLetters(name).get(id)
-    const back = dead === null ? await queue.receive(name) : null
+    const places = { dead: null as unknown, back: null as unknown }
+    // Sizes do not tell: on some brokers they count what is leased.
+    await t.until(async () => {
+      places.dead = await queue.deadLetters(name).get(id)
+      places.back = places.dead === null ? await queue.receive(name) : null
+      return places.dead !== null || places.back !== null
+    }, 'the message dead-lettered later, or back in its queue')
+    const { dead, back } = places as Record<string, { readonly id: string } | null>
     assert.equal((dead ?? back)?.id, id)
+    if (dead === null) assert.equal(await queue.deadLetters(name).count(), 0)
+    else await t.until(async () => (await queue.getQueueSize(name)) === 0, 'it is in one place')
   })
 
   item('one-subscription', 'only the failing subscription retries and dead-letters', async (t) => {

@@ -176,6 +176,8 @@ export const retry = group('retry', (item) => {
     })
     const dead = await take(t, queue, `${name}.dlq`)
     assert.deepEqual([dead.id, dead.deadLetter?.reason, dead.deadLetter?.attempts], [id, 'rejected', 1])
+    await t.quiet(50)
+    await nothing(queue, `${name}.dlq`)
     assert.equal(inbox.messages.length, 1)
   })
 

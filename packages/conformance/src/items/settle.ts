@@ -244,7 +244,8 @@ export const settle = group('settle', (item) => {
         { prefetch: 1 },
       )
       await t.until(() => queue.getStats().inFlight > 0, 'the handler running')
-      if (t.capabilities.ownership === 'connection') link.cut()
+      // Down, not only cut: the first to come back would take it again.
+      if (t.capabilities.ownership === 'connection') link.setDown(true)
       const other = await t.connect()
       assert.equal((await take(t, other, name)).id, id)
       door.open()
@@ -264,6 +265,8 @@ export const settle = group('settle', (item) => {
     await inbox.count(2)
     const dead = await take(t, queue, `${name}.dlq`)
     assert.equal(dead.body, 1)
+    await t.quiet(50)
+    await nothing(queue, `${name}.dlq`)
     await inbox.consumer.stop()
     await nothing(queue, name)
   })

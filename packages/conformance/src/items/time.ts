@@ -9,8 +9,8 @@ export const time = group('time', (item) => {
     await queue.createQueue({ name })
     const sentAt = t.now()
     const id = await queue.send(name, 'x', { delay: 400 })
-    await nothing(queue, name)
-    const message = await take(t, queue, name)
+    // On a busy machine the look itself may outlast the delay.
+    const message = (await queue.receive(name)) ?? (await take(t, queue, name))
     const took = t.now() - sentAt
     assert.equal(message.id, id)
     assert.ok(took >= 398, `came after ${took} ms`)
