@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { MessageQueueFactory } from '@mq/core'
 import fastq from 'fastq'
 import PQueue from 'p-queue'
@@ -7,37 +8,57 @@ import type { Session, Side } from './side.ts'
 
 type Reading = ReturnType<typeof body>
 
+/** What every broker keeps of a message beside its body: the least that both sides have in common. */
+interface Kept {
+  readonly id: string
+  readonly timestamp: number
+  readonly bytes: Buffer
+}
+
+interface Received {
+  readonly id: string
+  readonly timestamp: Date
+  readonly body: Reading
+}
+
 /**
- * The limit for a broker that keeps messages as bytes: an array and microtasks. Each body is serialised on send and parsed on receipt;
- * sending, receiving and acknowledging each answer by a promise, as any broker must.
+ * The limit for a broker that keeps messages as bytes: an array and microtasks. Each message has an id and a time; its body is serialised
+ * on send and parsed on receipt; sending, receiving and acknowledging each answer by a promise, as any broker must.
  */
 const byteArray: Side = {
   name: 'byte array',
   open: (bytes) => {
-    const items: (Buffer | undefined)[] = []
+    const items: (Kept | undefined)[] = []
+    const prefix = `${randomUUID()}-`
     let head = 0
     let waiting: (() => void)[] = []
     let closed = false
-    const send = async (i: number): Promise<void> => {
-      items.push(Buffer.from(JSON.stringify(body(i, bytes))))
+    const send = async (i: number): Promise<string> => {
+      const id = prefix + i
+      items.push({ id, timestamp: Date.now(), bytes: Buffer.from(JSON.stringify(body(i, bytes))) })
       waiting.pop()?.()
+      return id
     }
-    const receive = async (): Promise<Reading | undefined> => {
+    const receive = async (): Promise<Received | undefined> => {
       while (head === items.length && !closed) await new Promise<void>((resolve) => waiting.push(resolve))
       const next = items[head]
       if (next === undefined) return undefined
       items[head++] = undefined
-      return JSON.parse(next.toString()) as Reading
+      return {
+        id: next.id,
+        timestamp: new Date(next.timestamp),
+        body: JSON.parse(next.bytes.toString()) as Reading,
+      }
     }
     const acknowledge = async (): Promise<void> => undefined
     const session: Session = {
       publish: send,
       publishBatch: (from, count) => Promise.all(Array.from({ length: count }, (_, n) => send(from + n))),
       async consume(arrived, { concurrency }) {
-        const handler = async (value: Reading) => arrived(value.i)
+        const handler = async (message: Received) => arrived(message.body.i)
         const worker = async () => {
-          for (let value = await receive(); value !== undefined; value = await receive()) {
-            await handler(value)
+          for (let message = await receive(); message !== undefined; message = await receive()) {
+            await handler(message)
             await acknowledge()
           }
         }
