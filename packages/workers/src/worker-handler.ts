@@ -1,0 +1,116 @@
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { isAbsolute } from 'node:path'
+import { Piscina } from 'piscina'
+import {
+  ConfigurationError,
+  RejectError,
+  RetryError,
+  type HandlerContext,
+  type HandlerFunction,
+  type Message,
+} from '@mq/core'
+import { checkModule } from './check-module.ts'
+import { toWorkerMessage, type Answer, type Job, type ThrownError } from './job.ts'
+import { threadFile, loadingFlags } from './thread-files.ts'
+
+export interface WorkerHandlerOptions {
+  /** Threads, 1-1024; as many messages run at once when the consumer's `concurrency` allows it. Default: `WORKER_POOL_SIZE`, or 4. */
+  readonly poolSize?: number
+  /** ms that the module may take to load at registration. Default 30,000. */
+  readonly loadTimeoutMs?: number
+}
+
+/** A handler for `consume` and `registerFunctionHandler`. */
+export interface WorkerHandler extends HandlerFunction {
+  readonly poolSize: number
+  /** Ends the threads, and fails what they run. Idle threads do not keep the process alive, so it is rarely needed. */
+  close(): Promise<void>
+}
+
+const DEFAULT_POOL_SIZE = 4
+const MOST_THREADS = 1024
+
+/**
+ * A handler that runs on worker threads: for work that would hold up the event loop. `module` is a file URL (or absolute path); its default
+ * export is called with a `WorkerMessage` and a `WorkerContext`, and may be asynchronous.
+ *
+ * Loads the module once, in a process of its own, and throws `ConfigurationError` when that fails. A time-out or a lost message ends the thread that runs it;
+ * a thread that crashes fails its message alone, and is replaced. `RejectError` and `RetryError` mean what they mean in any handler.
+ */
+export function workerHandler(module: string | URL, options: WorkerHandlerOptions = {}): WorkerHandler {
+  const url = moduleUrl(module)
+  const poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
+  checkModule(url, options.loadTimeoutMs ?? 30_000)
+  let pool: Piscina<Job, Answer> | null = null
+
+  async function handle(message: Message, context: HandlerContext): Promise<unknown> {
+    pool ??= createPool(poolSize)
+    const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt: context.attempt } }
+    let answer: Answer
+    try {
+      answer = await pool.run(job, { signal: context.signal })
+    } catch (cause) {
+      context.signal.throwIfAborted()
+      const why = String((cause as { message?: unknown } | null)?.message ?? cause)
+      throw new Error(`The worker thread ended while it ran this message: ${why}`, { cause })
+    }
+    if ('error' in answer) throw toError(answer.error)
+    return answer.result
+  }
+  return Object.assign(handle, {
+    poolSize,
+    async close() {
+      await pool?.destroy()
+      pool = null
+    },
+  })
+}
+
+function createPool(size: number): Piscina<Job, Answer> {
+  const pool = new Piscina<Job, Answer>({
+    filename: fileURLToPath(threadFile),
+    maxThreads: size,
+    minThreads: 0,
+    // Threads are kept between messages: starting one costs tens of milliseconds.
+    idleTimeout: 60_000,
+    execArgv: loadingFlags(),
+  })
+  // A thread that crashes between two messages is replaced at the next; without a listener this would end the process.
+  pool.on('error', () => undefined)
+  return pool
+}
+
+function moduleUrl(module: string | URL): string {
+  const text = String(module)
+  if (text.startsWith('file:')) return text
+  if (isAbsolute(text)) return pathToFileURL(text).href
+  throw new ConfigurationError(
+    `A worker module is a file URL or an absolute path: new URL('./worker.js', import.meta.url); it is ${JSON.stringify(text)}`,
+  )
+}
+
+function poolSizeFromEnv(): number {
+  const text = process.env['WORKER_POOL_SIZE']
+  return text === undefined || text === '' ? DEFAULT_POOL_SIZE : Number(text)
+}
+
+function checkPoolSize(size: number): number {
+  if (Number.isInteger(size) && size >= 1 && size <= MOST_THREADS) return size
+  throw new ConfigurationError(
+    `poolSize (WORKER_POOL_SIZE) is a whole number from 1 to ${MOST_THREADS}; it is ${size}`,
+  )
+}
+
+/** The error as the module threw it, as far as it can be had again. */
+function toError({ name, message, stack, code, delayMs }: ThrownError): Error {
+  const error =
+    name === 'RejectError'
+      ? new RejectError(message)
+      : name === 'RetryError'
+        ? new RetryError(message, delayMs === undefined ? {} : { delayMs })
+        : new Error(message)
+  if (error.name !== name) error.name = name
+  if (stack !== '') error.stack = stack
+  if (code !== undefined && !('code' in error)) Object.assign(error, { code })
+  return error
+}

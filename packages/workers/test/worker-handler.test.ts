@@ -1,0 +1,124 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { ConfigurationError, MessageQueueFactory, type HandlerOptions, type MessageQueue } from '@mq/core'
+import { workerHandler, type WorkerHandler } from '../src/index.ts'
+
+const program = (name: string) => new URL(`./programs/${name}.js`, import.meta.url)
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+async function setUp(
+  poolSize: number,
+  options: HandlerOptions = {},
+): Promise<{ queue: MessageQueue; handler: WorkerHandler }> {
+  const handler = workerHandler(program('handler'), { poolSize })
+  closing.push(() => handler.close())
+  const queue = MessageQueueFactory.createForTesting()
+  await queue.connect()
+  closing.push(() => queue.disconnect())
+  await queue.consume('work', handler, { retry: { maxRetries: 0 }, concurrency: poolSize, ...options })
+  return { queue, handler }
+}
+
+const ask = async (queue: MessageQueue, body: unknown) =>
+  (await queue.request('work', body, { timeoutMs: 20_000, headers: { a: 'b' } })).body
+
+describe('workerHandler', () => {
+  it('runs the module in a thread and answers what it returns', async () => {
+    const { queue } = await setUp(1)
+    expect(await ask(queue, { do: 'describe' })).toMatchObject({
+      isMainThread: false,
+      header: 'b',
+      attempt: 1,
+    })
+    // One thread is kept for the next message.
+    expect(await ask(queue, { do: 'thread' })).toBe(await ask(queue, { do: 'thread' }))
+  })
+
+  it('runs as many messages at once as it has threads', async () => {
+    const handler = workerHandler(program('handler'), { poolSize: 3 })
+    closing.push(() => handler.close())
+    const shared = new SharedArrayBuffer(4)
+    const message = { body: { do: 'together', shared, count: 3 }, headers: {} } as never
+    const context = { attempt: 1, signal: new AbortController().signal } as never
+    const threads = await Promise.all([1, 2, 3].map(() => handler(message, context)))
+    expect(new Set(threads).size).toBe(3)
+  })
+
+  it('ends the thread of a run that is aborted in an endless loop, and goes on', async () => {
+    const handler = workerHandler(program('handler'), { poolSize: 1 })
+    closing.push(() => handler.close())
+    const shared = new SharedArrayBuffer(4)
+    const run = (body: object, signal: AbortSignal) =>
+      handler({ body, headers: {} } as never, { attempt: 1, signal } as never)
+    const controller = new AbortController()
+    const spinning = expect(run({ do: 'spin', shared }, controller.signal)).rejects.toThrow('took too long')
+    while (Atomics.load(new Int32Array(shared), 0) === 0)
+      await new Promise((resolve) => setImmediate(resolve))
+    controller.abort(new Error('took too long'))
+    await spinning
+    expect(await run({ do: 'hello' }, new AbortController().signal)).toBe('hello')
+  })
+
+  it.each(['exit', 'crash'])('fails the message of a thread that ends by %s, and no other', async (how) => {
+    const { queue } = await setUp(2)
+    const bad = expect(ask(queue, { do: how })).rejects.toThrow(/worker thread ended/)
+    expect(await Promise.all([1, 2, 3, 4].map((i) => ask(queue, { do: i })))).toEqual([1, 2, 3, 4])
+    await bad
+    expect(await ask(queue, { do: 'hello' })).toBe('hello')
+  })
+
+  it('throws what the module throws', async () => {
+    const { queue } = await setUp(1)
+    await expect(ask(queue, { do: 'throw' })).rejects.toThrow('too far')
+    await expect(ask(queue, { do: 'text' })).rejects.toThrow('just text')
+    await expect(ask(queue, { do: 'function' })).rejects.toThrow(/could not be cloned/)
+  })
+
+  it('knows RejectError and RetryError', async () => {
+    const { queue } = await setUp(1, { retry: { maxRetries: 3, delayMs: 60_000 } })
+    const dead = new Promise((resolve) =>
+      queue.on('deadLetter', (_, { reason, error }) => resolve([reason, error.name])),
+    )
+    await queue.send('work', { do: 'reject' })
+    expect(await dead).toEqual(['rejected', 'RejectError'])
+    // Its own delay, not the policy's minute.
+    expect(await ask(queue, { do: 'retry' })).toBe('at last')
+  })
+
+  it.each([
+    ['throws', /the model file is missing/],
+    ['no-default', /no function as its default export/],
+    ['does-not-exist', /does not load/],
+  ])('shows at registration that the module %s', (name, says) => {
+    const make = () => workerHandler(program(name))
+    expect(make).toThrow(says)
+    expect(make).toThrow(ConfigurationError)
+  })
+
+  it('does not wait for ever for a module that never loads', () => {
+    expect(() => workerHandler(program('never'), { loadTimeoutMs: 1000 })).toThrow(/within 1000 ms/)
+  })
+
+  it.each([0, 1.5, 1025, NaN])('refuses the pool size %p', (poolSize) => {
+    expect(() => workerHandler(program('handler'), { poolSize })).toThrow(/whole number from 1 to 1024/)
+  })
+
+  it('refuses a relative path, whose base nobody knows', () => {
+    expect(() => workerHandler('./worker.js')).toThrow(/import.meta.url/)
+  })
+
+  it('takes its size from WORKER_POOL_SIZE, else 4', () => {
+    const before = process.env['WORKER_POOL_SIZE']
+    try {
+      delete process.env['WORKER_POOL_SIZE']
+      expect(workerHandler(program('handler')).poolSize).toBe(4)
+      process.env['WORKER_POOL_SIZE'] = '7'
+      expect(workerHandler(program('handler')).poolSize).toBe(7)
+    } finally {
+      if (before === undefined) delete process.env['WORKER_POOL_SIZE']
+      else process.env['WORKER_POOL_SIZE'] = before
+    }
+  })
+})
