@@ -108,6 +108,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     const { target } = source
     const names = namesOf(target, resolved.groupId)
     const pattern = await topology.find(target)
+    const ensureLater = (): Promise<void> => topology.ensureLater(names.later, names.main)
     let entry = shared(target)
     if (entry === undefined || entry.consumer.error !== null) {
       const key = keyOf(target)
@@ -122,6 +123,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
             resolved.trim && ('queue' in target || topic === names.later) && topology.keepsForEver(topic),
           ),
         produceTo: (topic, partition, records) => publisher.produceTo(topic, partition, records),
+        ensureLater,
         ghosts,
         ended: (gone) => {
           if (consumers.get(key)?.consumer === gone) consumers.delete(key)
@@ -139,7 +141,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       pattern,
       maxPollRecords: resolved.maxPollRecords,
       publisher,
-      ensureLater: () => topology.ensureLater(names.later, names.main),
+      ensureLater,
       lost,
     })
     let open = true

@@ -4,6 +4,8 @@ export interface MemberView {
   readonly topics: readonly string[]
   /** Partitions that it reads, those that it is about to let go included. */
   readonly owned: Readonly<Record<string, readonly number[]>>
+  /** Those of the owned that cannot move now: what is held of them takes long. */
+  readonly pinned: Readonly<Record<string, readonly number[]>>
   /** It wants nothing but what it has: it holds messages and does not ask for more. */
   readonly only: boolean
 }
@@ -30,7 +32,7 @@ export function assign(
     const count = partitions[topic] as number
     const interested = sorted.filter(({ topics }) => topics.includes(topic))
     const owners = ownersOf(interested, topic, count)
-    const targets = targetsOf(interested, owners, count, load)
+    const targets = targetsOf(interested, topic, owners, count, load)
     for (const [partition, target] of targets) {
       const owner = owners.get(partition)
       load.set(target, (load.get(target) ?? 0) + 1)
@@ -58,17 +60,20 @@ function ownersOf(members: readonly MemberView[], topic: string, count: number):
 /** Partition → the member that should read it, in order of partitions. */
 function targetsOf(
   members: readonly MemberView[],
+  topic: string,
   owners: ReadonlyMap<number, string>,
   count: number,
   load: ReadonlyMap<string, number>,
 ): Map<number, string> {
   const targets = new Map<number, string>()
-  const fixed = new Set(members.filter(({ only }) => only).map(({ id }) => id))
+  const views = new Map(members.map((view) => [view.id, view]))
   const takers = members.filter(({ only }) => !only).map(({ id }) => id)
   const pool: number[] = []
   for (let partition = 0; partition < count; partition++) {
     const owner = owners.get(partition)
-    if (owner !== undefined && fixed.has(owner)) targets.set(partition, owner)
+    const view = owner === undefined ? undefined : views.get(owner)
+    if (view !== undefined && (view.only || view.pinned[topic]?.includes(partition)))
+      targets.set(partition, view.id)
     else pool.push(partition)
   }
   if (takers.length === 0) return targets

@@ -60,6 +60,9 @@ export interface ConsumerSetup {
   /** Whether what is consumed is deleted. */
   readonly trims: (topic: string) => Promise<boolean>
   readonly produceTo: (topic: string, partition: number, records: readonly RecordParts[]) => Promise<void>
+  /** Makes the topic that keeps what waits. */
+  readonly ensureLater: () => Promise<void>
+  /** Members that the brokers still wait for, by group. */
   readonly ghosts: Map<string, string>
   ended(consumer: Consumer): void
 }

@@ -103,7 +103,7 @@ export function createContents(setup: ContentsSetup): Contents {
         if (topic === main && subscription) {
           const { text } = encodeNotes(
             end.high,
-            { stalls: 0, held: false, pattern, done: [], attempts: new Map() },
+            { stalls: 0, held: false, heldCount: 0, pattern, done: [], attempts: new Map() },
             4096,
           )
           entries.push({ topic, partition, offset: end.high, metadata: text })

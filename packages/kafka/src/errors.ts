@@ -156,3 +156,15 @@ export function isRefusal(error: unknown): boolean {
   const type = errorType(error)
   return type !== null && REFUSALS.has(type)
 }
+
+const LEADER_MOVES = new Set([
+  'NOT_LEADER_FOR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'REPLICA_NOT_AVAILABLE',
+])
+
+/** A leader is being chosen, or does not know yet that it is one: the same will succeed soon, if the topic is there at all. */
+export function leaderMoves(error: unknown): boolean {
+  return LEADER_MOVES.has(errorType(error) ?? '')
+}

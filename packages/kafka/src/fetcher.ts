@@ -51,6 +51,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
   let poked = false
   let looking = false
   let scheduled = false
+  let retrying = false
 
   const look = async (): Promise<void> => {
     if (looking) {
@@ -90,7 +91,10 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
   }
   const retry = (): void => {
     leaders = new Map()
+    if (retrying) return
+    retrying = true
     void pause(RETRY_MS, ended.signal).then(() => {
+      retrying = false
       if (!ended.signal.aborted && !connection.closed) void look()
     })
   }

@@ -13,7 +13,7 @@ const AGAIN_MS = 100
 export interface Handoff {
   /** A round's result. Resolves with whether another round will follow; `null` when one has begun meanwhile. */
   assigned(parts: Parts, more: boolean): Promise<boolean | null>
-  /** Partitions that must go do so when nothing of them is held, or it is held for too long. */
+  /** Partitions that must go do so when nothing of them is held; where that takes long they stay after all. */
   readonly watchLeaving: () => void
   /** The log of a partition is another one by now. */
   restart(old: Partition, offset: number): void
@@ -29,6 +29,8 @@ export interface HandoffSetup {
   readonly membership: () => Membership | null
   /** Takes a partition out of use; whoever holds records of it is told. */
   readonly drop: (partition: Partition, cause: unknown) => void
+  /** A partition that was about to go is read on. */
+  readonly resumed: () => void
 }
 
 export function createHandoff(setup: HandoffSetup): Handoff {
@@ -79,7 +81,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
       )
       let left = false
       for (const [key, partition] of [...owned]) {
-        if (wanted.has(key)) partition.leavingSince = null
+        if (wanted.has(key) || partition.isPinned) partition.leavingSince = null
         else if (partition.isSettled) {
           drop(partition, undefined)
           left = true
@@ -117,11 +119,16 @@ export function createHandoff(setup: HandoffSetup): Handoff {
       for (const partition of [...owned.values()]) {
         if (partition.leavingSince === null) continue
         const until = partition.leavingSince + (setup.membership()?.sessionMs ?? 0)
-        if (partition.heldCount > 0 && performance.now() < until) {
-          next = Math.min(next, until)
+        if (partition.heldCount > 0) {
+          if (performance.now() < until) next = Math.min(next, until)
+          else {
+            partition.pin()
+            setup.membership()?.rejoin()
+            setup.resumed()
+          }
           continue
         }
-        void committer.commit(partition.heldCount === 0).then(() => {
+        void committer.commit(true).then(() => {
           if (partition.gone || partition.leavingSince === null) return
           if (!partition.isSettled && performance.now() < until) {
             // The commit failed, and will be made again: what is done must not be repeated.

@@ -37,7 +37,7 @@ export interface CommitEntry {
 
 export interface MembershipHooks {
   /** What this member reads and wants, asked for at each round. */
-  view(): { readonly owned: Parts; readonly only: boolean }
+  view(): { readonly owned: Parts; readonly pinned: Parts; readonly only: boolean }
   /** A round begins: commits what is done, by the generation that ends. */
   prepare(): Promise<void>
   /** The round's result. `moving`: another round will follow. */
@@ -53,6 +53,8 @@ export interface Membership {
   /** How long this member was silent, in ms, by its own doing: a stalled process cannot know what it still owns. */
   silentFor(): number
   readonly sessionMs: number
+  /** The last round had other members, too. */
+  readonly hasOthers: boolean
   /** Asks for another round. */
   rejoin(): void
   /** Looks now whether the group is still the same. */
@@ -88,6 +90,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let only = false
   let wake: (() => void) | null = null
   let counts = ''
+  let hasOthers = false
 
   const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
@@ -97,9 +100,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
   const join = async (): Promise<void> => {
     again = false
     const view = hooks.view()
-    const { owned } = view
     only = view.only
-    const metadata = encodeView(topics, owned, only)
+    const metadata = encodeView(topics, view)
     const link = await coordinator()
     const args = {
       groupId: group,
@@ -126,7 +128,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
     )
     generation = joined.generationId
     lastSign = performance.now()
-    const { parts, moving } = decodeAssignment(synced.memberAssignment)
+    const { parts, moving, others } = decodeAssignment(synced.memberAssignment)
+    hasOthers = others
     if (!ended.signal.aborted) hooks.assigned(parts, moving)
   }
 
@@ -142,7 +145,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     const { byMember, moving } = assign(views, partitions)
     return views.map(({ id }) => ({
       memberId: id,
-      memberAssignment: encodeAssignment(byMember.get(id) ?? {}, moving),
+      memberAssignment: encodeAssignment(byMember.get(id) ?? {}, moving, views.length > 1),
     }))
   }
 
@@ -254,6 +257,9 @@ export function joinGroup(setup: MembershipSetup): Membership {
     get sessionMs() {
       return sessionMs
     },
+    get hasOthers() {
+      return hasOthers
+    },
     silentFor: () => performance.now() - lastSign,
     rejoin() {
       again = true
@@ -321,8 +327,8 @@ function countsOf(topics: readonly string[], partitions: Readonly<Record<string,
 }
 
 /** In the format of every consumer, so that Kafka's own tools can show it. */
-function encodeView(topics: readonly string[], owned: Parts, only: boolean): Buffer {
-  const data = Buffer.from(JSON.stringify({ owned, only }))
+function encodeView(topics: readonly string[], view: Pick<MemberView, 'owned' | 'pinned' | 'only'>): Buffer {
+  const data = Buffer.from(JSON.stringify(view))
   const out = createWriter().int16(0).int32(topics.length)
   for (const topic of topics) out.string(topic)
   return out.int32(data.length).raw(data).done()
@@ -332,11 +338,11 @@ function decodeView(id: string, bytes: Buffer): MemberView {
   const r = createReader(bytes)
   r.int16()
   const topics = r.array(() => r.string() ?? '')
-  const { owned, only } = JSON.parse(r.raw(r.int32()).toString()) as { owned: Parts; only: boolean }
-  return { id, topics, owned, only }
+  const view = JSON.parse(r.raw(r.int32()).toString()) as ReturnType<MembershipHooks['view']>
+  return { id, topics, owned: view.owned, pinned: view.pinned, only: view.only }
 }
 
-function encodeAssignment(parts: Parts, moving: boolean): Buffer {
+function encodeAssignment(parts: Parts, moving: boolean, others: boolean): Buffer {
   const topics = Object.entries(parts)
   const out = createWriter().int16(0).int32(topics.length)
   for (const [topic, list] of topics) {
@@ -344,16 +350,16 @@ function encodeAssignment(parts: Parts, moving: boolean): Buffer {
     for (const partition of list) out.int32(partition)
   }
   return out
-    .int32(1)
-    .raw(Buffer.from([moving ? 1 : 0]))
+    .int32(2)
+    .raw(Buffer.from([moving ? 1 : 0, others ? 1 : 0]))
     .done()
 }
 
-function decodeAssignment(bytes: Buffer): { parts: Parts; moving: boolean } {
-  if (bytes.length === 0) return { parts: {}, moving: true }
+function decodeAssignment(bytes: Buffer): { parts: Parts; moving: boolean; others: boolean } {
+  if (bytes.length === 0) return { parts: {}, moving: true, others: true }
   const r = createReader(bytes)
   r.int16()
   const parts = Object.fromEntries(r.array(() => [r.string() ?? '', r.array(() => r.int32())] as const))
-  const moving = r.raw(r.int32())[0] === 1
-  return { parts, moving }
+  const [moving, others] = r.raw(r.int32())
+  return { parts, moving: moving === 1, others: others === 1 }
 }

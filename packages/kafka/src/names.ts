@@ -7,6 +7,8 @@ export interface Names {
   /** What waits or was given to this one alone: retries and delays; for a subscription redrives too. */
   readonly later: string
   readonly group: string
+  /** Other groups read `main` as well: what is for this one alone has no place there. */
+  readonly mainIsShared: boolean
 }
 
 /** Answers to every requester, told apart by an address in a header. */
@@ -15,13 +17,19 @@ export const REPLY_PARTITIONS = 8
 
 export function namesOf(target: Target, groupId: string | undefined): Names {
   if ('queue' in target)
-    return { main: target.queue, later: `${target.queue}.delay`, group: groupId ?? `mq.${target.queue}` }
+    return {
+      main: target.queue,
+      later: `${target.queue}.delay`,
+      group: groupId ?? `mq.${target.queue}`,
+      mainIsShared: false,
+    }
   const { topic, subscription } = target
   // No name of a queue holds a colon: a queue `a.b` and a subscription `b` of `a` stay apart.
   return {
     main: topic,
     later: `${topic}.${subscription}.retry`,
     group: `${groupId ?? 'mq'}.${topic}:${subscription}`,
+    mainIsShared: true,
   }
 }
 

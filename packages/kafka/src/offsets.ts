@@ -1,16 +1,10 @@
 import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
-import { errorType } from './errors.ts'
+import { leaderMoves } from './errors.ts'
 
-/** A leader that is being chosen, or does not know yet that it is one. */
-const PASSING = new Set([
-  'NOT_LEADER_FOR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'REPLICA_NOT_AVAILABLE',
-])
 const TRIES = 100
 const AGAIN_MS = 25
+const MOST_MS = 250
 
 export interface LogEnds {
   /** First offset that is there. */
@@ -42,11 +36,11 @@ async function persistently<T>(
     try {
       return await call()
     } catch (error) {
-      if (tries >= TRIES || !PASSING.has(errorType(error) ?? '')) throw error
+      if (tries >= TRIES || !leaderMoves(error)) throw error
       const known = await connection.topics(Object.keys(parts), true)
       // Not passing, but gone.
       if (known.size < Object.keys(parts).length) throw error
-      await pause(AGAIN_MS)
+      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
     }
   }
 }

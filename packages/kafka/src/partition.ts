@@ -36,6 +36,11 @@ export interface Partition {
   accept(records: readonly LogRecord[], next: number): void
   /** Up to `max` records that are due, now handed out to `holder`. On ordered queues nobody else gets any meanwhile. */
   take(max: number, holder: unknown, ordered: boolean, now: number): LogRecord[]
+  /** Up to `max` ready records, taken out to be written anew elsewhere; ends with `complete` or `giveBack`. None while a poison is looked for. */
+  takeAside(max: number): LogRecord[]
+  /** It stays until what is held now is settled: that takes long, and must not be taken from whoever works on it. */
+  pin(): void
+  readonly isPinned: boolean
   isHeld(offset: number): boolean
   /** Settled for good. */
   complete(offset: number): void
@@ -97,6 +102,7 @@ export function createPartition(start: PartitionStart): Partition {
   let last = ''
   let lastOffset = -1
   let fits = true
+  let pinnedBy: readonly number[] = []
   let readAheadTo: number | null = start.readsAhead ? -1 : null
 
   const moved = (): void => {
@@ -256,6 +262,15 @@ export function createPartition(start: PartitionStart): Partition {
       return out
     },
 
+    takeAside: (max) => (isSerial() ? [] : partition.take(max, null, false, Date.now())),
+    pin() {
+      partition.leavingSince = null
+      pinnedBy = [...held.keys()]
+    },
+    get isPinned() {
+      if (pinnedBy.length > 0) pinnedBy = pinnedBy.filter((offset) => held.has(offset))
+      return pinnedBy.length > 0
+    },
     isHeld: (offset) => held.has(offset),
     complete(offset) {
       held.delete(offset)
@@ -321,7 +336,14 @@ export function createPartition(start: PartitionStart): Partition {
     commitEntry(isHeldNow, limit) {
       const attempts = new Map<number, number>()
       for (const [offset, count] of failures) if (!held.has(offset)) attempts.set(offset, count)
-      const notes = { stalls, held: isHeldNow, pattern: start.pattern, done: tracker.ranges(), attempts }
+      const notes = {
+        stalls,
+        held: isHeldNow,
+        heldCount: held.size,
+        pattern: start.pattern,
+        done: tracker.ranges(),
+        attempts,
+      }
       const encoded = encodeNotes(tracker.base, notes, limit)
       fits = encoded.fits
       if (tracker.base === lastOffset && encoded.text === last) return null

@@ -141,7 +141,12 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     },
 
     ack: (deliveries) => Promise.resolve(each(deliveries, (record) => consumer.complete(record))),
-    release: (deliveries) => Promise.resolve(each(deliveries, (record) => consumer.giveBack(record))),
+    release(deliveries) {
+      const outcomes = each(deliveries, (record) => consumer.giveBack(record))
+      // Others learn that it is ready.
+      void consumer.flush()
+      return Promise.resolve(outcomes)
+    },
 
     retry(deliveries, delayMs) {
       const now = Date.now()

@@ -1,10 +1,16 @@
 import type { QueueSettings } from '@mq/core/adapter'
+import { pause } from './abort.ts'
 import type { RecordParts } from './batch-writer.ts'
 import type { Connection } from './connection.ts'
+import { leaderMoves } from './errors.ts'
 import { readChunk } from './scan.ts'
 
 /** Where the settings of queues are kept that no topic can hold. */
 export const REGISTRY_TOPIC = 'mq.settings'
+
+const TRIES = 100
+const AGAIN_MS = 25
+const MOST_MS = 250
 
 export interface Registered {
   readonly settings: QueueSettings
@@ -68,8 +74,16 @@ export function createRegistry(setup: RegistrySetup): Registry {
   }
 
   const write = async (records: readonly RecordParts[]): Promise<void> => {
-    await ensure()
-    await setup.produceTo(REGISTRY_TOPIC, 0, records)
+    for (let tries = 0; ; tries++) {
+      await ensure()
+      try {
+        await setup.produceTo(REGISTRY_TOPIC, 0, records)
+        return
+      } catch (error) {
+        if (tries >= TRIES || !leaderMoves(error)) throw error
+        await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+      }
+    }
   }
 
   return {

@@ -1,7 +1,9 @@
 import { matchesPattern } from '@mq/core/adapter'
+import { pause } from './abort.ts'
 import { decodeBatches, type LogRecord } from './batch-reader.ts'
 import { protocolError } from './client.ts'
 import type { Connection } from './connection.ts'
+import { leaderMoves } from './errors.ts'
 import type { Commit } from './membership.ts'
 import { type FetchAnswer, fetchRequest } from './protocol.ts'
 import { createTracker, parseNotes, type Tracker } from './tracker.ts'
@@ -9,6 +11,9 @@ import { decodeRecord, deliverAtOf, removalOf } from './wire.ts'
 
 const LANE = 'scan'
 const CHUNK_BYTES = 1024 * 1024
+const TRIES = 100
+const AGAIN_MS = 25
+const MOST_MS = 250
 
 export interface Chunk {
   readonly records: readonly LogRecord[]
@@ -26,27 +31,35 @@ export async function readChunk(
   bytes = CHUNK_BYTES,
 ): Promise<Chunk> {
   for (let tries = 0; ; tries++) {
-    const info = await connection.topic(topic, tries > 0)
-    const link = await connection.link(info?.leaders[partition] ?? -1, LANE)
-    const [answer] = await link.custom(
-      fetchRequest([{ topic, partition, offset }], {
-        maxWaitMs: 0,
-        minBytes: 1,
-        partitionBytes: bytes,
-        bytes,
-      }),
-    )
-    const { error, records, highWatermark } = answer as FetchAnswer
-    const failure = protocolError(error)
-    if (failure === null) {
-      const decoded =
-        records.length === 0
-          ? { records: [], next: offset }
-          : await decodeBatches(answer as FetchAnswer, offset)
-      return { ...decoded, highWatermark }
+    try {
+      return await readOnce(connection, topic, partition, offset, bytes, tries > 0)
+    } catch (error) {
+      if (tries >= TRIES || !leaderMoves(error)) throw error
+      // Not passing, but gone.
+      if ((await connection.topic(topic, true)) === null) throw error
+      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
     }
-    if (tries >= 3) throw failure
   }
+}
+
+async function readOnce(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  offset: number,
+  bytes: number,
+  fresh: boolean,
+): Promise<Chunk> {
+  const info = await connection.topic(topic, fresh)
+  const link = await connection.link(info?.leaders[partition] ?? -1, LANE)
+  const limits = { maxWaitMs: 0, minBytes: 1, partitionBytes: bytes, bytes }
+  const [answer] = await link.custom(fetchRequest([{ topic, partition, offset }], limits))
+  const { error, records, highWatermark } = answer as FetchAnswer
+  const failure = protocolError(error)
+  if (failure !== null) throw failure
+  const decoded =
+    records.length === 0 ? { records: [], next: offset } : await decodeBatches(answer as FetchAnswer, offset)
+  return { ...decoded, highWatermark }
 }
 
 /** What the group left of a partition: the start of what waits, and what is done behind it. */

@@ -109,7 +109,14 @@ export function createTopology(setup: TopologySetup): Topology {
     const ends = await offsetsOf(connection, parts)
     const entries = (parts[main] ?? []).map((partition) => {
       const offset = ends.get(`${main}/${partition}`)?.high ?? 0
-      const notes = { stalls: 0, held: false, pattern, done: [], attempts: new Map<number, number>() }
+      const notes = {
+        stalls: 0,
+        held: false,
+        heldCount: 0,
+        pattern,
+        done: [],
+        attempts: new Map<number, number>(),
+      }
       return { topic: main, partition, offset, metadata: encodeNotes(offset, notes, 4096).text }
     })
     // One that is consumed already was declared by somebody else at the same time.

@@ -87,6 +87,8 @@ export interface CommitNotes {
   readonly stalls: number
   /** Somebody holds records of it: unless this is taken back, its end was unclean. */
   readonly held: boolean
+  /** How many records were handed out. */
+  readonly heldCount: number
   /** Subscriptions: which routing keys it takes. */
   readonly pattern: string | undefined
   readonly done: readonly Range[]
@@ -97,7 +99,7 @@ export interface CommitNotes {
 const MARK = 'mq1'
 
 /**
- * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h s=2 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
  * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
  */
 export function encodeNotes(
@@ -107,6 +109,7 @@ export function encodeNotes(
 ): { readonly text: string; readonly fits: boolean } {
   let text = MARK
   if (notes.held) text += ' h'
+  if (notes.heldCount > 0) text += ` n=${notes.heldCount}`
   if (notes.stalls > 0) text += ` s=${notes.stalls}`
   if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
   let fits = true
@@ -138,12 +141,20 @@ export function encodeNotes(
 export function parseNotes(base: number, text: string | null | undefined): CommitNotes {
   const done: Range[] = []
   const attempts = new Map<number, number>()
-  const notes = { stalls: 0, held: false, pattern: undefined as string | undefined, done, attempts }
+  const notes = {
+    stalls: 0,
+    held: false,
+    heldCount: 0,
+    pattern: undefined as string | undefined,
+    done,
+    attempts,
+  }
   const [mark, ...fields] = (text ?? '').split(' ')
   if (mark !== MARK) return notes
   for (const field of fields) {
     const value = field.slice(2)
     if (field === 'h') notes.held = true
+    else if (field.startsWith('n=')) notes.heldCount = Number(value) || 0
     else if (field.startsWith('s=')) notes.stalls = Number(value) || 0
     else if (field.startsWith('p=')) notes.pattern = decode(value)
     else if (field.startsWith('a=')) {

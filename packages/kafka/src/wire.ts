@@ -166,13 +166,15 @@ function copyHeaders(record: LogRecord, keep: (name: string) => boolean): Flat {
   return out
 }
 
-/** A foreign record is known by its place; its copies must go on being the same message. */
+/** A foreign record is known by its place (or its alias); its copies must go on being the same message. */
 function withId(record: LogRecord, headers: Flat): Flat {
+  let alias: string | Uint8Array | null = null
   for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i]
-    if (name !== null && String(name) === WireHeader.ID) return headers
+    const name = String(headers[i])
+    if (name === WireHeader.ID) return headers
+    if (ALIASES[name] === WireHeader.ID) alias = headers[i + 1] ?? null
   }
-  headers.push(WireHeader.ID, placeOf(record))
+  headers.push(WireHeader.ID, alias ?? placeOf(record))
   return headers
 }
 

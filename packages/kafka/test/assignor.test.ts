@@ -5,6 +5,7 @@ const member = (id: string, owned: readonly number[] = [], only = false): Member
   id,
   topics: ['t'],
   owned: { t: owned },
+  pinned: {},
   only,
 })
 const partsOf = (members: readonly MemberView[], count: number) => {
@@ -53,6 +54,12 @@ describe('who reads what', () => {
       3,
       { moving: false, a: [2], b: [0, 1] },
     ],
+    [
+      'what takes long stays, and the rest is shared',
+      [{ ...member('a', [0, 1, 2, 3]), pinned: { t: [2] } }, member('b', [])],
+      4,
+      { moving: true, a: [0, 1, 2], b: [] },
+    ],
     ['alone as well', [member('a', [2], true)], 3, { moving: false, a: [2] }],
     ['a partition that is gone is forgotten', [member('a', [7])], 2, { moving: false, a: [0, 1] }],
   ]
@@ -68,7 +75,7 @@ describe('who reads what', () => {
   it('spreads the odd partitions of several topics over different members', () => {
     const topics = ['x', 'y']
     const { byMember } = assign(
-      ['a', 'b'].map((id) => ({ id, topics, owned: {}, only: false })),
+      ['a', 'b'].map((id) => ({ id, topics, owned: {}, pinned: {}, only: false })),
       { x: 1, y: 1 },
     )
     expect([...byMember.values()].map((parts) => Object.values(parts).flat().length)).toEqual([1, 1])

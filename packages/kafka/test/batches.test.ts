@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { randomBytes } from 'node:crypto'
 import { decodeBatches, eachHeader, type LogRecord } from '../src/batch-reader.ts'
 import { encodeBatch, type RecordParts } from '../src/batch-writer.ts'
-import { type Compression, prepareCodec } from '../src/codecs.ts'
+import { CODEC, compress, type Compression, prepareCodec } from '../src/codecs.ts'
 import { crc32c } from '../src/crc32c.ts'
 import { murmur2, partitionOf } from '../src/murmur2.ts'
 
@@ -37,7 +37,7 @@ describe('record batches', () => {
   it.each<Compression>(['none', 'gzip', 'snappy', 'lz4', 'zstd'])(
     'survive a round trip: %s',
     async (codec) => {
-      await prepareCodec(4)
+      await prepareCodec(CODEC[codec])
       const long = 'ü'.repeat(100)
       const given = [
         record({ key: 'k', headers: ['a', '1', 'emoji', '🙂', long, long, 'null', null] }),
@@ -57,6 +57,26 @@ describe('record batches', () => {
       expect(records.every(({ damage }) => damage === undefined)).toBe(true)
     },
   )
+
+  it('in the framing of Java are read: snappy as a stream of blocks', async () => {
+    await prepareCodec(CODEC.snappy)
+    const plain = at(3, encodeBatch([record({ value: Buffer.from('abc'.repeat(50)) }), record()], 'none'))
+    const body = plain.subarray(61)
+    const blocks = [body.subarray(0, 40), body.subarray(40)].map((part) =>
+      Buffer.from(compress(part, 'snappy')),
+    )
+    const framed = [Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])]
+    for (const block of blocks) {
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(block.length)
+      framed.push(length, block)
+    }
+    const batch = Buffer.concat([plain.subarray(0, 61), ...framed])
+    batch.writeInt32BE(batch.length - 12, 8)
+    batch.writeInt16BE(CODEC.snappy, 21)
+    const { records } = await decodeBatches(answer(batch), 0)
+    expect(records.map(({ offset, damage, value }) => [offset, damage, value?.length])).toEqual([[3, undefined, 150], [4, undefined, record().value?.length]]) // prettier-ignore
+  })
 
   it('begin where it was asked, and leave the one that is cut off for later', async () => {
     const batch = at(10, encodeBatch([record(), record(), record()], 'none'))

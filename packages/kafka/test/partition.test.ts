@@ -55,6 +55,25 @@ describe('a partition', () => {
     expect(offsets(take(partition, 9))).toEqual([0, 1, 3, 4])
   })
 
+  it('stays pinned until what was held then is settled, whatever is handed out later', async () => {
+    const partition = await filled(4)
+    take(partition, 2)
+    partition.pin()
+    take(partition, 1)
+    partition.complete(0)
+    expect(partition.isPinned).toBe(true)
+    partition.complete(1)
+    expect([partition.isPinned, partition.heldCount]).toEqual([false, 1])
+  })
+
+  it('gives what is ready to be moved elsewhere, but not while a poison is looked for', async () => {
+    const partition = await filled(3)
+    take(partition, 1)
+    expect(offsets(partition.takeAside(9))).toEqual([1, 2])
+    const suspicious = await filled(3, { metadata: 'mq1 s=2' as never })
+    expect(suspicious.takeAside(9)).toEqual([])
+  })
+
   it('does not hand out what an earlier owner has done', async () => {
     const earlier = await filled(6)
     take(earlier, 6)

@@ -58,6 +58,11 @@ describe('security', () => {
       'MQ_AUTHENTICATION',
     ],
     ['an authority that is not trusted', () => ({ brokers: fact('tlsUrl'), tls: true }), 'MQ_CONNECTION'],
+    [
+      'a certificate of another host',
+      () => ({ brokers: fact('tlsUrl'), tls: { ...trusted(), servername: 'elsewhere.example' } }),
+      'MQ_CONNECTION',
+    ],
     ['TLS to a plain port', () => ({ brokers: broker.url, tls: trusted() }), 'MQ_CONNECTION'],
     ['plain to a TLS port', () => ({ brokers: fact('tlsUrl') }), 'MQ_CONNECTION'],
     ['no SASL to a port that wants it', () => ({ brokers: fact('saslUrl') }), 'MQ_CONNECTION'],

@@ -4,6 +4,7 @@ import { type CommitNotes, createTracker, encodeNotes, parseNotes, type Range } 
 const notes = (more: Partial<CommitNotes> = {}): CommitNotes => ({
   stalls: 0,
   held: false,
+  heldCount: 0,
   pattern: undefined,
   done: [],
   attempts: new Map(),

@@ -78,6 +78,8 @@ export function writeKafkaConfig(parts: KafkaNodeParts): string {
     'num.network.threads': '2',
     'num.io.threads': '4',
     'controlled.shutdown.enable': 'false',
+    // The default takes half of the heap at each start: a broker with many logs would not come back.
+    'log.cleaner.dedupe.buffer.size': '4194304',
     // A killed broker comes back as soon as its old session is over.
     'broker.heartbeat.interval.ms': '200',
     'broker.session.timeout.ms': nodes > 1 ? '3000' : '1000',
