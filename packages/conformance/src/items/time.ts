@@ -143,11 +143,11 @@ export const time = group('time', (item) => {
   item('ttl-retry', 'a retried message keeps its absolute expiry', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    await queue.send(name, 'x', { ttl: 600 })
-    const retry = { maxRetries: 1, delayMs: 1000, backoff: 'fixed', jitter: 0 } as const
+    const retry = { maxRetries: 1, delayMs: 2000, backoff: 'fixed', jitter: 0 } as const
     const inbox = await collect(t, queue, name, { retry }, () => {
       throw new Error('once')
     })
+    await queue.send(name, 'x', { ttl: 1500 })
     await inbox.count(1)
     const dead = await take(t, queue, `${name}.dlq`)
     assert.equal(dead.deadLetter?.reason, 'expired')
