@@ -90,7 +90,7 @@ export function assemble(
     // Needs the engine itself: filled in below.
     topology: null as unknown as Topology,
     deduplicationStore: options.deduplicationStore,
-    turn: new Turn(),
+    turn: new Turn(options.clock && (() => clock.now())),
     emit,
   }
   engine.topology = new Topology(engine)

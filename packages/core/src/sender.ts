@@ -75,7 +75,9 @@ export class Sender {
 
   #through(message: Message, route: Route): Promise<string> {
     if (this.#middlewares.length === 0) return this.#accept(message, route)
-    return composeSend(this.#middlewares, (inner) => this.#accept(inner as MessageInit, route))(message)
+    return composeSend(this.#middlewares, (inner) => this.#accept(inner as MessageInit, route))(
+      addressed(message, route),
+    )
   }
 
   async #traced(message: Message, route: Route): Promise<string> {
@@ -230,6 +232,17 @@ export class Sender {
     const { destination } = outbound
     return this.#hand({ ...outbound, sendToken: this.#token() }, routeTo(destination), settings)
   }
+}
+
+/**
+ * The message as middleware sees it: where it goes, also when the call said so and not the message. A copy when that differs: what the
+ * caller gave stays as it is, be it a received message that is passed on.
+ */
+function addressed(message: Message, { destination }: Route): Message {
+  const queueName =
+    'queue' in destination ? destination.queue : 'topic' in destination ? destination.topic : undefined
+  if (queueName === undefined || message.queueName === queueName) return message
+  return Object.assign(Object.create(Message.prototype) as Message, message, { queueName })
 }
 
 /** Errors of this library that happen before anything was written say so. */

@@ -19,6 +19,16 @@ describe('Turn', () => {
     expect(turn.overdue()).toBe(false)
   })
 
+  it('is never overdue by a clock that stands still, whatever time it shows', async () => {
+    let now = 0
+    const turn = new Turn(() => now)
+    const endsAt = performance.now() + 20
+    await hold(() => turn.overdue() || performance.now() > endsAt)
+    expect(turn.overdue()).toBe(false)
+    now = 6
+    expect(turn.overdue()).toBe(true)
+  })
+
   it('lets timers run beside a tight loop of sends, and of receives', async () => {
     await using queue = MessageQueueFactory.createForTesting()
     await queue.connect()
