@@ -1,0 +1,7 @@
+export { FaultKind, type FaultPlan, type FaultRule } from './fault-plan.ts'
+export { idle, type IdleOptions } from './idle.ts'
+export { quietMemory } from './quiet-memory.ts'
+export { record, type Recorder } from './record.ts'
+export { seedRandom } from './seed-random.ts'
+export { virtualClock, type VirtualClock } from './virtual-clock.ts'
+export { withFaults, type Faulty, type Injected } from './with-faults.ts'

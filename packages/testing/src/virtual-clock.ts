@@ -1,0 +1,91 @@
+import type { Clock } from '@mq/core'
+
+export interface VirtualClock extends Clock {
+  /** Lets `ms` pass: timers fire in the order in which they are due, and what follows from each happens before the next. */
+  advance(ms: number): Promise<void>
+  /** Lets time pass from timer to timer until `done` says true. Rejects after `limitMs` of virtual time (default 365 days). */
+  advanceUntil(done: () => boolean, limitMs?: number): Promise<void>
+}
+
+interface Timer {
+  readonly at: number
+  readonly fn: () => void
+}
+
+const YEAR_MS = 365 * 24 * 60 * 60 * 1000
+
+/** Turns of the event loop in a row in which nobody looks at the clock, after which everything that needs no time has happened. */
+const QUIET_TURNS = 4
+/** A program that never comes to rest, such as one that polls the clock, is not waited for longer than this. */
+const MOST_TURNS = 10_000
+
+/**
+ * Time that stands still until a test moves it, for a queue and its in-memory broker. Handlers that wait for something else than this
+ * clock (a file, a socket) are not waited for. `start`: ms since the epoch. Default: 2024-01-01, the same in every run.
+ */
+export function virtualClock(start: number = Date.UTC(2024, 0, 1)): VirtualClock {
+  let now = start
+  let handles = 0
+  /** Every use of the clock: as long as it moves, the program is at work. */
+  let uses = 0
+  // In the order of insertion, so that of two due at one time the first that was set is found first.
+  const timers = new Map<number, Timer>()
+
+  function next(): [handle: number, timer: Timer] | null {
+    let first: [number, Timer] | null = null
+    for (const each of timers) if (first === null || each[1].at < first[1].at) first = each
+    return first
+  }
+
+  async function settled(): Promise<void> {
+    let seen = uses
+    for (let turn = 0, quiet = 0; quiet < QUIET_TURNS && turn < MOST_TURNS; turn++) {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      quiet = uses === seen ? quiet + 1 : 0
+      seen = uses
+    }
+  }
+
+  /** Moves to the next timer and fires it, unless it is due after `end`. */
+  async function step(end: number): Promise<boolean> {
+    const first = next()
+    if (first === null || first[1].at > end) return false
+    const [handle, timer] = first
+    timers.delete(handle)
+    now = Math.max(now, timer.at)
+    timer.fn()
+    await settled()
+    return true
+  }
+
+  return {
+    now() {
+      uses++
+      return now
+    },
+    setTimeout(fn, ms) {
+      uses++
+      timers.set(++handles, { at: now + Math.max(0, ms), fn })
+      return handles
+    },
+    clearTimeout(handle) {
+      uses++
+      timers.delete(handle as number)
+    },
+    async advance(ms) {
+      const end = now + ms
+      await settled()
+      while (await step(end));
+      now = end
+      await settled()
+    },
+    async advanceUntil(done, limitMs = YEAR_MS) {
+      const end = now + limitMs
+      await settled()
+      while (!done()) {
+        if (await step(end)) continue
+        throw new Error(`it did not happen within ${limitMs} ms of virtual time`)
+      }
+    },
+  }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals'
+import { MessageQueueFactory, RejectError } from '@mq/core'
+import { idle, record } from '../src/index.ts'
+
+describe('record', () => {
+  it('shows what was sent, handled, failed and dead-lettered', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    await queue.consume<number>('orders', async ({ body }) => {
+      if (body === 0) throw new RejectError('nothing ordered')
+      await queue.send('invoices', { of: body })
+    })
+    await queue.consume('invoices', () => undefined)
+    await queue.sendBatch([0, 1].map((body) => ({ body, queueName: 'orders' })))
+    await idle(queue)
+
+    seen.assertSent('orders', 0)
+    seen.assertSent('invoices', { of: 1 })
+    seen.assertHandled('orders', 1)
+    seen.assertHandled('invoices')
+    seen.assertDeadLettered('orders', 'rejected')
+    expect(seen.failed.map(({ error }) => String(error))).toEqual([expect.stringMatching(/nothing ordered/)])
+
+    expect(() => seen.assertSent('invoices', { of: 2 })).toThrow(
+      /no message of invoices with the body \{"of":2\} was sent; these were:\n(.*\n)* {2}invoices: \{"of":1\}/,
+    )
+    expect(() => seen.assertHandled('orders', 0)).toThrow(/was handled/)
+    expect(() => seen.assertHandled('elsewhere')).toThrow(/elsewhere/)
+    expect(() => seen.assertDeadLettered('invoices')).toThrow(/orders: rejected/)
+    await queue.disconnect()
+  })
+
+  it('compares a body that is undefined, and says when there was nothing', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    expect(() => seen.assertSent('q', undefined)).toThrow(/none/)
+    await queue.send('q', 1)
+    expect(() => seen.assertSent('q', undefined)).toThrow(/q: 1/)
+    await queue.disconnect()
+  })
+
+  it('does not count what could not be sent', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    await expect(queue.send('q', 1n)).rejects.toThrow()
+    expect(seen.sent).toEqual([])
+    await queue.disconnect()
+  })
+})

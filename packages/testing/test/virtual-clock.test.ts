@@ -1,0 +1,89 @@
+import { describe, expect, it } from '@jest/globals'
+import { MessageQueue } from '@mq/core'
+import { quietMemory, record, virtualClock } from '../src/index.ts'
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+describe('virtual time', () => {
+  it('lets a month of retries pass, at exactly the times of the policy', async () => {
+    const clock = virtualClock()
+    const queue = new MessageQueue(quietMemory(clock), {}, { clock })
+    const seen = record(queue)
+    await queue.connect()
+    const start = clock.now()
+    const days: number[] = []
+    const retry = {
+      maxRetries: 30,
+      delayMs: DAY_MS,
+      maxDelayMs: DAY_MS,
+      backoff: 'fixed',
+      jitter: 0,
+    } as const
+    await queue.consume(
+      'q',
+      () => {
+        days.push((clock.now() - start) / DAY_MS)
+        throw new Error('not yet')
+      },
+      { retry },
+    )
+    await queue.send('q', 'patience')
+    await clock.advanceUntil(() => seen.deadLettered.length > 0)
+    expect(days).toEqual(Array.from({ length: 31 }, (_, day) => day))
+    expect(() => seen.assertDeadLettered('q', 'rejected')).toThrow(/q: max-retries/)
+    seen.assertDeadLettered('q', 'max-retries')
+    expect(seen.failed).toHaveLength(31)
+    await queue.disconnect()
+  })
+
+  it('lets nothing wake up in a year without messages', async () => {
+    const clock = virtualClock()
+    const set: number[] = []
+    const watched = {
+      ...clock,
+      setTimeout: (fn: () => void, ms: number) => {
+        set.push(ms)
+        return clock.setTimeout(fn, ms)
+      },
+    }
+    const queue = new MessageQueue(quietMemory(watched), {}, { clock: watched })
+    await queue.connect()
+    await queue.consume('q', () => undefined)
+    await clock.advance(1000)
+    const before = set.length
+    await clock.advance(364 * DAY_MS)
+    expect(set).toHaveLength(before)
+    await queue.disconnect()
+  })
+
+  it('fires timers in the order of their times, then of their setting, each with what follows from it', async () => {
+    const clock = virtualClock(0)
+    const fired: string[] = []
+    const note = (name: string) => fired.push(`${name} ${clock.now()}`)
+    clock.setTimeout(() => note('late'), 20)
+    clock.setTimeout(() => {
+      note('first')
+      setImmediate(() => clock.setTimeout(() => note('from it'), 0))
+    }, 10)
+    clock.setTimeout(() => note('second'), 10)
+    clock.clearTimeout(clock.setTimeout(() => note('never'), 15))
+    await clock.advance(19)
+    expect(fired).toEqual(['first 10', 'second 10', 'from it 10'])
+    expect(clock.now()).toBe(19)
+    await clock.advance(1)
+    expect(fired.at(-1)).toBe('late 20')
+  })
+
+  it('stops where the condition holds', async () => {
+    const clock = virtualClock(0)
+    let done = false
+    clock.setTimeout(() => (done = true), 5)
+    clock.setTimeout(() => undefined, 10)
+    await clock.advanceUntil(() => done)
+    expect(clock.now()).toBe(5)
+  })
+
+  it('says when something does not happen', async () => {
+    await expect(virtualClock().advanceUntil(() => false, 1000)).rejects.toThrow(/1000 ms of virtual time/)
+  })
+})
