@@ -21,7 +21,7 @@ export interface Injected {
   readonly occasion: number
 }
 
-/** The wrapped adapter, for `new MessageQueue(…)`. */
+/** The wrapped adapter, for `new MessageQueue(…)`. Looking at messages, administration and answers to requests go through unharmed. */
 export interface Faulty extends BrokerAdapter {
   /** The faults so far, in order: the same for one plan, seed and sequence of calls. */
   readonly injected: readonly Injected[]
