@@ -30,12 +30,12 @@ const foreignClients = (directory) => ({
   message: 'A client is used in its adapter only.',
 })
 
-/** Rules of one adapter: core and its own client, never a sibling. */
+/** Rules of one adapter: core, codecs and its own client, never a sibling. */
 const adapterRules = adapters.map((directory) => ({
   files: [`packages/${directory}/src/**/*.ts`],
   rules: restrict(foreignClients(directory), {
     regex: `^@mq/(?!core(/|$)|${directory}(/|$))`,
-    message: 'An adapter imports @mq/core and its client; adapters never import each other.',
+    message: 'An adapter imports @mq/core, @mq/codecs and its client; adapters never import each other.',
   }),
 }))
 

@@ -109,7 +109,7 @@ const schema = Type.Object(
     maxConnections: integer({
       description: 'Most sockets for publishing and consuming.',
       unit: 'sockets',
-      brokers: ['redis'],
+      brokers: ['redis', 'rabbitmq'],
       minimum: 1,
       maximum: 10_000,
       default: 100,

@@ -75,7 +75,7 @@ const schema = Type.Object(
       default: 'all',
     }),
     enableIdempotence: boolean({
-      description: 'Use the idempotent producer, with one request in flight.',
+      description: '`true` is refused so far: a send whose outcome stayed unknown may be stored twice.',
       brokers: ['kafka'],
       default: false,
     }),
