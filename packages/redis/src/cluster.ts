@@ -25,7 +25,7 @@ interface Node {
 
 interface Topology {
   /** Slot → `host:port` of its master. */
-  readonly slots: readonly (string | undefined)[]
+  readonly slots: (string | undefined)[]
   readonly masters: ReadonlyMap<string, { readonly address: Address; readonly replicas: number }>
 }
 
@@ -182,6 +182,14 @@ export async function connectCluster(
     }
   }
 
+  /** Takes the new place of a slot from the answer: nodes that are asked for it may not have heard of it yet. `false`: it is not connected to. */
+  const follow = (error: unknown): boolean => {
+    const [, slot, to] = /MOVED (\d+) (\S+)/.exec((error as Error).message) ?? []
+    if (slot === undefined || to === undefined || !nodes.has(to)) return false
+    topology.slots[Number(slot)] = to
+    return true
+  }
+
   /** Runs something on the key's master, wherever that is by now. Only errors that mean "not here, not now" are repeated: nothing has run then. */
   const routed = async (key: string, call: (node: Node) => Promise<Reply>): Promise<Reply> => {
     const until = performance.now() + options.commandTimeoutMs
@@ -199,7 +207,7 @@ export async function connectCluster(
           word === 'READONLY'
         if (!elsewhere || performance.now() > until || over) throw error
         if (tries > 0 || word !== 'MOVED') await pause(PAUSE_MS, stop.signal)
-        await refresh()
+        if (word !== 'MOVED' || !follow(error)) await refresh()
       }
     }
   }
@@ -257,6 +265,10 @@ export async function connectCluster(
       },
       async survived(error) {
         if (over) return false
+        const word = replyCode(error)
+        // The stream is gone from where it was: deleted, or carried to another master. Reading again tells.
+        if (word === 'UNBLOCKED') return true
+        if (word === 'MOVED' && follow(error)) return true
         const { code } = classify(error)
         if (code !== 'MQ_CONNECTION' && code !== 'MQ_UNAVAILABLE') return false
         await pause(PAUSE_MS, stop.signal)

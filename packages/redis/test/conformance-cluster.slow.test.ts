@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, it } from '@jest/globals'
 import { startBroker } from '@mq/brokers'
 import { conformance } from '@mq/conformance'
 import { redisAdapter } from '../src/index.ts'
+import { childProcess } from './harness.ts'
 
 const broker = await startBroker('redis-cluster', { fresh: true, appendfsync: 'always' })
 const cluster = broker.urls.map((url) => ({ host: new URL(url).hostname, port: Number(new URL(url).port) }))
@@ -13,6 +14,7 @@ conformance(
     broker: 'redis-cluster',
     resultsFile: null,
     createAdapter: () => redisAdapter({ cluster }),
+    process: childProcess({ cluster }),
     faults: { restartBroker: () => broker.restart() },
     concurrency: 3,
     patienceMs: 30_000,

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, it } from '@jest/globals'
 import { startBroker } from '@mq/brokers'
 import { conformance } from '@mq/conformance'
 import { redisAdapter } from '../src/index.ts'
+import { childProcess } from './harness.ts'
 
 const broker = await startBroker('redis-sentinel', { fresh: true, appendfsync: 'always' })
 const nodes = (broker.details['sentinels'] ?? '')
@@ -16,6 +17,7 @@ conformance(
     broker: 'redis-sentinel',
     resultsFile: null,
     createAdapter: () => redisAdapter({ sentinel }),
+    process: childProcess({ sentinel }),
     faults: { restartBroker: () => broker.restart() },
     concurrency: 3,
     patienceMs: 30_000,

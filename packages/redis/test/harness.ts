@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { faultProxy, startBroker, type StartOptions } from '@mq/brokers'
 import type { Harness, Link } from '@mq/conformance'
-import { redisAdapter } from '../src/index.ts'
+import { redisAdapter, type RedisOptions } from '../src/index.ts'
 import { until } from './support.ts'
 
 /** A real server of its own, which may be killed, filled and cut off. `name`: as the results call it. */
@@ -24,13 +24,18 @@ export async function makeHarness(
       badCredentials: () => redisAdapter({ url: broker.url, username: 'nobody', password: 'wrong' }),
       wrongHost: () => redisAdapter({ host: '127.0.0.1', port: 1 }),
     },
-    process: {
-      module: new URL('./child-adapter.ts', import.meta.url),
-      shared: true,
-      env: { MQ_TEST_REDIS_URL: broker.url },
-    },
+    process: childProcess({ url: broker.url }),
   }
   return { harness, stop: () => broker.stop() }
+}
+
+/** How the suite's own processes reach the same servers. */
+export function childProcess(options: RedisOptions): NonNullable<Harness['process']> {
+  return {
+    module: new URL('./child-adapter.ts', import.meta.url),
+    shared: true,
+    env: { MQ_TEST_REDIS: JSON.stringify(options) },
+  }
 }
 
 /** A way to the server that can be cut, slowed and silenced. */
