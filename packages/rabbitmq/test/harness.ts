@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FaultProxy, faultProxy, startBroker, type StartOptions } from '@mq/brokers'
 import type { Harness, Link } from '@mq/conformance'
-import { rabbitmqAdapter } from '../src/index.ts'
+import { rabbitmqAdapter, type RabbitmqOptions } from '../src/index.ts'
 
 /** A real server of its own, which may be killed, filled and cut off. `name`: as the results call it. */
 export async function makeHarness(
@@ -12,12 +12,7 @@ export async function makeHarness(
 ): Promise<{ harness: Harness; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'mq-rabbitmq-'))
   const broker = await startBroker('rabbitmq', { fresh: true, dataDir: folder, ...options })
-  // Read when the server starts again: what became due while it was down is moved as soon as it is up, and among hundreds of queues that is before the queue
-  // that takes it. The server tries again after this time, by default three minutes.
-  writeFileSync(
-    join(folder, 'node-0', 'advanced.config'),
-    '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 2000}]}].\n',
-  )
+  moveAgainSoon(folder, 0)
   const { url } = broker
   const proxies = new Set<FaultProxy>()
   const harness: Harness = {
@@ -33,11 +28,7 @@ export async function makeHarness(
       badCredentials: () => rabbitmqAdapter({ url, username: 'nobody', password: 'wrong' }),
       wrongHost: () => rabbitmqAdapter({ host: '127.0.0.1', port: 1 }),
     },
-    process: {
-      module: new URL('./child-adapter.ts', import.meta.url),
-      shared: true,
-      env: { MQ_TEST_RABBITMQ_URL: url },
-    },
+    process: childProcess({ url }),
   }
   return {
     harness,
@@ -47,6 +38,26 @@ export async function makeHarness(
       await broker.stop()
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/**
+ * Read when the server starts again: what became due while it was down is moved as soon as it is up, and among hundreds of queues that is before the queue
+ * that takes it. The server tries again after this time, by default three minutes.
+ */
+export function moveAgainSoon(folder: string, node: number): void {
+  writeFileSync(
+    join(folder, `node-${node}`, 'advanced.config'),
+    '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 2000}]}].\n',
+  )
+}
+
+/** How the suite's own processes reach the same servers. */
+export function childProcess(options: RabbitmqOptions): NonNullable<Harness['process']> {
+  return {
+    module: new URL('./child-adapter.ts', import.meta.url),
+    shared: true,
+    env: { MQ_TEST_RABBITMQ: JSON.stringify(options) },
   }
 }
 
