@@ -10,6 +10,7 @@ export interface Item {
   readonly exchange: string
   readonly routingKey: string
   readonly body: Uint8Array
+  /** Of this message alone: what the lane decides is added. */
   readonly properties: Properties
   /** Refused when no queue takes it. */
   readonly mandatory: boolean
@@ -28,7 +29,6 @@ export interface Lane {
 interface Entry {
   readonly item: Item
   returned: boolean
-  readonly settle: (outcome: PublishOutcome) => void
 }
 
 interface Open {
@@ -109,15 +109,15 @@ export function createLane(connection: Connection, window: number, confirms: boo
           finish()
           wake()
         }
-        const settleAt = (index: number) => (outcome: PublishOutcome) => {
+        const settle = (index: number, outcome: PublishOutcome): void => {
           if (over) return
           outcomes[index] = outcome
           if (--left === 0) finish()
         }
         const refuseRest = (error: unknown): void => {
-          for (let i = written; i < items.length; i++)
-            settleAt(i)({ ok: false, error, certainty: 'not-stored' })
+          const from = written
           written = items.length
+          for (let i = from; i < items.length; i++) settle(i, { ok: false, error, certainty: 'not-stored' })
         }
         const pump = (lane: Open): void => {
           while (written < items.length && !over) {
@@ -127,22 +127,22 @@ export function createLane(connection: Connection, window: number, confirms: boo
               return
             }
             const index = written++
-            writeOne(lane, items[index] as Item, settleAt(index))
+            writeOne(lane, items[index] as Item, index)
           }
         }
         const proceed = (): void => {
           if (current !== null) pump(current)
           else ready().then(pump, refuseRest)
         }
-        const writeOne = (lane: Open, item: Item, settle: (outcome: PublishOutcome) => void): void => {
-          const entry: Entry = { item, returned: false, settle }
+        const writeOne = (lane: Open, item: Item, index: number): void => {
+          const entry: Entry = { item, returned: false }
           const { properties } = item
-          const options = item.mandatory ? { ...properties, mandatory: true } : properties
+          if (item.mandatory) properties.mandatory = true
           try {
             if (!confirms) {
-              if (!lane.channel.publish(item.exchange, item.routingKey, bytes(item.body), options))
+              if (!lane.channel.publish(item.exchange, item.routingKey, bytes(item.body), properties))
                 lane.full = true
-              settle(STORED)
+              settle(index, STORED)
               return
             }
             lane.entries.add(entry)
@@ -150,10 +150,10 @@ export function createLane(connection: Connection, window: number, confirms: boo
               item.exchange,
               item.routingKey,
               bytes(item.body),
-              options,
+              properties,
               (error: unknown) => {
                 lane.entries.delete(entry)
-                settle(outcomeOf(lane.channel, entry, error))
+                settle(index, outcomeOf(lane.channel, entry, error))
                 if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
               },
             )
@@ -161,7 +161,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
           } catch (error) {
             // It could not be encoded, or the channel closed in this very turn: nothing was written.
             lane.entries.delete(entry)
-            settle({ ok: false, error, certainty: 'not-stored' })
+            settle(index, { ok: false, error, certainty: 'not-stored' })
           }
         }
         if (signal.aborted) return abort()

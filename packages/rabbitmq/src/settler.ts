@@ -54,25 +54,45 @@ export function createSettler(
     const held = delivery as Held
     return !closed && held.state === 'open' && open.get(tagOf(held)) === held ? held : null
   }
-  const done = (held: Held): void => {
+  const done = (helds: readonly Held[]): void => {
+    if (helds.length === 0) return
     const now = performance.now()
-    written = now - writtenAt > LATELY_MS ? 1 : written + 1
+    written = now - writtenAt > LATELY_MS ? helds.length : written + helds.length
     writtenAt = now
-    held.state = 'settled'
-    open.delete(tagOf(held))
+    for (const held of helds) {
+      held.state = 'settled'
+      open.delete(tagOf(held))
+    }
+  }
+  /** Those of the deliveries that are open, as ones that are being settled; the outcome of each. */
+  const takeMine = (deliveries: readonly Delivery[]): { helds: Held[]; outcomes: SettleOutcome[] } => {
+    const helds: Held[] = []
+    const outcomes: SettleOutcome[] = []
+    for (const delivery of deliveries) {
+      const held = mine(delivery)
+      outcomes.push(held === null ? 'lost' : 'settled')
+      if (held === null) continue
+      held.state = 'settling'
+      helds.push(held)
+    }
+    return { helds, outcomes }
   }
 
   /** Tells the server; everything below the lowest open tag by one frame. */
   const acknowledge = (helds: readonly Held[]): void => {
     if (helds.length === 0) return
-    for (const held of helds) done(held)
+    done(helds)
     const lowest = open.size === 0 ? Infinity : (open.keys().next().value as number)
     let last: Held | null = null
+    let highest = 0
     let below = 0
     for (const held of helds) {
-      if (tagOf(held) >= lowest) continue
+      const tag = tagOf(held)
+      if (tag >= lowest) continue
       below++
-      if (last === null || tagOf(held) > tagOf(last)) last = held
+      if (tag <= highest) continue
+      last = held
+      highest = tag
     }
     if (last !== null) channel.ack(last.raw, below > 1)
     if (below === helds.length) return
@@ -124,32 +144,16 @@ export function createSettler(
       return performance.now() - writtenAt > LATELY_MS ? 0 : written
     },
     ack(deliveries) {
-      const helds: Held[] = []
-      const outcomes = deliveries.map((delivery): SettleOutcome => {
-        const held = mine(delivery)
-        if (held === null) return 'lost'
-        held.state = 'settling'
-        helds.push(held)
-        return 'settled'
-      })
+      const { helds, outcomes } = takeMine(deliveries)
       acknowledge(helds)
       return Promise.resolve(outcomes)
     },
     release(deliveries) {
-      const helds: Held[] = []
-      const outcomes = deliveries.map((delivery): SettleOutcome => {
-        const held = mine(delivery)
-        if (held === null) return 'lost'
-        helds.push(held)
-        held.state = 'settling'
-        return 'settled'
-      })
+      const { helds, outcomes } = takeMine(deliveries)
       // Quorum queues put back in the order in which they are told.
       helds.sort((a, b) => tagOf(a) - tagOf(b))
-      for (const held of helds) {
-        done(held)
-        channel.nack(held.raw, false, true)
-      }
+      done(helds)
+      for (const held of helds) channel.nack(held.raw, false, true)
       return Promise.resolve(outcomes)
     },
     retry: (deliveries, delayMs) => {
@@ -177,10 +181,9 @@ export function createSettler(
       ),
     releaseAll() {
       if (closed) return
-      for (const held of [...open.values()]) {
-        if (held.state === 'open') channel.nack(held.raw, false, true)
-        done(held)
-      }
+      const all = [...open.values()]
+      for (const held of all) if (held.state === 'open') channel.nack(held.raw, false, true)
+      done(all)
     },
   }
 }

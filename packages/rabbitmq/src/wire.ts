@@ -101,51 +101,56 @@ export interface Held extends Delivery {
 /** A message as a delivery. Total: whatever a foreign client wrote comes out as something. */
 export function decode(raw: ConsumeMessage | GetMessage, queue: string, position: string | undefined): Held {
   const { properties, fields } = raw
-  const given = (properties.headers ?? {}) as Headers
+  const given = (properties.headers ?? NOTHING) as Headers
   const headers: Record<string, string> = {}
   let dead: Record<string, string> | undefined
-  let control: Headers | undefined
+  let control = NOTHING
   for (const name in given) {
-    if (name.startsWith('mq-')) {
-      if (name.startsWith('mq-dead-')) (dead ??= {})[name] = text(given[name])
-      else if (CONTROL.has(name)) (control ??= {})[name] = given[name]
-      else if (name.startsWith(USER)) headers[name.slice(USER.length)] = text(given[name])
-      else headers[name] = text(given[name])
-    } else if (name !== TIMESTAMP_MS && !isBrokerHeader(name)) headers[name] = text(given[name])
+    if (name === TIMESTAMP_MS) continue
+    if (!name.startsWith('mq-')) {
+      if (!isBrokerHeader(name)) headers[name] = text(given[name])
+    } else if (name.startsWith('mq-dead-')) (dead ??= {})[name] = text(given[name])
+    else if (CONTROL.has(name)) {
+      if (control === NOTHING) control = {}
+      control[name] = given[name]
+    } else headers[name.startsWith(USER) ? name.slice(USER.length) : name] = text(given[name])
   }
   const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
-  const own = (name: string): unknown => control?.[name]
-  const short = (value: unknown, name: string): string | undefined => {
-    const found = value ?? own(name)
-    return found === undefined || found === null ? undefined : text(found)
-  }
   const byTopic = fields.exchange !== '' && fields.routingKey !== '' ? fields.routingKey : undefined
   return {
-    id: short(properties.messageId, WireHeader.ID) || randomUUID(),
+    id: either(properties.messageId, control[WireHeader.ID]) || randomUUID(),
     body: raw.content,
     headers,
     timestamp: timestamp(given[TIMESTAMP_MS], properties.timestamp),
-    contentType: short(properties.contentType, LONG.contentType),
-    contentEncoding: short(properties.contentEncoding, LONG.contentEncoding),
-    correlationId: short(properties.correlationId, LONG.correlationId),
-    replyTo: short(properties.replyTo, LONG.replyTo),
-    routingKey: short(own(WireHeader.ROUTING_KEY), WireHeader.ROUTING_KEY) ?? byTopic,
-    key: short(own(WireHeader.KEY), WireHeader.KEY),
-    deduplicationId: short(own(WireHeader.DEDUPLICATION_ID), WireHeader.DEDUPLICATION_ID),
+    contentType: either(properties.contentType, control[LONG.contentType]),
+    contentEncoding: either(properties.contentEncoding, control[LONG.contentEncoding]),
+    correlationId: either(properties.correlationId, control[LONG.correlationId]),
+    replyTo: either(properties.replyTo, control[LONG.replyTo]),
+    routingKey: either(control[WireHeader.ROUTING_KEY], byTopic),
+    key: either(control[WireHeader.KEY], undefined),
+    deduplicationId: either(control[WireHeader.DEDUPLICATION_ID], undefined),
     priority: Math.min(255, count(properties.priority)),
     // What the broker dead-lettered starts anew, as what core dead-letters does.
-    expiresAt: deadByBroker === undefined ? expiresAt(own(WireHeader.EXPIRES_AT)) : undefined,
-    deliveryCount: deadByBroker === undefined ? count(own(WireHeader.ATTEMPT)) : 0,
+    expiresAt: deadByBroker === undefined ? expiresAt(control[WireHeader.EXPIRES_AT]) : undefined,
+    deliveryCount: deadByBroker === undefined ? count(control[WireHeader.ATTEMPT]) : 0,
     redeliveries: redeliveries(given, fields.redelivered),
     firstFailedAt:
-      deadByBroker === undefined ? count(own(WireHeader.FIRST_FAILED_AT)) || undefined : undefined,
-    redriven: own(WireHeader.REDRIVEN) !== undefined,
+      deadByBroker === undefined ? count(control[WireHeader.FIRST_FAILED_AT]) || undefined : undefined,
+    redriven: control[WireHeader.REDRIVEN] !== undefined,
     deadLetter: deadByBroker ?? (dead === undefined ? undefined : parseDeadLetterHeaders(dead)),
     position,
     raw,
     queue,
     state: 'open',
   }
+}
+
+const NOTHING: Headers = Object.freeze({})
+
+/** The first that is there, as text. */
+function either(value: unknown, otherwise: unknown): string | undefined {
+  const found = value ?? otherwise
+  return typeof found === 'string' ? found : found === undefined || found === null ? undefined : text(found)
 }
 
 const CONTROL = new Set<string>([...Object.values(WireHeader), ...Object.values(LONG)])
@@ -157,8 +162,9 @@ function timestamp(ms: unknown, seconds: unknown): number {
 }
 
 function expiresAt(value: unknown): number | undefined {
+  if (value === undefined) return undefined
   const n = Number(value)
-  return value !== undefined && Number.isFinite(n) ? n : undefined
+  return Number.isFinite(n) ? n : undefined
 }
 
 /** Classic queues only say whether; quorum queues count, of late also what was handed out and given back without a fault. */
@@ -169,6 +175,7 @@ function redeliveries(headers: Headers, redelivered: boolean): number {
 }
 
 function count(value: unknown): number {
+  if (value === undefined) return 0
   const n = Math.trunc(Number(value))
   return Number.isFinite(n) && n > 0 ? n : 0
 }
