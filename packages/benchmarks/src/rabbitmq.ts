@@ -12,8 +12,9 @@ import type { Side } from './side.ts'
  */
 export function rabbitmqSides(url: string): Side[] {
   return [
-    amqplibSide(url),
+    amqplibSide(url, true),
     mqSide('@mq/rabbitmq', () => new MessageQueue(rabbitmqAdapter({ url }))),
+    amqplibSide(url, false),
     rabbitmqClientSide(url),
     rascalSide(url),
     nestSide(url),
