@@ -7,7 +7,7 @@ import { classify, replyCode } from './errors.ts'
 import { hashTag } from './keys.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
-import { readFacts } from './server.ts'
+import { keepBusy, readFacts } from './server.ts'
 import { slotOf, SLOTS } from './slots.ts'
 
 /** How long a master may be away, or a slot on its way, before the cluster counts as lost, in ms. */
@@ -52,10 +52,12 @@ export async function connectCluster(
   const opening = new Map<string, Promise<Node>>()
   let topology: Topology = { slots: [], masters: new Map() }
   let refreshing: Promise<void> | null = null
+  let rest = (): void => undefined
 
   const end = (cause: unknown): void => {
     if (over) return
     over = true
+    rest()
     stop.abort(offline(cause))
     for (const node of nodes.values()) dispose(node, cause)
     nodes.clear()
@@ -216,6 +218,7 @@ export async function connectCluster(
     await connectMasters(signal)
     const first = nodes.values().next().value as Node
     const facts = await readFacts(first.command, options)
+    rest = keepBusy(facts, () => [...nodes.values()].flatMap(linksOf))
     return {
       facts,
       together: (a, b) => hashTag(a) === hashTag(b),
@@ -278,6 +281,7 @@ export async function connectCluster(
       close: async (until) => {
         if (over) return
         over = true
+        rest()
         stop.abort(offline(undefined))
         const all = [...nodes.values()]
         nodes.clear()
@@ -316,8 +320,12 @@ function nameOf(address: Address): string {
   return `${address.host}:${address.port}`
 }
 
+function linksOf({ command, confirming, idle }: Node): Link[] {
+  return confirming === null ? [command, ...idle] : [command, confirming, ...idle]
+}
+
 function dispose(node: Node, cause: unknown): void {
-  for (const link of [node.command, node.confirming, ...node.idle]) link?.destroy(cause)
+  for (const link of linksOf(node)) link.destroy(cause)
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { type Address, type Argument, type Link, offline, openLink, type Reply }
 import type { ResolvedOptions } from './options.ts'
 import type { Script } from './scripts/index.ts'
 import { masterOf } from './sentinel.ts'
-import { type ServerFacts, readFacts } from './server.ts'
+import { keepBusy, type ServerFacts, readFacts } from './server.ts'
 
 /** The sockets of one connected adapter. Keys say which server, so that callers need not know whether there is a cluster. */
 export interface Connection {
@@ -44,10 +44,12 @@ export async function connectSingle(
   const idle: Link[] = []
   let borrowed = 0
   let fullUntil = 0
+  let rest = (): void => undefined
 
   const end = (cause: unknown): void => {
     if (over) return
     over = true
+    rest()
     for (const link of all) link.destroy(cause)
     all.clear()
   }
@@ -78,6 +80,7 @@ export async function connectSingle(
     }
     const confirm =
       options.acks === 'all' && facts.replicas > 0 ? createConfirm(await open(false, signal), options) : null
+    rest = keepBusy(facts, () => all)
     const publish = async (script: Script, key: string, args: readonly Argument[]): Promise<Reply> => {
       const reply = await command.run(script, key, args)
       await confirm?.(key)
@@ -124,6 +127,7 @@ export async function connectSingle(
       close: async (until) => {
         if (over) return
         over = true
+        rest()
         for (const link of all) if (link !== command) link.destroy(undefined)
         await command.close(until)
         all.clear()

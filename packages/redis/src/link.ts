@@ -19,6 +19,8 @@ export interface Link {
   /** `blockMs`: how long the server may wait by itself before it answers. */
   send(args: readonly Argument[], blockMs?: number): Promise<Reply>
   run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  /** Says something when nothing is owed, so that the server does not take the connection for idle. */
+  touch(): void
   /** As `run`, with more than one key. */
   runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
   /** Waits for what is pending, at most until the signal aborts, then closes. */
@@ -181,6 +183,9 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
         return state === 'closed'
       },
       send,
+      touch: () => {
+        if (owed === 0) send(['PING']).catch(() => undefined)
+      },
       runKeys,
       run: (script, key, args) => runKeys(script, [key], args),
       close: async (until) => {

@@ -12,6 +12,8 @@ export interface ServerFacts {
   readonly appendFsync: string | null
   readonly save: string | null
   readonly evictionPolicy: string | null
+  /** After how many seconds the server closes a connection that says nothing; 0: never. */
+  readonly idleTimeout: number
 }
 
 const OLDEST = 7
@@ -29,8 +31,8 @@ export async function readFacts(link: Link, options: ResolvedOptions): Promise<S
     const reply = await link.send(['CONFIG', 'GET', name]).catch(() => null)
     return Array.isArray(reply) && reply.length > 1 ? String(reply[1]) : null
   }
-  const [appendOnly, appendFsync, save, policy] = await Promise.all(
-    ['appendonly', 'appendfsync', 'save', 'maxmemory-policy'].map(config),
+  const [appendOnly, appendFsync, save, policy, idleTimeout] = await Promise.all(
+    ['appendonly', 'appendfsync', 'save', 'maxmemory-policy', 'timeout'].map(config),
   )
   const facts: ServerFacts = {
     version: info.get('redis_version') ?? '',
@@ -41,6 +43,7 @@ export async function readFacts(link: Link, options: ResolvedOptions): Promise<S
     appendFsync: appendFsync ?? null,
     save: save ?? null,
     evictionPolicy: policy ?? info.get('maxmemory_policy') ?? null,
+    idleTimeout: Number(idleTimeout ?? 0),
   }
   if (facts.version !== '' && Number(facts.version.split('.')[0]) < OLDEST) {
     throw new AdapterError(
@@ -70,6 +73,19 @@ export async function readFacts(link: Link, options: ResolvedOptions): Promise<S
     )
   }
   return facts
+}
+
+/** Keeps connections from being closed for saying nothing, where the server does that; answers what ends it. The server counts whole seconds. */
+export function keepBusy({ idleTimeout }: ServerFacts, links: () => Iterable<Link>): () => void {
+  if (idleTimeout <= 0) return () => undefined
+  const timer = setInterval(
+    () => {
+      for (const link of links()) link.touch()
+    },
+    Math.min(30_000, idleTimeout * 300),
+  )
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** For health checks: the version, and what durability rests on. What the user may not ask is left out. */
