@@ -38,6 +38,7 @@ const steps: Record<string, () => Promise<Outcome>> = {
   lint: bin('eslint', '--max-warnings', '0', '.'),
   types: bin('tsc', '-p', 'tsconfig.json'),
   docs: script('check-docs'),
+  site: script('build-docs'),
   unused: bin('knip', '--no-config-hints'),
   format: bin('prettier', '--check', '--log-level', 'warn', '.'),
   releases: script('check-releases'),

@@ -29,7 +29,7 @@ function fenced(language: string, path: string): string {
 function packagesTable(): string {
   const rows = publishedPackages().map(
     ({ manifest, directory }) =>
-      `| [\`${manifest.name}\`](packages/${directory}) | ${manifest.description ?? ''} |`,
+      `| [\`${manifest.name}\`](packages/${directory}/README.md) | ${manifest.description ?? ''} |`,
   )
   return ['| package | what |', '| --- | --- |', ...rows].join('\n')
 }

@@ -1,3 +1,4 @@
+export { locateTools } from './sources/locate.ts'
 export { startBroker } from './start.ts'
 export { requireBrokers } from './require-brokers.ts'
 export { faultProxy } from './proxy/fault-proxy.ts'

@@ -66,6 +66,18 @@ export async function locate<Tool extends string>(
   throw brokerError('BROKER_MISSING', `${need.label} is missing${why}: ${advice(need)}`)
 }
 
+/** Like `locate`, for what runs on this machine itself: `{ chromium: '/usr/bin/chromium' }`. */
+export async function locateTools<Tool extends string>(
+  need: Requirement<Tool>,
+): Promise<Readonly<Record<Tool, string>>> {
+  const located = await locate(
+    need,
+    sourcesFor(undefined).filter((source) => source !== 'docker'),
+  )
+  if (located.kind === 'native') return located.tools
+  throw brokerError('BROKER_MISSING', `${need.label} is missing: ${advice(need)}`)
+}
+
 async function toolsOfRelease<Tool extends string>(
   need: Requirement<Tool>,
   release: string,
