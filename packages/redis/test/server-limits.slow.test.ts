@@ -62,7 +62,7 @@ describe('a server that closes idle connections (timeout 1)', () => {
     await queue.createQueue({ name })
     const lost = new Promise((resolve) => queue.once('disconnected', resolve))
     await redis('CONFIG', 'SET', 'timeout', '1')
-    const back = new Promise((resolve) => queue.once('connected', resolve))
+    const back = new Promise<void>((resolve) => queue.once('connected', resolve))
     await lost
     await back
     const got: unknown[] = []
