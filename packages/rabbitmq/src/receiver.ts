@@ -10,6 +10,12 @@ import { createSettler } from './settler.ts'
 import type { Topology } from './topology.ts'
 import { decode } from './wire.ts'
 
+/** How long a consumer that nothing arrives for trusts the server, in ms. */
+const TRUST_MS = 5_000
+
+/** The same, once messages stay at the server. */
+const AGAIN_MS = 900
+
 export type Lost = (deliveries: readonly Delivery[], cause: unknown) => void
 
 /** What every kind of receiver stands on. */
@@ -48,6 +54,9 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   let subscribed = false
   let calls = 0
   let closing: Promise<void> | null = null
+  let quietSince = performance.now()
+  let asked = 0
+  let stuck = 0
 
   const settler = createSettler(channel, publisher, (deliveries, cause) => {
     inbox.drain()
@@ -69,6 +78,31 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
           new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
         ),
       (error: unknown) => inbox.fail(openError(source.target, error)),
+    )
+  }
+
+  /**
+   * A queue that is deleted and made again at once: the server tells its consumers late, by the queue's name, and those of before may never hear of it. In a
+   * cluster, or on a busy server, late is longer than `topology` waits. So who hears nothing asks: messages without a consumer, or messages that
+   * stay although there is room for them here, mean that this one is forgotten.
+   */
+  const doubt = async (): Promise<void> => {
+    const now = performance.now()
+    if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || settler.open > 0 || !subscribed) return
+    quietSince = now
+    const physical = partitionQueue(queue, asked % partitions)
+    const { messageCount, consumerCount } = await connection.admin((admin) => admin.checkQueue(physical))
+    if (messageCount === 0 || (ordered && consumerCount > 0)) {
+      stuck = 0
+      asked++
+      return
+    }
+    stuck++
+    if ((consumerCount > 0 && stuck < 3) || closing !== null || !subscribed || settler.open > 0) return
+    inbox.fail(
+      new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ seems to have forgotten the consumer', {
+        retryable: true,
+      }),
     )
   }
 
@@ -139,7 +173,13 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
           // What the server sent before its answer has arrived by then.
           await untilAborted(connection.rpc(channel.prefetch(1), 'looking'), signal).catch(() => undefined)
         }
-        return await inbox.take(max, signal, waitMs)
+        const arrived = await inbox.take(max, signal, waitMs)
+        if (arrived.length === 0) doubt().catch(() => undefined)
+        else {
+          stuck = 0
+          quietSince = performance.now()
+        }
+        return arrived
       } catch (error) {
         throw openError(source.target, settler.closed ? closeCause(channel) : error)
       } finally {

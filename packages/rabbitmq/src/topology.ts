@@ -43,6 +43,7 @@ export interface Topology {
 
 /** How long a server goes on telling consumers of a queue that it is gone. */
 const TELLING_MS = 100
+const MOST_TELLING_MS = 2_000
 
 /** More differences than arguments there are. */
 const MOST_DIFFERENCES = 24
@@ -257,10 +258,12 @@ export function createTopology(
     const partitions = queues.get(queue)?.partitions ?? (await countPartitions(queue))
     const role = roleOf(queue)
     queues.delete(queue)
+    const since = performance.now()
     for (let n = 0; n < partitions; n++)
       await connection.admin((channel) => channel.deleteQueue(partitionQueue(queue, n)), role)
-    // Others may make it again as soon as this resolves.
-    await new Promise<void>((resolve) => setTimeout(resolve, TELLING_MS))
+    // Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell.
+    const telling = Math.max(TELLING_MS, 4 * (performance.now() - since))
+    await new Promise<void>((resolve) => setTimeout(resolve, Math.min(telling, MOST_TELLING_MS)))
   }
 
   const removeSubscription = async (topic: string, subscription: string): Promise<void> => {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import { MessageQueue } from '@mq/core'
+import { connect } from 'amqplib'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { connected, declare, fresh, message, settings, source, until } from './support.ts'
 
@@ -227,4 +229,32 @@ describe('a channel that the server closes', () => {
     expect(gone?.ok === false && adapter.classify(gone.error).code).toBe('MQ_QUEUE_NOT_FOUND')
     expect(await adapter.publish([message({ topic: two })], soon())).toEqual([{ ok: true }])
   })
+})
+
+describe('a queue that somebody deletes and makes again at once', () => {
+  it('goes on being consumed, although the server may tell its consumers nothing', async () => {
+    const model = await connect(broker.url)
+    const queue = new MessageQueue(rabbitmqAdapter({ url: broker.url }))
+    const sender = new MessageQueue(rabbitmqAdapter({ url: broker.url }))
+    queue.on('error', () => undefined)
+    await Promise.all([queue.connect(), sender.connect()])
+    try {
+      const channel = await model.createChannel()
+      const name = fresh()
+      const handled: unknown[] = []
+      await queue.consume(name, ({ body }) => void handled.push(body))
+      for (let i = 1; i <= 5; i++) {
+        await channel.deleteQueue(name)
+        await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+        // The server confirms what arrives while it tells that a queue is gone, and drops it: so more than one is sent.
+        await until(async () => {
+          await sender.send(name, i)
+          return handled.includes(i)
+        }, 30_000)
+      }
+    } finally {
+      await Promise.all([queue, sender].map((each) => each.disconnect({ timeoutMs: 5_000 })))
+      await model.close()
+    }
+  }, 180_000)
 })
