@@ -6,6 +6,7 @@ import { createFetcher } from './fetcher.ts'
 import { createHandoff } from './handoff.ts'
 import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
+import { LOG_REPLACED, warnOfGap } from './gaps.ts'
 import { offsetsOf } from './offsets.ts'
 import type { Partition } from './partition.ts'
 import { createSharing } from './sharing.ts'
@@ -47,7 +48,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     wanted: () => [...owned.values()].filter(hasRoom),
     crowded: () => [...owned.values()].some((p) => !hasRoom(p)),
     arrived(partition, logStart) {
-      if (logStart > partition.tracker.base) partition.dropBelow(logStart)
+      if (logStart > partition.tracker.base) skip(partition, logStart)
       if (partition.tracker.base > partition.trimmed || partition.readyCount > 0) committer.schedule()
       if (partition.readyCount > 0 || waiting.size > 0) waiting.wake()
       watchDue()
@@ -56,9 +57,11 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const ends = await offsetsOf(connection, { [partition.topic]: [partition.number] })
       const end = ends.get(`${partition.topic}/${partition.number}`)
       if (end === undefined || partition.gone) return
-      if (partition.position < end.low) partition.dropBelow(end.low)
+      if (partition.position < end.low) skip(partition, end.low)
       else {
         // The log is another one: the topic was made anew, or its end was lost with its leader. Better twice than never.
+        const { topic, number, position } = partition
+        options.logger.warn({ topic, partition: number, position, ...end }, LOG_REPLACED)
         handoff.restart(partition, end.low)
         waiting.wake()
       }
@@ -74,6 +77,10 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
           ),
   })
 
+  const skip = (partition: Partition, to: number): void => {
+    warnOfGap(options.logger, partition.topic, partition.number, partition.tracker.base, to)
+    partition.dropBelow(to)
+  }
   const committer = createCommitter({
     connection,
     group: names.group,

@@ -1,5 +1,6 @@
 import { AdapterError } from '@mq/core/adapter'
 import { pause } from './abort.ts'
+import { warnOfGap } from './gaps.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from './connection.ts'
 import type { Membership, Parts } from './membership.ts'
@@ -57,6 +58,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         }
         const commit = commits.get(key)
         const fresh = topic === names.main && setup.startFrom === 'latest' ? end.high : end.low
+        if (commit !== undefined && commit.offset < end.low)
+          warnOfGap(connection.options.logger, topic, number, commit.offset, end.low)
         const offset = commit === undefined || commit.offset < end.low ? fresh : commit.offset
         // Where nothing waits, nobody died of anything.
         const known = commit !== undefined && offset === commit.offset && offset < end.high
