@@ -22,6 +22,8 @@ import { createRegistry } from './registry.ts'
 import { createContents } from './contents.ts'
 import { createTopology } from './topology.ts'
 
+const FOREVER_MS = 2 ** 31 - 1
+
 /** Ten years: what waits is kept without end. */
 const MOST_DELAY_MS = 10 * 365 * 86_400_000
 
@@ -43,6 +45,8 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   /** Members that the brokers still wait for, by group: a new one takes their place at once. */
   const ghosts = new Map<string, string>()
   let current: Connection | null = null
+  /** A consumer must not end with its sockets, nor a disconnect before it resolved, while the brokers are away. */
+  let alive: NodeJS.Timeout | undefined
 
   const capabilities: Capabilities = Object.freeze({
     durable: true,
@@ -176,16 +180,20 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
         until,
       )
       current = mine
+      alive ??= setInterval(() => undefined, FOREVER_MS)
     },
 
     async disconnect(signal) {
       const over = current
-      if (over === null) return
-      const open = [...consumers.values()].map(({ consumer }) => consumer)
-      await atMost(Promise.all(open.map((consumer) => consumer.close(signal))), signal)
-      if (current === over) current = null
-      over.close(undefined)
-      failAll(new AdapterError('MQ_NOT_CONNECTED', 'disconnected from Kafka'))
+      if (over !== null) {
+        const open = [...consumers.values()].map(({ consumer }) => consumer)
+        await atMost(Promise.all(open.map((consumer) => consumer.close(signal))), signal)
+        if (current === over) current = null
+        over.close(undefined)
+        failAll(new AdapterError('MQ_NOT_CONNECTED', 'disconnected from Kafka'))
+      }
+      clearInterval(alive)
+      alive = undefined
     },
 
     async ping(signal) {
