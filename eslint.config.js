@@ -40,7 +40,7 @@ const adapterRules = adapters.map((directory) => ({
 }))
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/coverage/', 'results/', 'examples/*/out/', '**/*.cts'] },
+  { ignores: ['**/dist/', '**/coverage/', 'results/', 'site/', 'examples/*/out/', '**/*.cts'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
 
 /** Folders that hold what tools made, not what people wrote. */
-const made = new Set(['node_modules', 'dist', '.git', '.turbo', 'coverage', 'results', 'out'])
+const made = new Set(['node_modules', 'dist', '.git', '.turbo', 'coverage', 'results', 'out', 'site'])
 
 /** Every file that people wrote, relative to `base`, with forward slashes, sorted. */
 export function projectFiles(base: string): string[] {
