@@ -69,7 +69,6 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'contract.disconnect',
-      'model.random',
       'receiver.close',
       'receiver.expires',
       'retry.survives-crash',
@@ -154,7 +153,6 @@ export const receiving: readonly Broken[] = [
       'consume.order',
       'failure.rebalance',
       'failure.slow',
-      'model.random',
       'publish.burst',
       'queues.kept',
       'shutdown.zero-loss',
@@ -171,7 +169,6 @@ export const receiving: readonly Broken[] = [
     }),
     fails: [
       'failure.blocked-loop',
-      'model.random',
       'order.crash-repeats',
       'retry.survives-crash',
       'settle.crash',

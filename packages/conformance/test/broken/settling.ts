@@ -22,7 +22,6 @@ export const settling: readonly Broken[] = [
       'failure.rebalance',
       'failure.settle-again',
       'failure.slow',
-      'model.random',
       'order.crash-repeats',
       'order.failed-blocks',
       'order.per-key',
@@ -114,7 +113,6 @@ export const settling: readonly Broken[] = [
       'consume.stop-returns',
       'dead-letters.give-backs',
       'failure.rebalance',
-      'model.random',
       'order.requeued-first',
       'receiver.outcomes',
       'receiver.parallel',
@@ -132,7 +130,6 @@ export const settling: readonly Broken[] = [
       'consume.iterator',
       'consume.stop-returns',
       'dead-letters.give-backs',
-      'model.random',
       'order.requeued-first',
       'receiver.release',
       'shutdown.returned',
@@ -239,7 +236,7 @@ export const settling: readonly Broken[] = [
           return ds.map(() => 'lost' as const)
         },
       })),
-    fails: ['extras.extend', 'model.random', 'receiver.renew', 'settle.renewed', 'settle.renewed-ahead'],
+    fails: ['extras.extend', 'receiver.renew', 'settle.renewed', 'settle.renewed-ahead'],
   },
   {
     name: 'drops what is unsettled on close',
