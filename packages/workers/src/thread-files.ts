@@ -1,9 +1,14 @@
-/** Where the program of the threads lies: beside this file, built or, in this repository's own tests, as TypeScript. */
+/** The threads' programs lie beside this file, built or, in this repository's own tests, as TypeScript. */
 const fromSource = import.meta.url.endsWith('.ts')
 
 export const threadFile = fromSource
   ? new URL('./worker.ts', import.meta.url)
   : new URL('./worker.js', import.meta.url)
+
+/** Loads a module in a thread, and does nothing with it. */
+export const loadingFile = fromSource
+  ? new URL('./load-module.ts', import.meta.url)
+  : new URL('./load-module.js', import.meta.url)
 
 /** Flags that say how modules are found and loaded; threads refuse those that belong to the whole process. */
 const LOADING = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C)(=|$)/

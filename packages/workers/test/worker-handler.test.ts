@@ -36,6 +36,15 @@ describe('workerHandler', () => {
     expect(await ask(queue, { do: 'thread' })).toBe(await ask(queue, { do: 'thread' }))
   })
 
+  it('runs a module in TypeScript where the program has a loader for it', async () => {
+    const handler = workerHandler(new URL('./programs/typed.ts', import.meta.url), { poolSize: 1 })
+    closing.push(() => handler.close())
+    const signal = new AbortController().signal
+    expect(await handler({ body: 1, headers: {} } as never, { attempt: 1, signal } as never)).toBe(
+      'typed number true',
+    )
+  })
+
   it('runs as many messages at once as it has threads', async () => {
     const handler = workerHandler(program('handler'), { poolSize: 3 })
     closing.push(() => handler.close())
@@ -91,6 +100,7 @@ describe('workerHandler', () => {
     ['throws', /the model file is missing/],
     ['no-default', /no function as its default export/],
     ['does-not-exist', /does not load/],
+    ['exits', /exited with code: 0/],
   ])('shows at registration that the module %s', (name, says) => {
     const make = () => workerHandler(program(name))
     expect(make).toThrow(says)
