@@ -1,10 +1,16 @@
-import { HALF_WINDOW, judge, type Judgement } from './hampel.ts'
+import { HALF_WINDOW, type Judgement } from './hampel.ts'
 import { dateOf, dayOf, type Calendar, type Reading } from './readings.ts'
 
 export interface Anomaly extends Reading {
   /** Median of the window around it, °C. */
   expected: number
   kind: 'warm' | 'cold'
+}
+
+/** A day that can be judged: all days of its window have arrived or are known to be lost. */
+export interface Window extends Reading {
+  /** The temperatures of the window that arrived, °C, this day's among them. */
+  around: number[]
 }
 
 export interface Day {
@@ -23,8 +29,8 @@ interface Series {
 }
 
 /**
- * Readings arrive in any order, some of them twice, some never. A day is judged when every day of its window has arrived or is
- * known to be lost, so the order makes no difference to the result.
+ * Readings arrive in any order, some of them twice, some never. A day can be judged when every day of its window has arrived or is
+ * known to be lost, so the order makes no difference to the result. Who judges it is somebody else's business.
  */
 export class Detector {
   readonly #series: ReadonlyMap<string, Series>
@@ -37,14 +43,23 @@ export class Detector {
     this.#series = new Map(entries)
   }
 
-  /** Answers the anomalies in the windows that this reading completes; again, when it comes again. */
-  record({ station, date, temperature }: Reading): Anomaly[] {
+  /** Answers the windows that this reading completes; again, when it comes again. */
+  record({ station, date, temperature }: Reading): Window[] {
     return this.#account(station, date, temperature)
   }
 
   /** The reading of that day will never come. */
-  recordLost({ station, date }: Pick<Reading, 'station' | 'date'>): Anomaly[] {
+  recordLost({ station, date }: Pick<Reading, 'station' | 'date'>): Window[] {
     return this.#account(station, date, null)
+  }
+
+  /** Keeps what was judged. Answers the anomaly, if it is one. */
+  judged({ station, date, temperature }: Window, judgement: Judgement): Anomaly | null {
+    const { series, index } = this.#find(station, date)
+    series.judgements[index] = judgement
+    if (!judgement.anomalous) return null
+    const kind = temperature > judgement.median ? 'warm' : 'cold'
+    return { station, date, temperature, expected: judgement.median, kind }
   }
 
   days(station: string): Day[] {
@@ -56,7 +71,14 @@ export class Detector {
     }))
   }
 
-  #account(station: string, date: string, value: number | null): Anomaly[] {
+  #account(station: string, date: string, value: number | null): Window[] {
+    const { series, index } = this.#find(station, date)
+    series.values[index] = value
+    const around = neighbours(index, series.values.length)
+    return around.flatMap((centre) => windowAt(series, centre) ?? [])
+  }
+
+  #find(station: string, date: string): { series: Series; index: number } {
     const series = this.#series.get(station)
     const day = dayOf(date)
     if (series === undefined || day === null)
@@ -64,9 +86,7 @@ export class Detector {
     const index = day - series.firstDay
     if (index < 0 || index >= series.values.length)
       throw new RangeError(`${date} is not in the calendar of ${station}`)
-    series.values[index] = value
-    const around = neighbours(index, series.values.length)
-    return around.flatMap((centre) => anomalyAt(series, centre) ?? [])
+    return { series, index }
   }
 }
 
@@ -76,19 +96,12 @@ function neighbours(index: number, length: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, offset) => first + offset)
 }
 
-/** Judges a day if its window is complete. */
-function anomalyAt(series: Series, index: number): Anomaly | null {
-  const value = series.values[index]
-  if (typeof value !== 'number') return null
-  const window = neighbours(index, series.values.length).map((each) => series.values[each])
+/** `null`: a day is missing yet, or it is the one to be judged that was lost. */
+function windowAt({ station, firstDay, values }: Series, index: number): Window | null {
+  const temperature = values[index]
+  if (typeof temperature !== 'number') return null
+  const window = neighbours(index, values.length).map((each) => values[each])
   if (window.includes(undefined)) return null
-  const judgement = judge(
-    value,
-    window.filter((each) => typeof each === 'number'),
-  )
-  series.judgements[index] = judgement
-  if (!judgement.anomalous) return null
-  const { station, firstDay } = series
-  const kind = value > judgement.median ? 'warm' : 'cold'
-  return { station, date: dateOf(firstDay + index), temperature: value, expected: judgement.median, kind }
+  const around = window.filter((each) => typeof each === 'number')
+  return { station, date: dateOf(firstDay + index), temperature, around }
 }

@@ -60,7 +60,8 @@ async function withQueue(
         `  time           ${seconds.toFixed(1)} s, ${Math.round(messagesSent / seconds)} messages a second\n` +
         `  messages       ${messagesSent} sent, ${messagesRetried} retried, ${messagesDeadLettered} dead-lettered\n` +
         `  handler runs   ${processedCount} succeeded, ${errorCount} failed; p50 ${ms(percentiles.p50)} ms, p99 ${ms(percentiles.p99)} ms\n` +
-        `  concurrency    ${outcome.peak} readings at once, of ${queue.config.workerPoolSize} workers`,
+        `  concurrency    ${outcome.peak} readings at once, of ${queue.config.workerPoolSize} workers\n` +
+        `  detection      ${outcome.judged} windows, on ${outcome.threads.size} of ${queue.config.workerPoolSize} worker threads`,
     )
     return outcome
   } finally {

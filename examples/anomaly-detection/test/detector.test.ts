@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Detector } from '../src/detector.ts'
+import { Detector, type Window } from '../src/detector.ts'
 import { planFaults } from '../src/faults.ts'
 import { judge } from '../src/hampel.ts'
 import { calendarsOf, dayOf, loadReadings, readingId, type Reading } from '../src/readings.ts'
@@ -19,7 +19,10 @@ describe('the detector', () => {
     const detector = new Detector([{ station: 'a', firstDate: '2020-01-01', days: 20 }])
     const values = Array.from({ length: 20 }, (_, index) => (index === 2 ? 30 : index % 3))
     const found = values.map((temperature, index) =>
-      detector.record({ station: 'a', date: `2020-01-${String(index + 1).padStart(2, '0')}`, temperature }),
+      judgeAll(
+        detector,
+        detector.record({ station: 'a', date: `2020-01-${String(index + 1).padStart(2, '0')}`, temperature }),
+      ),
     )
     const when = found.findIndex((each) => each.length > 0)
     expect(when).toBe(2 + 15)
@@ -63,7 +66,11 @@ describe('the plan of faults', () => {
 
 function detect(all: readonly Reading[]) {
   const detector = new Detector(calendarsOf(readings))
-  return all.flatMap((reading) => detector.record(reading))
+  return all.flatMap((reading) => judgeAll(detector, detector.record(reading)))
+}
+
+function judgeAll(detector: Detector, windows: readonly Window[]) {
+  return windows.flatMap((window) => detector.judged(window, judge(window.temperature, window.around)) ?? [])
 }
 
 function idsOf(anomalies: readonly Reading[]): string[] {

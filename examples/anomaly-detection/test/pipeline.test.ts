@@ -83,7 +83,9 @@ describe('the environment', () => {
       await runExample({ WORKER_POOL_SIZE: '6', MAX_CONCURRENT_MESSAGES: '3' }),
     ]
     expect(one.stdout).toContain('1 readings at once, of 1 workers')
+    expect(one.stdout).toMatch(/detection +\d+ windows, on 1 of 1 worker threads/)
     expect(many.stdout).toContain('3 readings at once, of 6 workers')
+    expect(many.stdout).toMatch(/detection +\d+ windows, on [23] of 6 worker threads/)
     expect(printedSummary(many)).toBe(printedSummary(one))
   }, 240_000)
 
@@ -93,6 +95,12 @@ describe('the environment', () => {
     expect(stderr).toContain('MESSAGE_BROKER')
     expect(stderr).toContain('WORKER_POOL_SIZE')
     expect(stderr).not.toContain('    at ')
+  }, 60_000)
+
+  it('is refused without a worker', async () => {
+    const { code, stderr } = await runExample({ WORKER_POOL_SIZE: '0' })
+    expect(code).toBe(1)
+    expect(stderr).toContain('WORKER_POOL_SIZE')
   }, 60_000)
 })
 
