@@ -1,5 +1,5 @@
 import { AdapterError } from '@mq/core/adapter'
-import { pause, within } from './abort.ts'
+import { atMost, pause, within } from './abort.ts'
 import { createCommitter } from './committer.ts'
 import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
 import { createFetcher } from './fetcher.ts'
@@ -15,6 +15,9 @@ import { createWaiters } from './waiters.ts'
 /** Bytes of one partition that wait to be handed out, above which it is not read on. */
 const HIGH_WATER = 1024 * 1024
 const FLUSH_TRIES = 40
+const COMMIT_AGAIN_MS = 50
+/** Longest that closing waits for its last commit to be taken. */
+const CLOSE_COMMIT_MS = 3_000
 const MOVING_PATIENCE_MS = 1_000
 const TRIM_EVERY_MS = 5_000
 
@@ -236,7 +239,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         return
       }
       const mine = membership
-      await within(committer.commit(left.length === 0), 5_000, signal)
+      await commitAtLast(left.length === 0, AbortSignal.any([signal, AbortSignal.timeout(CLOSE_COMMIT_MS)]))
       if (holdings.takers().length > 0) return
       error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
       setup.ended(consumer)
@@ -336,7 +339,8 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     },
     async flush() {
       // A round of the group takes a moment.
-      for (let tries = 0; tries < FLUSH_TRIES && !(await committer.commit(false)); tries++) await pause(50)
+      for (let tries = 0; tries < FLUSH_TRIES && !(await committer.commit(false)); tries++)
+        await pause(COMMIT_AGAIN_MS)
     },
     topicsChanged: () => membership?.rejoin(),
     async rest() {
@@ -357,6 +361,13 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     fail,
   }
 
+  /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came as this one went. */
+  const commitAtLast = async (clean: boolean, until: AbortSignal): Promise<void> => {
+    const taken = async (): Promise<void> => {
+      while (!(await committer.commit(clean)) && !until.aborted) await pause(COMMIT_AGAIN_MS, until)
+    }
+    await atMost(taken(), until)
+  }
   /** Reads what is in the log at the call. False: something is ready before. */
   const readOn = async (signal: AbortSignal): Promise<boolean> => {
     const ends = await offsetsOf(connection, holdings.parts())

@@ -113,8 +113,13 @@ export function createSharing(setup: SharingSetup): Sharing {
     view() {
       const only = isQuiet()
       limited = only
+      if (only) {
+        // What is not said to be owned goes to others by this very round: from here on it must not be handed out, and nothing of it may be left to commit.
+        for (const partition of [...holdings.owned.values()])
+          if (partition.isSettled) holdings.drop(partition, undefined)
+      }
       return {
-        owned: holdings.parts((partition) => !only || partition.heldCount > 0),
+        owned: holdings.parts(),
         pinned: holdings.parts((partition) => partition.isPinned),
         only,
       }
@@ -136,7 +141,7 @@ export function createSharing(setup: SharingSetup): Sharing {
       if (setup.moving() || !isQuiet() || !hasOthers()) return
       if (onlyPulls() && performance.now() - lastAsked < PULL_PAUSE_MS) return
       const waits = ({ readyCount, heldCount }: Partition): boolean =>
-        readyCount > 0 && (heldCount > 0 ? mayMove : !limited)
+        readyCount > 0 && (heldCount === 0 || mayMove)
       if ([...holdings.owned.values()].some(waits)) setup.membership()?.rejoin()
     },
     async waitsElsewhere() {
