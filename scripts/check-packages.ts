@@ -1,6 +1,6 @@
 /**
  * Looks at the packages as users get them: packs each into a tarball, holds the tarballs against publint and
- * are-the-types-wrong, installs them into an empty project and runs the quick start there.
+ * are-the-types-wrong, installs them into an empty project and runs the quick start and the examples there.
  * Needs a build (`pnpm build`) and, for the newest Node, the registry.
  */
 import {
@@ -16,6 +16,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isMain, report } from './lib/main.ts'
+import {
+  copyExamples,
+  declaredExamples,
+  foreignDependencies,
+  runPackedExample,
+  type Runtime,
+} from './lib/packed-examples.ts'
 import { mustRun, run } from './lib/run.ts'
 import { publishedPackages, readManifest, root, type WorkspacePackage } from './lib/workspace.ts'
 
@@ -89,8 +96,11 @@ function writeProject(project: string, packed: readonly Packed[]): void {
   const manifest = {
     name: 'smoke',
     private: true,
-    dependencies: Object.fromEntries(packed.map((one) => [one.manifest.name, `file:${one.tarball}`])),
-    devDependencies: { '@types/node': own['@types/node'], node: 'latest' },
+    dependencies: {
+      ...foreignDependencies(declaredExamples()),
+      ...Object.fromEntries(packed.map((one) => [one.manifest.name, `file:${one.tarball}`])),
+    },
+    devDependencies: { '@types/node': own['@types/node'], tsx: own['tsx'], node: 'latest' },
   }
   const tsconfig = {
     compilerOptions: {
@@ -134,6 +144,27 @@ async function smoke(packed: readonly Packed[], project: string): Promise<string
     await step(node, ['load.cjs'])
     await step(node, ['quickstart.mjs'], 'Hello, World!')
     await step(node, ['quickstart.cjs'], 'Hello, World!')
+  }
+  return [...problems, ...(await smokeExamples(project, newest))]
+}
+
+/** Type-checks the examples against the packed declarations; runs them with a loader here, and as they are in the newest Node. */
+async function smokeExamples(project: string, newest: string): Promise<string[]> {
+  const examples = declaredExamples()
+  copyExamples(examples, project)
+  const tsc = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'examples/tsconfig.json']
+  const { code, output } = await run(process.execPath, tsc, { cwd: project })
+  const problems = code === 0 ? [] : [`smoke: the types of the examples\n${output}`]
+  const runtimes: Runtime[] = [
+    { node: process.execPath, flags: ['--import', 'tsx'] },
+    { node: newest, flags: [] },
+  ]
+  for (const runtime of runtimes) {
+    for (const example of examples) {
+      const problem = await runPackedExample(example, project, runtime)
+      if (problem !== null) problems.push(problem)
+    }
+    console.log(`${examples.length} examples: ${runtime.node} ${runtime.flags.join(' ')}`)
   }
   return problems
 }

@@ -1,4 +1,3 @@
-import { startBroker, type BrokerName } from '@mq/brokers'
 import { MessageBroker } from '@mq/core'
 
 /** Where the address of a broker that was started here goes. */
@@ -22,8 +21,9 @@ export async function provideBroker(broker: MessageBroker, env: NodeJS.ProcessEn
   if (broker === MessageBroker.MEMORY) {
     return { env, origin: 'inside this process', stop: () => Promise.resolve() }
   }
-  const name: BrokerName = broker
-  const server = await startBroker(name)
+  // Asked for when it is needed: a program of one's own would have its servers elsewhere.
+  const { startBroker } = await import('@mq/brokers')
+  const server = await startBroker(broker)
   if (!server.owned) return { env, origin: 'from the environment', stop: () => Promise.resolve() }
   return {
     env: { ...env, [ADDRESS_VARIABLE[broker]]: server.url },

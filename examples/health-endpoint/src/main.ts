@@ -4,11 +4,6 @@ import { monitoringServer } from './server.ts'
 const queue = MessageQueueFactory.createQueueFromEnv() // MESSAGE_BROKER; in memory by default
 const server = monitoringServer(queue, ['orders'])
 await queue.connect()
-await queue.consume<{ item: string }>('orders', ({ body }) => console.log(`order: ${body.item}`))
-
-const address = await server.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] || 3000) })
-console.log(`health: ${address}/health/messaging, metrics: ${address}/metrics`)
-await queue.send('orders', { item: 'book' })
 
 // The queue first: while it drains, the endpoint tells the load balancer that no more work should come here.
 async function stop(): Promise<void> {
@@ -17,3 +12,9 @@ async function stop(): Promise<void> {
   console.log(drained ? 'stopped, everything handled' : 'stopped, what was under way comes again')
 }
 process.once('SIGINT', () => void stop()).once('SIGTERM', () => void stop())
+
+await queue.consume<{ item: string }>('orders', ({ body }) => console.log(`order: ${body.item}`))
+
+const address = await server.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] || 3000) })
+console.log(`health: ${address}/health/messaging, metrics: ${address}/metrics`)
+await queue.send('orders', { item: 'book' })
