@@ -23,7 +23,7 @@ export interface ConsumerStats {
   readonly running: number
   /** Fetched and not started. */
   readonly buffered: number
-  /** Fetched and unsettled, running ones included. */
+  /** Fetched, and not yet acknowledged or settled otherwise; running ones included. Never more than the prefetch. */
   readonly unsettled: number
   readonly handled: number
   readonly failed: number
@@ -119,7 +119,7 @@ export class Consumer {
       state: this.#state,
       running: this.#running,
       buffered: this.#backlog.size,
-      unsettled: this.#fetcher.intake?.size ?? 0,
+      unsettled: this.#fetcher.intake?.taken ?? 0,
       handled: this.#handled,
       failed: this.#failed,
       circuit: this.#breaker?.state ?? 'closed',

@@ -134,7 +134,7 @@ export class Fetcher {
   #room(): number {
     if (this.#paused) return 0
     const { prefetch } = this.#plan
-    const room = prefetch - (this.#intake?.size ?? 0)
+    const room = prefetch - (this.#intake?.taken ?? 0)
     return this.#host.ready === 0 || room >= prefetch >> 2 ? Math.max(0, room) : 0
   }
 

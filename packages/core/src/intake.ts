@@ -9,6 +9,9 @@ import { ACK, RELEASE, settleAgainAfter, settleAll, type Settlement } from './se
 import { keyOf } from './topology.ts'
 import { wrapError } from './wrap-error.ts'
 
+/** Acknowledgements without an answer, in prefetches, that reading goes on with: a crash makes all of them come again. */
+const MOST_ANSWERING = 4
+
 /** How long the settlements under way may take when a receiver is closed. */
 const SETTLE_MS = 10_000
 
@@ -33,6 +36,8 @@ export class Intake {
   #receiver: Receiver | null = null
   #acks: Held[] = []
   #flush: 'none' | 'later' | 'soon' = 'none'
+  /** Acknowledged, and not heard of yet. */
+  #answering = 0
   #pendingCalls = new Set<Promise<void>>()
   #closed = false
 
@@ -83,6 +88,14 @@ export class Intake {
     return this.#helds.length
   }
 
+  /**
+   * How many of `prefetch` are taken. An acknowledgement on its way counts no more, so that the next messages are asked for while the
+   * broker still answers it; of those that wait for an answer there are never more than a few times the prefetch.
+   */
+  get taken(): number {
+    return this.#helds.length - Math.min(this.#answering, this.source.prefetch * MOST_ANSWERING)
+  }
+
   /** Up to `max` deliveries, now held. Throws the adapter's own error. */
   async receive(max: number, signal: AbortSignal, waitMs?: number): Promise<Held[]> {
     const deliveries = await this.receiver.receive(max, signal, waitMs)
@@ -100,15 +113,15 @@ export class Intake {
   }
 
   /**
-   * Acknowledges with the next flush; `done` hears the outcome. Flushed before anything else happens when the caller is idle or
-   * much is gathered, else at the end of this turn of the event loop, so that what ends together goes together.
+   * Acknowledges with the next flush; `done` hears the outcome. Flushed before anything else happens when the caller is idle, else at
+   * the end of this turn of the event loop, so that what ends together goes together.
    */
   ack(held: Held, idle: boolean, done?: Settled): void {
     held.state = 'settling'
     held.done = done
     this.#acks.push(held)
     if (this.#flush === 'soon') return
-    if (idle || this.#acks.length >= this.source.prefetch >> 1) {
+    if (idle) {
       this.#flush = 'soon'
       queueMicrotask(() => this.#flushAcks())
     } else if (this.#flush === 'none') {
@@ -123,6 +136,7 @@ export class Intake {
     const waiting = this.#acks
     this.#acks = []
     this.#track(this.#settle(waiting, ACK, [], 1))
+    this.onFreed()
   }
 
   /** Keeps a delivery for `ms` from now. Throws `LeaseLostError` when it belongs to somebody else already. */
@@ -166,7 +180,10 @@ export class Intake {
     infos: readonly DeadLetterInfo[],
     attempt: number,
   ): Promise<void> {
+    const acknowledged = settlement.kind === 'ack' ? helds.length : 0
+    this.#answering += acknowledged
     const outcomes = await settleAll(this.#engine, this.receiver, helds, settlement, infos)
+    this.#answering -= acknowledged
     let again: Held[] | null = null
     let waitMs = 0
     for (let i = 0; i < helds.length; i++) {

@@ -46,6 +46,27 @@ describe('how much a consumer takes', () => {
     await consumer.stop()
   })
 
+  it('reads on while acknowledgements wait for their answer, up to four times the prefetch', async () => {
+    const bench = await connectedBench()
+    const answer = deferred()
+    bench.adapter.onSettle = async () => {
+      await answer.promise
+      return 'settled'
+    }
+    const { consumer, receiver } = await bench.consume(() => undefined, { concurrency: 2, prefetch: 2 })
+    for (let i = 0; i < 20; i += 2) receiver.give(delivery(`m${i}`), delivery(`m${i + 1}`))
+    // Four times the prefetch without an answer, and one prefetch more that counts as unsettled.
+    await until(() => consumer.stats().handled === 10)
+    await settled()
+    expect(consumer.stats()).toMatchObject({ handled: 10, unsettled: 2 })
+    expect(bench.engine.stats.inFlight).toBe(10)
+    answer.resolve()
+    await until(() => consumer.stats().handled === 20)
+    await until(() => bench.engine.stats.inFlight === 0)
+    expect(Math.max(...receiver.asked)).toBe(2)
+    await consumer.stop()
+  })
+
   it('never prefetches less than concurrency needs', async () => {
     const bench = await connectedBench()
     const { receiver, consumer } = await bench.consume(() => undefined, { concurrency: 25, prefetch: 1 })

@@ -150,7 +150,7 @@ export interface Source {
    * never come, and an empty answer of `receive` means that the end was reached.
    */
   readonly mode: 'consume' | 'pull' | 'browse'
-  /** The most unsettled deliveries that core will hold of this receiver. */
+  /** The most deliveries of this receiver that core will hold without having called `ack` or another settlement for them. */
   readonly prefetch: number
   /** How long a delivery stays with its receiver without a `renew`, in ms. Meaningless where ownership is the connection. */
   readonly leaseMs: number
