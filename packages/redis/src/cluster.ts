@@ -68,7 +68,7 @@ export async function connectCluster(
     on.lost(cause)
   }
 
-  const openNode = (address: Address, until: AbortSignal): Promise<Node> => {
+  const openNode = (address: Address, until: AbortSignal, within: ResolvedOptions): Promise<Node> => {
     const name = nameOf(address)
     let pending = opening.get(name)
     if (pending === undefined) {
@@ -80,11 +80,11 @@ export async function connectCluster(
           dispose(node, undefined)
           refresh().catch(giveUp)
         }
-        const command = await openLink({ address, options: short, scripts: true, lost: fail }, until)
+        const command = await openLink({ address, options: within, scripts: true, lost: fail }, until)
         const replicas = topology.masters.get(name)?.replicas ?? 0
         const confirming =
           options.acks === 'all' && replicas > 0
-            ? await openLink({ address, options: short, scripts: false, lost: fail }, until)
+            ? await openLink({ address, options: within, scripts: false, lost: fail }, until)
             : null
         const confirm = confirming === null ? null : createConfirm(confirming, options)
         const node: Node = { address, command, confirm, confirming, idle: [] }
@@ -120,7 +120,12 @@ export async function connectCluster(
     for (const address of seeds) {
       until.throwIfAborted()
       try {
-        const link = await openLink({ address, options: short, scripts: false, lost: () => undefined }, until)
+        // A single one has no others to hold up.
+        const within = seeds.length === 1 ? options : short
+        const link = await openLink(
+          { address, options: within, scripts: false, lost: () => undefined },
+          until,
+        )
         try {
           topology = readTopology(await link.send(['CLUSTER', 'SLOTS']), address)
           return
@@ -135,7 +140,8 @@ export async function connectCluster(
     throw last
   }
 
-  const connectMasters = async (until: AbortSignal): Promise<void> => {
+  /** `within`: how long each master has. On the first connect every one is needed, so they have all the time that there is. */
+  const connectMasters = async (until: AbortSignal, within: ResolvedOptions): Promise<void> => {
     await look(until)
     if (topology.slots.length < SLOTS || topology.slots.includes(undefined)) {
       throw new AdapterError('MQ_UNAVAILABLE', 'some slots of the cluster have no master', {
@@ -143,7 +149,7 @@ export async function connectCluster(
       })
     }
     const missing = [...topology.masters.entries()].filter(([name]) => !nodes.has(name))
-    await Promise.all(missing.map(([, { address }]) => openNode(address, until)))
+    await Promise.all(missing.map(([, { address }]) => openNode(address, until, within)))
     for (const [name, node] of nodes) {
       if (topology.masters.has(name)) continue
       nodes.delete(name)
@@ -157,7 +163,7 @@ export async function connectCluster(
       const patience = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)])
       for (;;) {
         try {
-          return await connectMasters(patience)
+          return await connectMasters(patience, short)
         } catch (error) {
           if (patience.aborted || classify(error).code === 'MQ_AUTHENTICATION') throw error
         }
@@ -215,7 +221,7 @@ export async function connectCluster(
   }
 
   try {
-    await connectMasters(signal)
+    await connectMasters(signal, options)
     const first = nodes.values().next().value as Node
     const facts = await readFacts(first.command, options)
     rest = keepBusy(facts, () => [...nodes.values()].flatMap(linksOf))

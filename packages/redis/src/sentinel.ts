@@ -6,11 +6,13 @@ import type { ResolvedOptions } from './options.ts'
 export async function masterOf(options: ResolvedOptions, signal: AbortSignal): Promise<Address> {
   const sentinel = options.sentinel
   if (sentinel === undefined) throw new AdapterError('MQ_CONFIGURATION', 'no sentinel is configured')
+  // A dead one must not hold up the look at the others, if there are any.
+  const longest = sentinel.nodes.length === 1 ? options.connectTimeoutMs : 2_000
+  const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, longest) }
   let last: unknown = undefined
   for (const address of sentinel.nodes) {
     signal.throwIfAborted()
     try {
-      const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, 2_000) }
       const link = await openLink(
         {
           address,

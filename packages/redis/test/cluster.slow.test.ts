@@ -51,6 +51,24 @@ describe('a cluster', () => {
     }
   }, 30_000)
 
+  it('gives its first connect all of connectTimeoutMs, however busy the process is', async () => {
+    const adapter = adapterFor({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(broker.url).port) }],
+      commandTimeoutMs: 30_000,
+    })
+    // Longer than another node is waited for once the cluster is known. A time-out is then due before its socket is looked at.
+    const cell = new Int32Array(new SharedArrayBuffer(4))
+    let stalls = 0
+    const stall = (): void => {
+      Atomics.wait(cell, 0, 0, 2_100)
+      if (++stalls < 9) setImmediate(stall)
+    }
+    setImmediate(stall)
+    await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(60_000))
+    stalls = 9
+    expect(await adapter.publish([message(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+  }, 90_000)
+
   it('dead-letters to a queue in another slot by copying before it acknowledges', async () => {
     const adapter = adapterFor()
     await connected(adapter)
