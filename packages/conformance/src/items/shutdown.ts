@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { startChild } from '../child-process.ts'
-import { collect, drain, eachOnce, gate, later, nothing, numbers, sendNumbers, take } from '../helpers.ts'
+import { collect, eachOnce, gate, later, nothing, numbers, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const shutdown = group('shutdown', (item) => {
@@ -92,10 +92,12 @@ export const shutdown = group('shutdown', (item) => {
     const sends = later(Promise.all(numbers(200).map((body) => queue.send(name, body))))
     await queue.disconnect()
     await sends
-    eachOnce(
-      (await drain(await t.connect(), name)).map(({ body }) => body),
-      numbers(200),
-    )
+    const other = await t.connect()
+    const inbox = await collect(t, other, name)
+    await inbox.count(200)
+    await inbox.consumer.stop()
+    await nothing(other, name)
+    eachOnce(inbox.bodies(), numbers(200))
   })
 
   item('signal', 'a first signal drains, a second ends the process at once', async (t) => {
