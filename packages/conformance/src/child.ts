@@ -2,7 +2,7 @@ import { MessageQueue, MessageQueueConfig, MessageQueueManager } from '@mq/core'
 import type { BrokerAdapter } from '@mq/core/adapter'
 
 /** What a process of its own can be asked to do; see `startChild`. */
-export type Scenario = 'exit' | 'hang' | 'suicide' | 'signals'
+export type Scenario = 'exit' | 'hang' | 'suicide' | 'signals' | 'busy' | 'idle'
 
 const [url = '', scenario = '', name = '', lease = '1000'] = process.argv.slice(2)
 const { createAdapter } = (await import(url)) as { createAdapter: () => BrokerAdapter }
@@ -53,6 +53,23 @@ switch (scenario) {
     setInterval(() => undefined, 1000)
     await manager.start()
     await queue.send(name, 'hello')
+    break
+  }
+  case 'busy':
+  case 'idle': {
+    // Consumes until SIGTERM, and disconnects: with that it must end by itself. A signal's listener keeps no process alive.
+    let sending: NodeJS.Timeout | undefined
+    process.once('SIGTERM', () => {
+      clearInterval(sending)
+      void queue.disconnect({ timeoutMs: 500 }).then(() => say('disconnected'))
+    })
+    queue.on('error', () => undefined)
+    await queue.connect()
+    await queue.consume(name, ({ body }) => void say(`handled ${String(body)}`))
+    // Something is under way whatever happens: sends that nobody confirms any more are rejected by the end.
+    const send = (body: string) => void queue.send(name, body).catch(() => undefined)
+    if (scenario === 'busy') sending = setInterval(send, 5, 'more')
+    send('hello')
     break
   }
   default:

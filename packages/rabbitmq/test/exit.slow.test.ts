@@ -1,68 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { afterAll, describe, it } from '@jest/globals'
+import { startBroker } from '@mq/brokers'
+import { processOutages } from '@mq/conformance'
 import { childProcess } from './harness.ts'
-import { fresh, until } from './support.ts'
 
-let broker: RunningBroker
-beforeAll(async () => {
-  broker = await startBroker('rabbitmq', { fresh: true })
-}, 120_000)
-afterAll(() => broker.stop(), 60_000)
+const server = await startBroker('rabbitmq', { fresh: true })
+const options = { url: server.url, heartbeat: 1 }
 
-const program = fileURLToPath(new URL('./programs/consumes-until-told.ts', import.meta.url))
-
-/** Lets a process work, hurts the server, and tells the process to disconnect. A socket, timer or thread left over would keep it alive. */
-async function endsAfter(hurt: () => Promise<void> | void, heal: () => Promise<void> | void): Promise<void> {
-  const { env } = childProcess({ url: broker.url, heartbeat: 1 })
-  const child = spawn(process.execPath, ['--conditions=@mq/source', '--import', 'tsx', program, fresh()], {
-    stdio: 'pipe',
-    env: { ...process.env, ...env },
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
-  const ended = once(child, 'close')
-  try {
-    await until(() => output.includes('handled'), 60_000)
-    await hurt()
-    child.stdin.end()
-    await until(() => output.includes('disconnected'), 30_000)
-    await until(() => child.exitCode !== null, 10_000)
-    expect(output).not.toMatch(/Error|Warning/)
-    expect(child.exitCode).toBe(0)
-  } finally {
-    child.kill('SIGKILL')
-    await ended
-    await heal()
-  }
-}
-
-describe('a process that disconnects ends by itself', () => {
-  const nothing = (): void => undefined
-
-  it('when nothing went wrong', () => endsAfter(nothing, nothing), 120_000)
-
-  it(
-    'when the server was killed',
-    () =>
-      endsAfter(
-        () => broker.kill(),
-        () => broker.start(),
-      ),
-    120_000,
-  )
-
-  it(
-    'when the server is frozen',
-    () =>
-      endsAfter(
-        () => broker.freeze(),
-        () => broker.thaw(),
-      ),
-    120_000,
-  )
-
-  it('when the server was killed and is back', () => endsAfter(() => broker.restart(), nothing), 120_000)
-})
+processOutages({ describe, it }, { process: childProcess(options), server })
+afterAll(() => server.stop(), 60_000)

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { spawnChild, type Child } from './child-process.ts'
+import type { Scenario } from './child.ts'
+import type { Harness, Runner } from './types.ts'
+
+/** A server that these tests have for themselves. */
+export interface OutageHarness {
+  readonly process: NonNullable<Harness['process']>
+  readonly server: {
+    /** Without warning; resolves when it is gone. */
+    kill(): Promise<void>
+    /** On the same address with the same data; resolves when it answers. */
+    start(): Promise<void>
+    /** It accepts and answers nothing, and refuses nothing. */
+    freeze(): void
+    thaw(): void
+  }
+  /** Longest wait for what must happen, in ms. Default 60,000. */
+  readonly patienceMs?: number
+}
+
+/**
+ * Declares what only a process of its own and a server that goes away can show: that the process ends by itself once it has
+ * disconnected. Beside `conformance`, for a server that can be killed and frozen.
+ */
+export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness: OutageHarness): void {
+  const { server, patienceMs = 60_000 } = harness
+  const limitMs = 5 * patienceMs
+
+  async function withChild(scenario: Scenario, test: (child: Child) => Promise<void>) {
+    const name = `outage-${randomUUID().slice(0, 8)}`
+    // What it prints is searched for warnings: of Node, not of the logger.
+    const env = { NODE_OPTIONS: '', MQ_LOG_LEVEL: 'silent', ...harness.process.env }
+    const settings = { ...harness.process, env }
+    const child = spawnChild(settings, scenario, name, 10_000, patienceMs)
+    try {
+      await child.line('handled hello')
+      await test(child)
+    } finally {
+      child.kill('SIGKILL')
+      await child.ended()
+    }
+  }
+
+  /** A socket, timer or thread left over would keep it alive. */
+  async function endsWhenTold(child: Child): Promise<void> {
+    child.kill('SIGTERM')
+    await child.line('disconnected')
+    const { code, signal, output } = await child.ended(20_000)
+    assert.deepEqual({ code, signal }, { code: 0, signal: null }, output)
+    assert.doesNotMatch(output, /Error|Warning/)
+  }
+
+  runner.describe('a process that disconnects ends by itself', () => {
+    const nothing = () => undefined
+    const cases: readonly [string, () => Promise<void> | void, () => Promise<void> | void][] = [
+      ['when nothing went wrong', nothing, nothing],
+      ['when the server was killed', () => server.kill(), () => server.start()],
+      ['when the server is frozen', () => server.freeze(), () => server.thaw()],
+      ['when the server was killed and is back', () => server.kill().then(() => server.start()), nothing],
+    ]
+    for (const [title, hurt, heal] of cases)
+      runner.it(
+        title,
+        async () => {
+          try {
+            await withChild('busy', async (child) => {
+              await hurt()
+              await endsWhenTold(child)
+            })
+          } finally {
+            await heal()
+          }
+        },
+        limitMs,
+      )
+  })
+}
