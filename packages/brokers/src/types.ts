@@ -44,6 +44,8 @@ export interface StartOptions {
   appendfsync?: 'always' | 'everysec' | 'no'
   /** Redis: keep an append-only file. Default true. */
   persistence?: boolean
+  /** Redis: added to the environment of the server. Not in Docker. Default: nothing. */
+  env?: Readonly<Record<string, string>>
   /** Redis: users `app` (used by `url`) and `admin` instead of the open default user. Default false. */
   acl?: boolean
   /** Redis Cluster: replicas of each of the three masters. Redis Sentinel: replicas of the master. Default 1. */

@@ -35,7 +35,8 @@ export async function startRedis(
   })
   const target: RespTarget = { host: '127.0.0.1', port, ...(options.acl ? redisUsers.admin : {}) }
   const ports = certificates ? [port, tlsPort] : [port]
-  const node = redisNode({ located, config, folder: folder.path, ports, target, guard })
+  const env = { ...process.env, ...options.env }
+  const node = redisNode({ located, config, folder: folder.path, ports, target, guard, env })
   const url = `redis://${userInfo(options)}127.0.0.1:${port}`
   const details = loginDetails(options)
   if (certificates) {
@@ -58,6 +59,8 @@ export interface RedisNodeParts {
   target: RespTarget
   guard: Guard
   sentinel?: boolean
+  /** Of a server on this machine. Default: this process's. */
+  env?: NodeJS.ProcessEnv
 }
 
 export function redisNode(parts: RedisNodeParts): ServerNode {
@@ -73,6 +76,7 @@ export function redisNode(parts: RedisNodeParts): ServerNode {
           label,
           command: located.tools['redis-server'],
           args,
+          env: parts.env ?? process.env,
           cwd: folder,
           logPath: path.join(folder, 'redis.log'),
           ready,
