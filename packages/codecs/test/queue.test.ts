@@ -1,22 +1,23 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { gzipSync } from 'node:zlib'
-import { MessageQueueFactory, type MessageQueue, type MessageQueueConfigInput } from '@mq/core'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { createMemoryBroker, memoryAdapter, MessageQueue, type MessageQueueConfigInput } from '@mq/core'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter } from '@mq/redis'
 import { createCodecs, encryption } from '../src/index.ts'
 
-const open: MessageQueue[] = []
-const broker = () => `memory://${randomUUID()}`
+const KEY = randomBytes(32).toString('hex')
+const OTHER = randomBytes(32).toString('base64')
+const long = { text: 'to be compressed '.repeat(500) }
+const bytes = (text: string) => Buffer.from(text)
 
-async function connect(url: string, message: MessageQueueConfigInput['message'] = {}): Promise<MessageQueue> {
-  const queue = MessageQueueFactory.createQueue({ broker: 'memory', connection: { url }, message })
-  open.push(queue)
-  await queue.connect()
-  return queue
-}
-
-afterEach(async () => {
-  for (const queue of open.splice(0)) await queue.disconnect()
-})
+let server: RunningBroker
+beforeAll(async () => {
+  server = await startBroker('redis')
+}, 60_000)
+afterAll(() => server.stop())
 
 /** Consumes until `count` messages were handled or dead-lettered; answers bodies and reasons in order. */
 async function outcomes(queue: MessageQueue, name: string, count: number): Promise<unknown[]> {
@@ -31,97 +32,175 @@ async function outcomes(queue: MessageQueue, name: string, count: number): Promi
   })
 }
 
-const KEY = randomBytes(32).toString('hex')
-const OTHER = randomBytes(32).toString('base64')
-const long = { text: 'to be compressed '.repeat(500) }
-
-describe('a queue with codecs', () => {
-  it.each(['zstd', 'snappy', 'lz4'] as const)('compresses with %s', async (compression) => {
-    const url = broker()
-    const queue = await connect(url, { compression })
-    await queue.send('q', long)
-    const message = await queue.receive('q')
-    expect(message?.body).toEqual(long)
-    expect(message?.contentEncoding).toBe(compression)
+describe.each(['memory', 'redis'] as const)('a queue with codecs on %s', (broker) => {
+  const open: MessageQueue[] = []
+  let adapter: () => BrokerAdapter
+  /** A queue of its own for every test, since the server is everybody's. */
+  let name: string
+  beforeEach(() => {
+    name = `codecs.${randomUUID()}`
+    const memory = createMemoryBroker()
+    adapter = () =>
+      broker === 'memory' ? memoryAdapter({ broker: memory }) : redisAdapter({ url: server.url })
+  })
+  afterEach(async () => {
+    for (const queue of open.splice(0)) await queue.disconnect()
   })
 
-  it('writes MessagePack, compressed and encrypted', async () => {
-    const url = broker()
+  async function connect(message: MessageQueueConfigInput['message'] = {}): Promise<MessageQueue> {
+    return opened(new MessageQueue(adapter(), { message }))
+  }
+
+  async function opened(queue: MessageQueue): Promise<MessageQueue> {
+    open.push(queue)
+    await queue.connect()
+    return queue
+  }
+
+  /** Bytes as they are, under encodings that the queue cannot write: its codecs are stand-ins that change nothing. */
+  async function sendRaw(bodies: readonly (readonly [string, Uint8Array])[]): Promise<void> {
+    const same = { encode: (body: Uint8Array) => body, decode: (body: Uint8Array) => body }
+    const names = bodies.flatMap(([encoding]) => encoding.split(',').map((each) => each.trim()))
+    const encodings = Object.fromEntries(names.map((encoding) => [encoding, same]))
+    const raw = await opened(new MessageQueue(adapter(), {}, { codecs: { encodings } }))
+    for (const [contentEncoding, body] of bodies) await raw.send(name, body, { contentEncoding })
+  }
+
+  it.each(['zstd', 'snappy', 'lz4'] as const)('compresses with %s', async (compression) => {
+    const queue = await connect({ compression })
+    await queue.send(name, long)
+    const message = await queue.receive(name, { timeoutMs: 5000 })
+    expect(message?.body).toEqual(long)
+    expect(message?.contentEncoding).toBe(compression)
+    if (message) await queue.acknowledge(message)
+  })
+
+  it('writes MessagePack, compressed, then encrypted', async () => {
     const settings = {
       messageFormat: 'msgpack',
       compression: 'zstd',
       encryptionEnabled: true,
       encryptionKey: KEY,
     } as const
-    const queue = await connect(url, settings)
-    await queue.send('q', long)
-    const message = await queue.receive('q')
-    expect(message?.body).toEqual(long)
+    const queue = await connect(settings)
+    const body = { ...long, at: new Date(0), bytes: Uint8Array.of(1, 2) }
+    await queue.send(name, body)
+    const message = await queue.receive(name, { timeoutMs: 5000 })
+    expect(message?.body).toEqual(body)
     expect(message?.contentType).toBe('application/msgpack')
+    if (message) await queue.acknowledge(message)
+    // Without the key it is not so.
+    await queue.send(name, body)
+    expect(await outcomes(await connect(), name, 1)).toEqual(['dead: undecodable'])
+  })
+
+  it('brings an empty body back through every codec', async () => {
+    const { encodings } = await createCodecs({ encryptionKey: KEY })
+    const empty = Object.entries(encodings ?? {}).map(
+      ([encoding, { encode }]) => [encoding, encode(Buffer.alloc(0))] as const,
+    )
+    expect(empty).toHaveLength(4)
+    await sendRaw(empty)
+    const receiver = await connect({ compression: 'zstd', encryptionKey: KEY })
+    expect(await outcomes(receiver, name, 4)).toEqual(empty.map(() => Buffer.alloc(0)))
   })
 
   it('decrypts with a key alone, before its senders encrypt and after', async () => {
-    const url = broker()
-    const receiver = await connect(url, { encryptionKey: KEY })
-    await (await connect(url)).send('q', 'plain')
-    await (await connect(url, { encryptionEnabled: true, encryptionKey: KEY })).send('q', 'secret')
-    expect(await outcomes(receiver, 'q', 2)).toEqual(['plain', 'secret'])
+    const receiver = await connect({ encryptionKey: KEY })
+    await (await connect()).send(name, 'plain')
+    await (await connect({ encryptionEnabled: true, encryptionKey: KEY })).send(name, 'secret')
+    expect(await outcomes(receiver, name, 2)).toEqual(['plain', 'secret'])
   })
 
   it('rotates: a new key encrypts, the old one still decrypts', async () => {
-    const url = broker()
-    const old = await connect(url, { encryptionEnabled: true, encryptionKey: KEY })
+    const old = await connect({ encryptionEnabled: true, encryptionKey: KEY })
     const rotated = { encryptionEnabled: true, encryptionKey: OTHER, encryptionKeys: [KEY] }
-    const both = await connect(url, rotated)
-    await old.send('q', 1)
-    await both.send('q', 2)
-    expect(await outcomes(both, 'q', 2)).toEqual([1, 2])
+    const both = await connect(rotated)
+    await old.send(name, 1)
+    await both.send(name, 2)
+    expect(await outcomes(both, name, 2)).toEqual([1, 2])
+  })
+
+  it('dead-letters what an unknown key encrypted, whole: redriven to who has the key, it is read', async () => {
+    const sender = await connect({ encryptionEnabled: true, encryptionKey: OTHER })
+    await sender.send(name, 'for others')
+    const wrong = await connect({ encryptionKey: KEY })
+    const consumer = await wrong.consume(name, () => undefined)
+    await once(wrong, 'deadLetter')
+    await consumer.stop()
+    await wrong.deadLetters(name).redrive()
+    expect(await outcomes(await connect({ encryptionKey: OTHER }), name, 1)).toEqual(['for others'])
+  })
+
+  it('inflates up to the limit and not a byte further', async () => {
+    const limit = 100_000
+    const fits = Buffer.alloc(limit, 'ab')
+    const { encodings } = await createCodecs()
+    const packed = Object.entries(encodings ?? {}).flatMap(([encoding, { encode }]) => [
+      [encoding, encode(fits)] as const,
+      [encoding, encode(Buffer.alloc(limit + 1, 'ab'))] as const,
+    ])
+    await sendRaw([...packed, ['gzip', gzipSync(fits)], ['gzip', gzipSync(Buffer.alloc(limit + 1))]])
+    const receiver = await connect({ compression: 'zstd', maxInflatedBytes: limit })
+    const seen = await outcomes(receiver, name, packed.length + 2)
+    expect(seen.filter((each) => each === 'dead: undecodable')).toHaveLength(packed.length / 2 + 1)
+    const whole = seen.filter((each) => each instanceof Uint8Array)
+    expect(whole).toHaveLength(packed.length / 2 + 1)
+    for (const body of whole) expect(body).toHaveLength(limit)
+  })
+
+  it('undoes nested encodings in the right order, and inflates none beyond the limit on the way', async () => {
+    const { encodings } = await createCodecs({ encryptionKey: KEY })
+    const apply = (body: Uint8Array, ...chain: string[]) =>
+      chain.reduce((inner, each) => (encodings?.[each]?.encode(inner) ?? gzipSync(inner)) as Uint8Array, body)
+    const chains = [
+      ['zstd', 'aes256gcm'],
+      ['aes256gcm', 'lz4'],
+      ['gzip', 'snappy', 'aes256gcm', 'zstd'],
+    ]
+    const bad: [string, Uint8Array][] = [
+      // Said to be the other way round.
+      ['aes256gcm, zstd', apply(bytes('x'), 'zstd', 'aes256gcm')],
+      // Small outside and inside, enormous between.
+      ['zstd, gzip', apply(Buffer.alloc(20_000_000), 'zstd', 'gzip')],
+      ['gzip, zstd', apply(apply(Buffer.alloc(20_000_000), 'gzip'), 'zstd')],
+    ]
+    await sendRaw([
+      ...chains.map((chain) => [chain.join(', '), apply(bytes(chain.join()), ...chain)] as const),
+      ...bad,
+    ])
+    const receiver = await connect({ compression: 'zstd', encryptionKey: KEY, maxInflatedBytes: 1_000_000 })
+    const seen = await outcomes(receiver, name, chains.length + bad.length)
+    const texts = seen.map((each) => (each instanceof Uint8Array ? Buffer.from(each).toString() : each))
+    expect(texts.sort()).toEqual([...chains.map(String), ...bad.map(() => 'dead: undecodable')].sort())
   })
 
   it('dead-letters the wrong key, tampering, truncation and bombs, and goes on', async () => {
-    const url = broker()
-    const codecs = await createCodecs()
-    const key = encryption([KEY])
-    const receiver = await connect(url, {
-      compression: 'zstd',
-      encryptionKey: KEY,
-      maxInflatedBytes: 100_000,
-    })
-    const sender = await connect(url)
-    const sealed = Buffer.from(key.encode(Buffer.from('x')))
+    const { encodings } = await createCodecs()
+    const sealed = Buffer.from(encryption([KEY]).encode(bytes('x')))
     const tampered = Buffer.from(sealed)
     tampered[25] = (tampered[25] as number) ^ 1
     const bomb = Buffer.alloc(5_000_000)
     const bad: [string, Uint8Array][] = [
-      ['aes256gcm', encryption([OTHER]).encode(Buffer.from('x'))],
+      ['aes256gcm', encryption([OTHER]).encode(bytes('x'))],
       ['aes256gcm', tampered],
       ['aes256gcm', sealed.subarray(0, -1)],
       ['aes256gcm', Buffer.alloc(0)],
+      ['aes256gcm', Buffer.concat([sealed, sealed])],
       ['gzip', gzipSync(bomb)],
+      ['gzip', Buffer.alloc(0)],
       ['snappy', Buffer.from('ffffffff0f', 'hex')],
     ]
-    for (const name of ['zstd', 'snappy', 'lz4']) {
-      const packed = codecs.encodings?.[name]?.encode(bomb) as Uint8Array
-      bad.push([name, packed], [name, packed.subarray(0, 20)])
+    for (const each of ['zstd', 'snappy', 'lz4']) {
+      const packed = encodings?.[each]?.encode(bomb) as Uint8Array
+      bad.push([each, packed], [each, packed.subarray(0, 20)], [each, Buffer.alloc(0)])
     }
-    await sendRaw(sender, 'q', bad)
-    await sender.send('q', 'fine')
-    const seen = await outcomes(receiver, 'q', bad.length + 1)
+    await sendRaw(bad)
+    const receiver = await connect({ compression: 'zstd', encryptionKey: KEY, maxInflatedBytes: 100_000 })
+    await (await connect()).send(name, 'fine')
+    const seen = await outcomes(receiver, name, bad.length + 1)
     expect(seen.filter((each) => each === 'dead: undecodable')).toHaveLength(bad.length)
     expect(seen).toContain('fine')
+    expect(await receiver.deadLetters(name).count()).toBe(bad.length)
   })
 })
-
-/** Bytes as they are, under an encoding that `queue` itself cannot write: its codecs are stand-ins that change nothing. */
-async function sendRaw(queue: MessageQueue, name: string, bodies: [string, Uint8Array][]): Promise<void> {
-  const url = queue.config.connection.url as string
-  const same = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
-  const encodings = Object.fromEntries(bodies.map(([encoding]) => [encoding, same]))
-  const raw = MessageQueueFactory.createQueue(
-    { broker: 'memory', connection: { url } },
-    { codecs: { encodings } },
-  )
-  open.push(raw)
-  await raw.connect()
-  for (const [contentEncoding, body] of bodies) await raw.send(name, body, { contentEncoding })
-}

@@ -9,14 +9,19 @@ export interface IdleOptions {
 
 const PAUSE_MS = 5
 
+/** How often in a row it must look idle: a message that is on its way from a server to this process is neither ready nor in flight. */
+const LOOKS = { memory: 2, server: 6 } as const
+
 /**
- * Resolves once nothing is ready in what `queue` consumes and nothing is being handled, seen twice in a row. What waits for its delay or
- * its retry counts as idle: let time pass for that (`virtualClock`).
+ * Resolves once nothing is ready in what `queue` consumes and nothing is being handled, seen several times in a row. What waits for its
+ * delay or its retry counts as idle: let time pass for that (`virtualClock`).
  */
 export async function idle(queue: MessageQueue, options: IdleOptions = {}): Promise<void> {
   const { timeoutMs = 10_000, queues = [] } = options
   const giveUpAt = performance.now() + timeoutMs
-  for (let quiet = 0; quiet < 2;) {
+  const { broker } = await queue.healthCheck()
+  const looks = broker === 'memory' ? LOOKS.memory : LOOKS.server
+  for (let quiet = 0; quiet < looks;) {
     const busy = await whatIsBusy(queue, queues)
     if (busy === null) {
       quiet++

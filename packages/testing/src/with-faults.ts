@@ -121,6 +121,8 @@ export function withFaults(
       async ack(deliveries) {
         await stall()
         if (connection !== null && happens(FaultKind.CRASH_AFTER_HANDLER)) {
+          // Where a lease outlives the connection, the acknowledgement would be made up for after the reconnection.
+          await receiver.release(deliveries)
           const error = cut()
           return deliveries.map(() => ({ error }))
         }
