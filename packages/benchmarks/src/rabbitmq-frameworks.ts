@@ -5,6 +5,7 @@ import {
   type AMQPConsumerDependencies,
 } from '@message-queue-toolkit/amqp'
 import { MessageHandlerConfigBuilder } from '@message-queue-toolkit/core'
+import channels from '@moleculer/channels'
 import { Logger } from '@nestjs/common'
 import { ClientRMQ, type RmqContext, ServerRMQ } from '@nestjs/microservices'
 import { randomUUID } from 'node:crypto'
@@ -12,6 +13,7 @@ import { type Channel, connect, type Message } from 'amqplib'
 import { lastValueFrom } from 'rxjs'
 import { z } from 'zod'
 import { body } from './bodies.ts'
+import { moleculerSide } from './moleculer.ts'
 import { QUORUM } from './rabbitmq-bare.ts'
 import type { Side } from './side.ts'
 
@@ -163,4 +165,49 @@ export function toolkitSide(url: string): Side {
       }
     },
   }
+}
+
+/** Its adapter only asks amqplib 2 for a file that amqplib does not show: its version, to warn about. */
+class ChannelsAdapter extends channels.Adapters.AMQP {
+  declare channel: Channel
+  override checkClientLibVersion(): boolean {
+    return true
+  }
+}
+
+export function channelsSide(url: string): Side {
+  const queueOptions = { durable: true, arguments: QUORUM }
+  const exchangeOptions = { durable: true }
+  const queueOf = (name: string): string => `bench.${name}`
+  let last: ChannelsAdapter | undefined
+  return moleculerSide({
+    adapter() {
+      const amqp = {
+        url,
+        socketOptions: { noDelay: true },
+        queueOptions,
+        exchangeOptions,
+        messageOptions: { persistent: true },
+      }
+      return (last = new ChannelsAdapter({ amqp }))
+    },
+    fetch: async (count) => last?.channel.prefetch(count),
+    weaker: 'a publish is not confirmed, and an error when the socket is behind',
+    async prepare(name) {
+      const model = await connect(url)
+      const over = await model.createChannel()
+      await over.assertExchange(name, 'fanout', exchangeOptions)
+      await over.assertQueue(queueOf(name), queueOptions)
+      await over.bindQueue(queueOf(name), name, '')
+      await model.close()
+    },
+    published: ({ message }) => message.includes('Write buffer is full'),
+    async remove(name) {
+      const model = await connect(url)
+      const over = await model.createChannel()
+      await over.deleteQueue(queueOf(name))
+      await over.deleteExchange(name)
+      await model.close()
+    },
+  })
 }

@@ -2,14 +2,11 @@ import { MessageQueue } from '@mq/core'
 import { rabbitmqAdapter } from '@mq/rabbitmq'
 import { mqSide } from './mq-side.ts'
 import { amqplibSide } from './rabbitmq-bare.ts'
-import { nestSide, toolkitSide } from './rabbitmq-frameworks.ts'
+import { channelsSide, nestSide, toolkitSide } from './rabbitmq-frameworks.ts'
 import { rabbitmqClientSide, rascalSide } from './rabbitmq-peers.ts'
 import type { Side } from './side.ts'
 
-/**
- * Everyone on durable quorum queues with persistent messages; the first is what the others are measured by. @moleculer/channels is not among
- * them: its adapter does not start with amqplib 2.
- */
+/** Everyone on durable quorum queues with persistent messages; the first is what the others are measured by. */
 export function rabbitmqSides(url: string): Side[] {
   return [
     amqplibSide(url, true),
@@ -19,5 +16,6 @@ export function rabbitmqSides(url: string): Side[] {
     rascalSide(url),
     nestSide(url),
     toolkitSide(url),
+    channelsSide(url),
   ]
 }

@@ -152,7 +152,7 @@ function beeSide(url: string): Side {
 
 function channelsSide(url: string): Side {
   return moleculerSide({
-    adapter: { type: 'Redis', options: { redis: url } },
+    adapter: () => ({ type: 'Redis', options: { redis: url } }),
     channel: { redis: { startID: '0' } },
     weaker: 'keeps what it handled: the stream only grows',
     async remove(name) {
