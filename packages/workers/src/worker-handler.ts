@@ -11,6 +11,7 @@ import {
 } from '@mq/core'
 import { checkModule } from './check-module.ts'
 import { toWorkerMessage, type Answer, type Job, type ThrownError } from './job.ts'
+import { createSlots } from './slots.ts'
 import { threadFile, loadingFlags } from './thread-files.ts'
 
 export interface WorkerHandlerOptions {
@@ -40,19 +41,28 @@ const MOST_THREADS = 1024
 export function workerHandler(module: string | URL, options: WorkerHandlerOptions = {}): WorkerHandler {
   const url = moduleUrl(module)
   const poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
-  checkModule(url, options.loadTimeoutMs ?? 30_000)
+  checkModule(url, checkLoadTimeout(options.loadTimeoutMs ?? 30_000))
   let pool: Piscina<Job, Answer> | null = null
+  // What waited inside of the pool would wait for ever, were the thread in front of it to crash.
+  const slots = createSlots(poolSize)
 
   async function handle(message: Message, context: HandlerContext): Promise<unknown> {
-    pool ??= createPool(poolSize)
     const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt: context.attempt } }
+    await slots.take(context.signal)
     let answer: Answer
     try {
+      pool ??= createPool(poolSize)
       answer = await pool.run(job, { signal: context.signal })
     } catch (cause) {
       context.signal.throwIfAborted()
-      const why = String((cause as { message?: unknown } | null)?.message ?? cause)
-      throw new Error(`The worker thread ended while it ran this message: ${why}`, { cause })
+      const { name, message: text } = Object(cause) as { name?: unknown; message?: unknown }
+      const what =
+        name === 'DataCloneError'
+          ? 'This message cannot be handed to a worker thread'
+          : 'The worker thread ended while it ran this message'
+      throw new Error(`${what}: ${String(text ?? cause)}`, { cause })
+    } finally {
+      slots.free()
     }
     if ('error' in answer) throw toError(answer.error)
     return answer.result
@@ -60,8 +70,10 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
   return Object.assign(handle, {
     poolSize,
     async close() {
-      await pool?.destroy()
+      const closing = pool
+      // A message that comes meanwhile gets a pool of its own.
       pool = null
+      await closing?.destroy()
     },
   })
 }
@@ -98,6 +110,16 @@ function checkPoolSize(size: number): number {
   if (Number.isInteger(size) && size >= 1 && size <= MOST_THREADS) return size
   throw new ConfigurationError(
     `poolSize (WORKER_POOL_SIZE) is a whole number from 1 to ${MOST_THREADS}; it is ${size}`,
+  )
+}
+
+/** Node's timers take no more: 2^31 - 1 ms. */
+const LONGEST_MS = 2_147_483_647
+
+function checkLoadTimeout(ms: number): number {
+  if (Number.isInteger(ms) && ms >= 1 && ms <= LONGEST_MS) return ms
+  throw new ConfigurationError(
+    `loadTimeoutMs is a whole number of milliseconds from 1 to ${LONGEST_MS}; it is ${ms}`,
   )
 }
 

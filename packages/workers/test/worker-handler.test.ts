@@ -83,6 +83,34 @@ describe('workerHandler', () => {
     await expect(ask(queue, { do: 'throw' })).rejects.toThrow('too far')
     await expect(ask(queue, { do: 'text' })).rejects.toThrow('just text')
     await expect(ask(queue, { do: 'function' })).rejects.toThrow(/could not be cloned/)
+    await expect(ask(queue, { do: 'symbol' })).rejects.toThrow(/could not be cloned/)
+    await expect(ask(queue, { do: 'unreadable' })).rejects.toThrow(/cannot be read/)
+  })
+
+  it('fails a message that cannot be handed to a thread, and says so', async () => {
+    const handler = workerHandler(program('handler'), { poolSize: 1 })
+    closing.push(() => handler.close())
+    const { signal } = new AbortController()
+    const message = { body: { do: () => 1 }, headers: {} } as never
+    await expect(handler(message, { attempt: 1, signal } as never)).rejects.toThrow(
+      /cannot be handed to a worker thread: .* could not be cloned/,
+    )
+  })
+
+  it('goes on with what waits for the only thread when that crashes', async () => {
+    const { queue } = await setUp(1, { concurrency: 4 })
+    const bad = ['exit', 'crash'].map((how) =>
+      expect(ask(queue, { do: how })).rejects.toThrow(/thread ended/),
+    )
+    expect(await Promise.all([1, 2].map((i) => ask(queue, { do: i })))).toEqual([1, 2])
+    await Promise.all(bad)
+  })
+
+  it('ends a stuck thread at the time-out of its message, which fails alone', async () => {
+    const { queue } = await setUp(1, { timeoutMs: 3000 })
+    const stuck = expect(ask(queue, { do: 'stuck' })).rejects.toThrow(/longer than its timeoutMs/)
+    expect(await Promise.all([1, 2].map((i) => ask(queue, { do: i })))).toEqual([1, 2])
+    await stuck
   })
 
   it('knows RejectError and RetryError', async () => {
@@ -113,6 +141,10 @@ describe('workerHandler', () => {
 
   it.each([0, 1.5, 1025, NaN])('refuses the pool size %p', (poolSize) => {
     expect(() => workerHandler(program('handler'), { poolSize })).toThrow(/whole number from 1 to 1024/)
+  })
+
+  it.each([0, -1, NaN, 2 ** 31])('refuses the loadTimeoutMs %p', (loadTimeoutMs) => {
+    expect(() => workerHandler(program('handler'), { loadTimeoutMs })).toThrow(ConfigurationError)
   })
 
   it('refuses a relative path, whose base nobody knows', () => {

@@ -26,6 +26,8 @@ export default async function ({ body, headers }, { attempt }) {
     case 'spin':
       Atomics.store(new Int32Array(body.shared), 0, 1)
       for (;;);
+    case 'stuck':
+      for (;;);
     case 'exit':
       return process.exit(3)
     case 'crash':
@@ -43,6 +45,17 @@ export default async function ({ body, headers }, { attempt }) {
     case 'retry':
       if (attempt === 1) throw new RetryError('later')
       return 'at last'
+    case 'unreadable':
+      throw new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('trapped')
+          },
+        },
+      )
+    case 'symbol':
+      return Symbol('never')
     case 'function':
       return () => 1
     default:
