@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { types } from 'node:util'
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib'
 import { SerializationError, UnsupportedError } from './errors.ts'
 import { inferContentType, isBytes } from './message.ts'
@@ -112,9 +113,12 @@ export class BodyCodec {
           bytes = encoding.decode(bytes, this.#options.maxInflatedBytes)
         } catch (cause) {
           const limit = this.#options.maxInflatedBytes
-          throw new SerializationError(`The body is not ${name}, or inflates to more than ${limit} bytes`, {
-            cause,
-          })
+          // A dead letter keeps no cause: an operator has to see from its message which key is missing, say.
+          const why = types.isNativeError(cause) ? cause.message : String(cause)
+          throw new SerializationError(
+            `The body is not ${name}, or inflates to more than ${limit} bytes: ${why}`,
+            { cause },
+          )
         }
       }
     }

@@ -77,6 +77,17 @@ describe('BodyCodec', () => {
     )
   })
 
+  it('says in its message why an encoding refused: a dead letter keeps no cause', () => {
+    const refuse = () => {
+      throw new Error('no key 3f0a')
+    }
+    const locked = new BodyCodec({
+      ...options,
+      codecs: { encodings: { locked: { encode: (bytes) => bytes, decode: refuse } } },
+    })
+    expect(() => locked.decode(utf8('x'), 'text/plain', 'locked')).toThrow('no key 3f0a')
+  })
+
   it.each([
     ['no gzip', utf8('plain'), 'text/plain', 'gzip'],
     ['no JSON', utf8('{"a":'), 'application/json', undefined],
