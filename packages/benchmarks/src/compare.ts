@@ -31,7 +31,6 @@ export async function compare(
   for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
     const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
     for (const i of order) {
-      globalThis.gc?.()
       const rate = await (contenders[i] as Contender).run()
       if (round >= 0) rates[i]?.push(rate)
     }

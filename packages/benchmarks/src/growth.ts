@@ -41,10 +41,7 @@ export async function growth(
   const grow = async (what: string, side: Side, measure: () => Promise<[number, number]>) => {
     progress(`W6 ${what}, ${side.name}`)
     const pairs: [number, number][] = []
-    for (let round = 0; round < rounds; round++) {
-      globalThis.gc?.()
-      pairs.push(await measure())
-    }
+    for (let round = 0; round < rounds; round++) pairs.push(await measure())
     rows.push(growthOf(what, side.name, pairs))
   }
   const count = (n: number): string => n.toLocaleString('en')
