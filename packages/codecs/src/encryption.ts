@@ -54,9 +54,13 @@ export function encryption(keys: readonly string[]): Encoding {
   }
 }
 
+const HEX = /^[0-9a-f]{64}$/i
+/** Node's decoder leaves out what is not of the alphabet: a pass phrase would do as a key, and one with a slip of the pen as another. */
+const BASE64 = /^[A-Za-z0-9+/_-]{43}=?$/
+
 function keyBytes(text: string): Buffer {
-  const key = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
-  if (key.length === 32) return key
+  if (HEX.test(text)) return Buffer.from(text, 'hex')
+  if (BASE64.test(text)) return Buffer.from(text, 'base64')
   throw new TypeError(
     'an encryption key is not 32 bytes (AES-256) as 64 hexadecimal digits or as base64: make one with `openssl rand -hex 32`',
   )

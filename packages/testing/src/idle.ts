@@ -18,6 +18,7 @@ const LOOKS = { memory: 2, server: 6 } as const
  */
 export async function idle(queue: MessageQueue, options: IdleOptions = {}): Promise<void> {
   const { timeoutMs = 10_000, queues = [] } = options
+  if (!(timeoutMs >= 0)) throw new TypeError(`idle: timeoutMs is 0 or more; it is ${timeoutMs}`)
   const giveUpAt = performance.now() + timeoutMs
   const { broker } = await queue.healthCheck()
   const looks = broker === 'memory' ? LOOKS.memory : LOOKS.server

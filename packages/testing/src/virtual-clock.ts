@@ -1,10 +1,16 @@
 import type { Clock } from '@mq/core'
 
 export interface VirtualClock extends Clock {
-  /** Lets `ms` pass: timers fire in the order in which they are due, and what follows from each happens before the next. */
+  /** Lets `ms` (0 or more, else a TypeError) pass: timers fire in the order in which they are due, and what follows from each happens before the next. */
   advance(ms: number): Promise<void>
   /** Lets time pass from timer to timer until `done` says true. Rejects after `limitMs` of virtual time (default 365 days). */
   advanceUntil(done: () => boolean, limitMs?: number): Promise<void>
+}
+
+/** Time goes forwards, and comes to an end. */
+function checkSpan(what: string, ms: number): number {
+  if (Number.isFinite(ms) && ms >= 0) return ms
+  throw new TypeError(`${what} takes ms from 0 on; they are ${ms}`)
 }
 
 interface Timer {
@@ -65,7 +71,8 @@ export function virtualClock(start: number = Date.UTC(2024, 0, 1)): VirtualClock
     },
     setTimeout(fn, ms) {
       uses++
-      timers.set(++handles, { at: now + Math.max(0, ms), fn })
+      // As Node does, which takes what is no number for no time at all.
+      timers.set(++handles, { at: now + (ms > 0 ? ms : 0), fn })
       return handles
     },
     clearTimeout(handle) {
@@ -73,14 +80,15 @@ export function virtualClock(start: number = Date.UTC(2024, 0, 1)): VirtualClock
       timers.delete(handle as number)
     },
     async advance(ms) {
-      const end = now + ms
+      const end = now + checkSpan('advance', ms)
       await settled()
       while (await step(end));
-      now = end
+      // Another call may have gone further meanwhile.
+      now = Math.max(now, end)
       await settled()
     },
     async advanceUntil(done, limitMs = YEAR_MS) {
-      const end = now + limitMs
+      const end = now + checkSpan('advanceUntil', limitMs)
       await settled()
       while (!done()) {
         if (await step(end)) continue

@@ -52,4 +52,10 @@ describe('idle', () => {
     await idle(queue)
     await queue.disconnect()
   })
+
+  it('refuses a time-out that is none', async () => {
+    const { queue } = await connected()
+    await expect(idle(queue, { timeoutMs: NaN })).rejects.toThrow(/timeoutMs is 0 or more/)
+    await queue.disconnect()
+  })
 })

@@ -86,4 +86,37 @@ describe('virtual time', () => {
   it('says when something does not happen', async () => {
     await expect(virtualClock().advanceUntil(() => false, 1000)).rejects.toThrow(/1000 ms of virtual time/)
   })
+
+  it('never goes backwards, nor on for ever', async () => {
+    const clock = virtualClock(0)
+    await Promise.all([clock.advance(10), clock.advance(20), clock.advance(5)])
+    expect(clock.now()).toBe(20)
+    for (const ms of [-1, NaN, Infinity]) await expect(clock.advance(ms)).rejects.toThrow(TypeError)
+    await expect(clock.advanceUntil(() => false, NaN)).rejects.toThrow(TypeError)
+    const fired: number[] = []
+    for (const ms of [NaN, -5]) clock.setTimeout(() => fired.push(clock.now()), ms)
+    await clock.advance(0)
+    expect(fired).toEqual([20, 20])
+  })
+
+  it('lets a job that sends itself on for the first of the next month run for two years', async () => {
+    const clock = virtualClock(Date.UTC(2024, 0, 1))
+    const queue = new MessageQueue(quietMemory(clock), {}, { clock })
+    await queue.connect()
+    const ran: string[] = []
+    const untilNextMonth = () => {
+      const now = new Date(clock.now())
+      return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1) - now.getTime()
+    }
+    await queue.consume('monthly', async () => {
+      ran.push(new Date(clock.now()).toISOString())
+      await queue.send('monthly', null, { delay: untilNextMonth() })
+    })
+    await queue.send('monthly', null, { delay: untilNextMonth() })
+    await clock.advanceUntil(() => ran.length === 24, 2 * 366 * DAY_MS)
+    expect(ran).toEqual(
+      Array.from({ length: 24 }, (_, month) => new Date(Date.UTC(2024, month + 1, 1)).toISOString()),
+    )
+    await queue.disconnect()
+  })
 })
