@@ -1,7 +1,8 @@
 import { deepStrictEqual, fail } from 'node:assert/strict'
+import { inspect } from 'node:util'
 import type { DeadLetterInfo, Message, MessageQueue } from '@mq/core'
 
-/** What happened on a queue since `record`, in order, and plain assertions about it. */
+/** What happened on a queue since `record`, in order, and plain assertions about it. A topic's subscriptions go by the topic's name. */
 export interface Recorder {
   readonly sent: readonly Message[]
   /** Runs of handlers that succeeded. */
@@ -45,8 +46,8 @@ export function record(queue: MessageQueue): Recorder {
   const assertAmong = (what: string, messages: readonly Message[], queueName: string, wanted: unknown[]) => {
     const there = messages.filter((message) => message.queueName === queueName)
     if (wanted.length === 0 ? there.length > 0 : there.some(({ body }) => equal(body, wanted[0]))) return
-    const list = messages.map(({ queueName: name, body }) => `  ${name}: ${JSON.stringify(body)}`).join('\n')
-    const which = wanted.length === 0 ? '' : ` with the body ${JSON.stringify(wanted[0])}`
+    const list = messages.map(({ queueName: name, body }) => `  ${name}: ${shown(body)}`).join('\n')
+    const which = wanted.length === 0 ? '' : ` with the body ${shown(wanted[0])}`
     fail(`no message of ${queueName}${which} was ${what}; these were:\n${list || '  none'}`)
   }
   return {
@@ -64,6 +65,15 @@ export function record(queue: MessageQueue): Recorder {
         `no message of ${name} was dead-lettered${reason === undefined ? '' : ` as ${reason}`}; these were:\n${list || '  none'}`,
       )
     },
+  }
+}
+
+/** As JSON, where there is some: a body may hold what JSON has no form for, and an expected one anything. */
+function shown(body: unknown): string {
+  try {
+    return JSON.stringify(body) ?? inspect(body)
+  } catch {
+    return inspect(body)
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { MessageQueueFactory, RejectError } from '@mq/core'
+import { MessageQueueFactory, RejectError, subscription } from '@mq/core'
 import { idle, record } from '../src/index.ts'
 
 describe('record', () => {
@@ -47,6 +47,38 @@ describe('record', () => {
     await queue.connect()
     await expect(queue.send('q', 1n)).rejects.toThrow()
     expect(seen.sent).toEqual([])
+    await queue.disconnect()
+  })
+
+  it('shows bodies that JSON has no form for', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    await queue.send('q', 1)
+    const cycle: { self?: unknown } = {}
+    cycle.self = cycle
+    for (const [body, says] of [
+      [{ id: 10n }, /id: 10n/],
+      [cycle, /Circular/],
+      [undefined, /the body undefined/],
+    ] as const) {
+      expect(() => seen.assertSent('q', body)).toThrow(says)
+    }
+    await queue.disconnect()
+  })
+
+  it('knows subscriptions by the name of their topic', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    await queue.consume(subscription('orders', 'billing'), ({ body }) => {
+      if (body === 2) throw new RejectError('never')
+    })
+    for (const body of [1, 2]) await queue.publish('orders', body)
+    await idle(queue)
+    seen.assertSent('orders', 2)
+    seen.assertHandled('orders', 1)
+    seen.assertDeadLettered('orders', 'rejected')
     await queue.disconnect()
   })
 })
