@@ -2,6 +2,7 @@ import type { Broken } from './broken.ts'
 import { connecting } from './connecting.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { managing } from './managing.ts'
+import { sequences } from './model.ts'
 import { publishing } from './publishing.ts'
 import { receiving } from './receiving.ts'
 import { settling } from './settling.ts'
@@ -14,4 +15,5 @@ export const brokenAdapters: readonly Broken[] = [
   ...deadLettering,
   ...managing,
   ...connecting,
+  ...sequences,
 ]

@@ -129,6 +129,7 @@ export const publishing: readonly Broken[] = [
     name: 'ignores the delay',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, delayMs: 0 })),
     fails: [
+      'model.random',
       'queues.size',
       'time.delay',
       'time.delay-blocks-nothing',
@@ -142,7 +143,7 @@ export const publishing: readonly Broken[] = [
     slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
-    fails: ['time.delay', 'time.delay-order', 'time.delay-restart', 'time.delay-topic'],
+    fails: ['model.random', 'time.delay', 'time.delay-order', 'time.delay-restart', 'time.delay-topic'],
   },
   {
     name: 'delivers far too late',
