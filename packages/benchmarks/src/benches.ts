@@ -45,4 +45,11 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
       '@message-queue-toolkit/amqp',
     ],
   },
+  kafka: {
+    messages: 20_000,
+    broker: 'kafka',
+    sides: async (url) => (await import('./kafka.ts')).kafkaSides(url),
+    backlog: [1_000, 100_000, 500_000],
+    imports: ['@mq/core', '@mq/kafka', 'kafkajs', '@nestjs/microservices'],
+  },
 }
