@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigurationError } from '@mq/core'
-import { loadingFlags, loadingFile } from './thread-files.ts'
+import { loadingFile, loadingFlags, withoutInspector } from './thread-files.ts'
 
 /** Asks a pool's thread to load the module: what loads in a program's main thread need not load there. */
 const PROGRAM = `
@@ -32,6 +32,7 @@ export function checkModule(module: string, timeoutMs: number): void {
   const node = [...flags, '--input-type=module', '--eval', PROGRAM, '--', ...args]
   const { status, stderr, error } = spawnSync(process.execPath, node, {
     encoding: 'utf8',
+    env: withoutInspector(),
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -26,3 +26,11 @@ export function loadingFlags(argv: readonly string[] = process.execArgv): string
   const loads = flags.some((flag) => /\btsx\b/.test(flag))
   return fromSource && !loads ? [...flags, '--conditions=@mq/source', '--import', 'tsx'] : flags
 }
+
+/** The environment without a debugger: a process that nobody knows of would wait for one to attach. */
+export function withoutInspector(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const options = env['NODE_OPTIONS']
+  if (options === undefined) return env
+  const kept = options.split(/\s+/).filter((option) => !option.startsWith('--inspect'))
+  return { ...env, NODE_OPTIONS: kept.join(' ') }
+}

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals'
-import { loadingFlags } from '../src/thread-files.ts'
+import { loadingFlags, withoutInspector } from '../src/thread-files.ts'
 
 it('passes on the flags that modules depend on, and none that a thread refuses', () => {
   const argv = [
@@ -13,4 +13,10 @@ it('passes on the flags that modules depend on, and none that a thread refuses',
     '--import',
   ]
   expect(loadingFlags(argv)).toEqual(['--import', 'tsx', '-C=a', '--require', './a.cjs', '--import'])
+})
+
+it('leaves the debugger out of the environment, and nothing else', () => {
+  const env = { A: 'b', NODE_OPTIONS: '--import tsx --inspect-brk=0 --inspect --max-old-space-size=99' }
+  expect(withoutInspector(env)).toEqual({ A: 'b', NODE_OPTIONS: '--import tsx --max-old-space-size=99' })
+  expect(withoutInspector({ A: 'b' })).toEqual({ A: 'b' })
 })
