@@ -173,6 +173,12 @@ export class Intake {
     void call.then(() => this.#pendingCalls.delete(call))
   }
 
+  /** What leads to a settlement, and has to end before this is closed: else a message that was handled would come again. */
+  waitFor(work: Promise<unknown>): void {
+    const over = () => undefined
+    this.#track(work.then(over, over))
+  }
+
   /** Never rejects. */
   async #settle(
     helds: readonly Held[],
@@ -292,11 +298,15 @@ export class Intake {
   /** Flushes settlements, gives back what is unsettled (uncounted), and unsubscribes. Never rejects, always settles. */
   async close(): Promise<void> {
     if (this.#closed) return
-    this.#flushAcks()
     const { clock, logger } = this.#engine
     // A broker that does not answer must not hold up a shutdown: what it was not told comes again.
     await withDeadline(clock, SETTLE_MS, 'settling', async () => {
-      await Promise.all([...this.#pendingCalls])
+      this.#flushAcks()
+      // The end of one may be the beginning of another.
+      while (this.#pendingCalls.size > 0) {
+        await Promise.all([...this.#pendingCalls])
+        this.#flushAcks()
+      }
       await this.release([...this.#helds])
     }).catch((error: unknown) => logger.debug({ error }, 'a receiver is closed with settlements under way'))
     this.#closed = true

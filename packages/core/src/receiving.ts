@@ -173,12 +173,13 @@ export class Receiving {
 
   /** Nobody waits for it: what cannot be dead-lettered now comes again, and is refused again. */
   #refuse(held: Held, reason: 'expired' | 'undecodable' | 'invalid', error: unknown, ran: boolean): void {
-    this.#deadLetter(held, reason, error, ran).catch((failure: unknown) =>
+    const refused = this.#deadLetter(held, reason, error, ran).catch((failure: unknown) =>
       this.#engine.logger.debug(
         { id: held.delivery.id, reason, error: failure },
         'a refused message could not be dead-lettered',
       ),
     )
+    held.intake.waitFor(refused)
   }
 
   async #deadLetter(

@@ -36,9 +36,11 @@ export class Verdicts {
   succeeded(held: Held, message: Message, value: unknown): void {
     this.#engine.stats.messagesProcessed++
     if (message.replyTo !== undefined) {
-      this.#host.answer(message, { value }).then(
-        () => this.#acknowledge(held, message),
-        (error: unknown) => this.failed(held, message, error),
+      held.intake.waitFor(
+        this.#host.answer(message, { value }).then(
+          () => this.#acknowledge(held, message),
+          (error: unknown) => this.failed(held, message, error),
+        ),
       )
     } else this.#acknowledge(held, message)
   }
@@ -54,15 +56,17 @@ export class Verdicts {
       store
     ) {
       const key = deduplicationKey(this.#plan, message.deduplicationId)
-      store.add(key, deduplicationWindowMs).then(
-        () => this.#ack(held),
-        (error: unknown) => {
-          this.#engine.logger.warn(
-            { id: message.id, error },
-            'the deduplication store failed; a duplicate may be handled',
-          )
-          this.#ack(held)
-        },
+      held.intake.waitFor(
+        store.add(key, deduplicationWindowMs).then(
+          () => this.#ack(held),
+          (error: unknown) => {
+            this.#engine.logger.warn(
+              { id: message.id, error },
+              'the deduplication store failed; a duplicate may be handled',
+            )
+            this.#ack(held)
+          },
+        ),
       )
     } else this.#ack(held)
   }
@@ -150,7 +154,7 @@ export class Verdicts {
         this.#host.settled(result, held)
       })
     if (topology.settingsOf(deadLetter.queue) !== undefined) settle()
-    else topology.ensure(deadLetter).then(settle, settle)
+    else held.intake.waitFor(topology.ensure(deadLetter).then(settle, settle))
   }
 
   #tellHandler(message: Message, error: Error): void {

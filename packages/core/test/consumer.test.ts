@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import { AdapterError, ErrorCode } from '../src/adapter/index.ts'
+import { AdapterError, ErrorCode, type SettleOutcome } from '../src/adapter/index.ts'
+import { RejectError } from '../src/errors.ts'
 import type { Message } from '../src/message.ts'
 import { connectedBench, deferred, lastOf, settled, until, type EngineBench } from './engine-bench.ts'
 import { delivery, fakeAdapter } from './fake-adapter.ts'
@@ -49,7 +50,7 @@ describe('how much a consumer takes', () => {
   it('reads on while acknowledgements wait for their answer, up to four times the prefetch', async () => {
     const bench = await connectedBench()
     const answer = deferred()
-    bench.adapter.onSettle = async () => {
+    bench.adapter.onSettle = async (): Promise<SettleOutcome> => {
       await answer.promise
       return 'settled'
     }
@@ -155,6 +156,44 @@ describe('Consumer.stop', () => {
     expect(receiver.closed).toBe(true)
     expect(consumer.stats().state).toBe('stopped')
     expect(bench.consumers.running).toEqual([])
+  })
+
+  it('waits for what leads to a settlement: a dead-letter queue that is being declared', async () => {
+    const bench = await connectedBench()
+    const declared = deferred()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new RejectError('no')
+    })
+    bench.adapter.onDeclare = async () => {
+      await declared.promise
+      return {}
+    }
+    receiver.give(delivery('m0'))
+    await until(() => consumer.stats().failed === 1)
+    const stopping = consumer.stop()
+    for (let turn = 0; turn < 20; turn++) await settled()
+    expect(settlements(bench)).toEqual([])
+    declared.resolve()
+    await stopping
+    expect(settlements(bench)).toEqual(['deadLetter m0'])
+  })
+
+  it('waits for the answer of a request, and acknowledges it', async () => {
+    const bench = await connectedBench()
+    const answered = deferred()
+    bench.adapter.onPublish = async (batch) => {
+      await answered.promise
+      return batch.map(() => ({ ok: true }))
+    }
+    const { consumer, receiver } = await bench.consume(() => 'answer')
+    receiver.give(delivery('m0', { replyTo: 'reply:there', correlationId: 'c' }))
+    await until(() => consumer.stats().handled === 1)
+    const stopping = consumer.stop()
+    for (let turn = 0; turn < 20; turn++) await settled()
+    expect(settlements(bench)).toEqual([])
+    answered.resolve()
+    await stopping
+    expect(settlements(bench)).toEqual(['ack m0'])
   })
 
   it('aborts and lists what still runs when its time is up, and gives it back uncounted', async () => {
