@@ -61,6 +61,7 @@ export class World {
 
   async start(): Promise<void> {
     for (let i = 0; i < 2; i++) this.#connections.push(await this.#connection())
+    await this.#at(0).queue.createQueue({ name: this.name })
   }
 
   async end(): Promise<void> {
@@ -310,9 +311,6 @@ export class World {
     const link = this.#t.faulty()
     // Short enough to wait for where a process died with messages in its hands.
     const queue = await this.#t.connect(this.#t.shortLease(3 * this.#t.leaseMs), link.adapter)
-    await queue.createQueue({ name: this.name })
-    // Not only when the first message is dead-lettered: a consumer that stops meanwhile gives that message back.
-    await queue.getQueueSize(`${this.name}.dlq`)
     return { link, queue, settled: [], consumer: null, kind: 'ack', registered: false }
   }
 }
