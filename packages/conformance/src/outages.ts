@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { MessageQueue } from '@mq/core'
 import { spawnChild, type Child } from './child-process.ts'
 import type { Scenario } from './child.ts'
+import { realClock, sleep } from './schedule.ts'
 import type { Harness, Runner } from './types.ts'
 
+/** Long enough for every wait between two attempts to reconnect, the longest of them several times. */
+const OUTAGE_MS = 15_000
+
 /** A server that these tests have for themselves. */
-export interface OutageHarness {
+export interface OutageHarness extends Pick<Harness, 'createAdapter'> {
   readonly process: NonNullable<Harness['process']>
   readonly server: {
     /** Without warning; resolves when it is gone. */
@@ -22,13 +27,13 @@ export interface OutageHarness {
 
 /**
  * Declares what only a process of its own and a server that goes away can show: that the process ends by itself once it has
- * disconnected. Beside `conformance`, for a server that can be killed and frozen.
+ * disconnected, and not before. Beside `conformance`, for a server that can be killed and frozen.
  */
 export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness: OutageHarness): void {
   const { server, patienceMs = 60_000 } = harness
-  const limitMs = 5 * patienceMs
+  const limitMs = OUTAGE_MS + 5 * patienceMs
 
-  async function withChild(scenario: Scenario, test: (child: Child) => Promise<void>) {
+  async function withChild(scenario: Scenario, test: (child: Child, queue: string) => Promise<void>) {
     const name = `outage-${randomUUID().slice(0, 8)}`
     // What it prints is searched for warnings: of Node, not of the logger.
     const env = { NODE_OPTIONS: '', MQ_LOG_LEVEL: 'silent', ...harness.process.env }
@@ -36,7 +41,7 @@ export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness:
     const child = spawnChild(settings, scenario, name, 10_000, patienceMs)
     try {
       await child.line('handled hello')
-      await test(child)
+      await test(child, name)
     } finally {
       child.kill('SIGKILL')
       await child.ended()
@@ -75,5 +80,34 @@ export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness:
         },
         limitMs,
       )
+  })
+
+  runner.describe('a process that only consumes', () => {
+    runner.it(
+      'outlives the absence of its server, and consumes again',
+      async () => {
+        const other = new MessageQueue(harness.createAdapter())
+        other.on('error', () => undefined)
+        try {
+          await withChild('idle', async (child, name) => {
+            await other.connect()
+            await server.kill()
+            try {
+              await Promise.race([sleep(realClock, OUTAGE_MS), child.ended(limitMs)])
+              assert.ok(child.alive(), 'the process ended while its server was away')
+            } finally {
+              await server.start()
+            }
+            await other.connect()
+            await other.send(name, 'again')
+            await child.line('handled again')
+            await endsWhenTold(child)
+          })
+        } finally {
+          await other.disconnect({ timeoutMs: 1 })
+        }
+      },
+      limitMs,
+    )
   })
 }

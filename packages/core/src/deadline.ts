@@ -63,7 +63,10 @@ export function endWithin<T>(
   })
 }
 
-/** Waits `ms`, or until the signal aborts; never rejects. */
+/**
+ * Waits `ms`, or until the signal aborts; never rejects. Keeps the process alive meanwhile, unlike other timers: between two attempts
+ * to reconnect there is no socket that would, and a process that only consumes is to outlive its broker's absence.
+ */
 export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve()
@@ -73,6 +76,8 @@ export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
       resolve()
     }
     const timer = clock.setTimeout(done, ms)
+    // A clock of a test has handles of its own.
+    ;(timer as { ref?: () => unknown } | null | undefined)?.ref?.()
     signal.addEventListener('abort', done)
   })
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { systemClock, type Clock } from '../src/adapter/clock.ts'
 import { ErrorCode } from '../src/error-codes.ts'
 import { pause, withDeadline } from '../src/deadline.ts'
 import { deferred, refusal } from './engine-bench.ts'
@@ -88,5 +89,18 @@ describe('pause', () => {
     await settled()
     expect([done, clock.timers]).toEqual([2, 0])
     await pause(clock, 1000, controller.signal)
+  })
+
+  it('keeps the process alive meanwhile: the timers of the system do not', async () => {
+    let handle: NodeJS.Timeout | undefined
+    const clock: Clock = {
+      ...systemClock,
+      setTimeout: (fn, ms) => (handle = systemClock.setTimeout(fn, ms) as NodeJS.Timeout),
+    }
+    const controller = new AbortController()
+    const wait = pause(clock, 60_000, controller.signal)
+    expect(handle?.hasRef()).toBe(true)
+    controller.abort()
+    await wait
   })
 })
