@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { MessageQueue } from '@mq/core'
-import { rabbitmqAdapter } from '../src/index.ts'
+import { MessageQueue, type MessageQueueConfigInput } from '@mq/core'
+import { rabbitmqAdapter, type RabbitmqOptions } from '../src/index.ts'
 import { fresh, until } from './support.ts'
 
 let broker: RunningBroker
@@ -12,21 +12,30 @@ afterAll(() => broker.stop(), 60_000)
 
 const hosts = () => broker.urls.map((url) => ({ host: '127.0.0.1', port: Number(new URL(url).port) }))
 
+const queues: MessageQueue[] = []
+afterEach(async () => {
+  await Promise.all(queues.splice(0).map((queue) => queue.disconnect({ timeoutMs: 5_000 })))
+}, 30_000)
+
+function queueFor(options: RabbitmqOptions, config: MessageQueueConfigInput): MessageQueue {
+  const queue = new MessageQueue(rabbitmqAdapter({ hosts: hosts(), ...options }), config)
+  queues.push(queue)
+  return queue
+}
+
 /** The number of the node that leads a queue. */
 async function leaderOf(name: string): Promise<number> {
-  const queues = JSON.parse(await broker.run('list_queues', 'name', 'leader', '--formatter', 'json')) as {
+  const listed = JSON.parse(await broker.run('list_queues', 'name', 'leader', '--formatter', 'json')) as {
     name: string
     leader: string
   }[]
-  const leader = queues.find((queue) => queue.name === name)?.leader
+  const leader = listed.find((queue) => queue.name === name)?.leader
   return (broker.details['nodes'] ?? '').split(',').indexOf(leader ?? '')
 }
 
 describe('three nodes', () => {
   it('go on when the leader of a queue is killed, and lose nothing that was accepted', async () => {
-    const queue = new MessageQueue(rabbitmqAdapter({ hosts: hosts() }), {
-      defaultQueueConfig: { replicationFactor: 3 },
-    })
+    const queue = queueFor({}, { defaultQueueConfig: { replicationFactor: 3 } })
     await queue.connect()
     const name = fresh()
     const handled = new Set<unknown>()
@@ -43,33 +52,42 @@ describe('three nodes', () => {
     await send(0, 200)
     const leader = await leaderOf(name)
     await broker.kill(leader)
-    await send(200, 200)
-    await until(() => accepted.every((i) => handled.has(i)), 60_000)
-    expect(await leaderOf(name)).not.toBe(leader)
-    await broker.start(leader)
+    try {
+      await send(200, 200)
+      await until(() => accepted.every((i) => handled.has(i)), 60_000)
+      expect(await leaderOf(name)).not.toBe(leader)
+    } finally {
+      await broker.start(leader)
+    }
     await send(400, 100)
     await until(() => accepted.every((i) => handled.has(i)), 60_000)
     expect(accepted.length).toBe(500)
-    await queue.disconnect({ timeoutMs: 5_000 })
   }, 240_000)
 
   it('without a majority accept nothing, and go on when it is back', async () => {
-    const queue = new MessageQueue(rabbitmqAdapter({ hosts: hosts(), heartbeat: 2 }), {
-      defaultQueueConfig: { replicationFactor: 3 },
-      producer: { deliveryTimeoutMs: 120_000, requestTimeoutMs: 5_000 },
-    })
+    const queue = queueFor(
+      { heartbeat: 2 },
+      {
+        defaultQueueConfig: { replicationFactor: 3 },
+        producer: { deliveryTimeoutMs: 240_000, requestTimeoutMs: 5_000 },
+      },
+    )
     await queue.connect()
     const name = fresh()
     await queue.send(name, 'before')
     await Promise.all([broker.kill(1), broker.kill(2)])
-    let accepted = false
-    const sending = queue.send(name, 'during').then(() => {
-      accepted = true
-    })
-    await until(async () => !(await queue.healthCheck()).healthy, 60_000)
-    expect(accepted).toBe(false)
-    await Promise.all([broker.start(1), broker.start(2)])
-    await sending
-    await queue.disconnect({ timeoutMs: 5_000 })
-  }, 300_000)
+    let outcome: unknown
+    try {
+      void queue.send(name, 'during').then(
+        () => (outcome = 'accepted'),
+        (error: unknown) => (outcome = error),
+      )
+      await until(async () => !(await queue.healthCheck()).healthy, 60_000)
+      expect(outcome).toBeUndefined()
+    } finally {
+      await Promise.all([broker.start(1), broker.start(2)])
+    }
+    await until(() => outcome !== undefined, 240_000)
+    expect(outcome).toBe('accepted')
+  }, 480_000)
 })
