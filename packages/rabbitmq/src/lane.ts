@@ -36,6 +36,8 @@ interface Open {
   readonly entries: Set<Entry>
   full: boolean
   closed: boolean
+  /** Closed by us, once what is under way has its answer. */
+  retired: boolean
 }
 
 const STORED: PublishOutcome = { ok: true }
@@ -54,7 +56,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
 
   const open = async (): Promise<Open> => {
     const channel = confirms ? await connection.confirmChannel() : await connection.channel('publish')
-    const lane: Open = { channel, entries: new Set(), full: false, closed: false }
+    const lane: Open = { channel, entries: new Set(), full: false, closed: false, retired: false }
     channel.on('return', (message: Message) => {
       // Comes before the confirm of the same message.
       const entry = returnedEntry(lane.entries, message)
@@ -75,6 +77,20 @@ export function createLane(connection: Connection, window: number, confirms: boo
     })
     current = lane
     return lane
+  }
+
+  /**
+   * Nothing more is written on it. The server's side of a channel that reached a quorum queue between two leaders can go on refusing every message for that
+   * queue, long after there is a new leader; only a new channel looks for it.
+   */
+  const retire = (lane: Open): void => {
+    lane.closed = true
+    lane.retired = true
+    if (current === lane) {
+      current = null
+      opening = null
+    }
+    wake()
   }
 
   const ready = async (): Promise<Open> => {
@@ -153,7 +169,9 @@ export function createLane(connection: Connection, window: number, confirms: boo
               properties,
               (error: unknown) => {
                 lane.entries.delete(entry)
+                if (isRefusal(error) && !item.limited) retire(lane)
                 settle(index, outcomeOf(lane.channel, entry, error))
+                if (lane.retired && lane.entries.size === 0) void lane.channel.close().catch(() => undefined)
                 if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
               },
             )
@@ -191,6 +209,10 @@ function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message
   return undefined
 }
 
+function isRefusal(error: unknown): boolean {
+  return types.isNativeError(error) && error.message === 'message nacked'
+}
+
 /** What a confirm, a refusal or the end of the channel says about one message. */
 function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown): PublishOutcome {
   if (error === null || error === undefined) {
@@ -198,7 +220,7 @@ function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown):
     const missing = `there is no queue "${item.routingKey}"`
     return { ok: false, error: new AdapterError('MQ_QUEUE_NOT_FOUND', missing), certainty: 'not-stored' }
   }
-  if (types.isNativeError(error) && error.message === 'message nacked') {
+  if (isRefusal(error)) {
     if (item.limited) {
       // To a topic, other subscriptions may have taken it.
       const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
