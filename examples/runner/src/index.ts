@@ -1,2 +1,2 @@
 export { runExample, startExample, type Ended, type Running } from './run-example.ts'
-export { realBrokers, startOwn, type OwnBroker, type RealBroker } from './own-broker.ts'
+export { realBrokers, runOn, startOwn, type OwnBroker, type RealBroker } from './own-broker.ts'

@@ -1,4 +1,5 @@
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { runExample, type Ended } from './run-example.ts'
 
 /** Every real broker that an example is shown on. */
 export const realBrokers = ['redis', 'rabbitmq', 'kafka'] as const
@@ -22,4 +23,14 @@ export interface OwnBroker {
 export async function startOwn(name: RealBroker): Promise<OwnBroker> {
   const server = await startBroker(name, { fresh: true })
   return { server, env: { MESSAGE_BROKER: name, [ADDRESS_VARIABLE[name]]: server.url } }
+}
+
+/** Runs a program to its end on such a server. */
+export async function runOn(name: RealBroker, main: URL): Promise<Ended> {
+  const { server, env } = await startOwn(name)
+  try {
+    return await runExample(main, env)
+  } finally {
+    await server.stop()
+  }
 }
