@@ -19,7 +19,8 @@ export interface Row {
 
 /**
  * Runs all sides in turn, `rounds` times after one round of warm-up, so that what else the machine does hits all alike. Ratios are taken
- * within a round, against the first side; the order changes from round to round.
+ * within a round, against the first side; the order changes from round to round, and turns round, for each pays for what the one before
+ * it left behind: its garbage here, and what its server still has to tidy up.
  */
 export async function compare(
   workload: string,
@@ -30,6 +31,7 @@ export async function compare(
   // A single round only shows that it runs.
   for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
     const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
+    if (round % 2 === 1) order.reverse()
     for (const i of order) {
       const rate = await (contenders[i] as Contender).run()
       if (round >= 0) rates[i]?.push(rate)

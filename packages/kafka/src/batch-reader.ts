@@ -1,4 +1,5 @@
 import { decompress, prepareCodec } from './codecs.ts'
+import type { Hold } from './partition.ts'
 import type { FetchAnswer } from './protocol.ts'
 
 /** A record as it lies in the log. Bytes are views of the answer it came with. */
@@ -13,6 +14,10 @@ export interface LogRecord {
   readonly headers: Buffer
   /** What kept it from being read: an unknown codec, damaged bytes. The value then is the batch as it came. */
   readonly damage: unknown
+  /** Where it was handed out to; `null` while it is with nobody. */
+  hold: Hold | null
+  /** What the holder made of it: handed out again, it is another. */
+  delivery: object | null
 }
 
 export interface Decoded {
@@ -100,6 +105,8 @@ function damaged(
     value: batch,
     headers: NO_HEADERS,
     damage,
+    hold: null,
+    delivery: null,
   }
 }
 
@@ -156,6 +163,8 @@ function decodeRecords(
         value,
         headers: body.subarray(at, end),
         damage: undefined,
+        hold: null,
+        delivery: null,
       })
     at = end
   }
@@ -165,6 +174,16 @@ function decodeRecords(
 /** Calls back with each header of a record, in order. */
 export function eachHeader(record: LogRecord, see: (name: Buffer, value: Buffer | null) => void): void {
   const buffer = record.headers
+  eachHeaderPlace(buffer, (nameAt, nameEnd, valueAt, valueEnd) =>
+    see(buffer.subarray(nameAt, nameEnd), valueEnd < 0 ? null : buffer.subarray(valueAt, valueEnd)),
+  )
+}
+
+/** The same by places in the encoded headers, which costs nothing for those that nobody looks at. No value: its end is -1. */
+export function eachHeaderPlace(
+  buffer: Buffer,
+  see: (nameAt: number, nameEnd: number, valueAt: number, valueEnd: number) => void,
+): void {
   let at = 0
   const varint = (): number => {
     let n = 0
@@ -180,9 +199,11 @@ export function eachHeader(record: LogRecord, see: (name: Buffer, value: Buffer 
   const count = varint()
   for (let i = 0; i < count; i++) {
     const nameLength = varint()
-    const name = buffer.subarray(at, (at += nameLength))
+    const nameAt = at
+    at += nameLength
     const valueLength = varint()
-    if (valueLength < 0) see(name, null)
-    else see(name, buffer.subarray(at, (at += valueLength)))
+    const valueAt = at
+    if (valueLength > 0) at += valueLength
+    see(nameAt, nameAt + nameLength, valueAt, valueLength < 0 ? -1 : at)
   }
 }

@@ -2,6 +2,7 @@ import type { LogRecord } from './batch-reader.ts'
 import type { RecordParts } from './batch-writer.ts'
 import type { Connection } from './connection.ts'
 import type { Names } from './names.ts'
+import type { History } from './partition.ts'
 
 /** What a consumer hands out to. */
 export interface Taker {
@@ -31,12 +32,7 @@ export interface Consumer {
   giveBack(record: LogRecord): boolean
   /** Ready again at `dueAt`, ms since the epoch, with one failure more; its key waits behind it. */
   retryInPlace(record: LogRecord, dueAt: number): boolean
-  /** Failures of it in place, and unclean ends that it saw. */
-  historyOf(record: LogRecord): {
-    readonly failures: number
-    readonly firstFailedAt: number | undefined
-    readonly stalls: number
-  }
+  historyOf(record: LogRecord): History
   /** Commits what is done now. Never rejects. */
   flush(): Promise<void>
   /** One of its topics was made: the next round sees it. */

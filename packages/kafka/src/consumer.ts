@@ -1,5 +1,6 @@
 import { AdapterError } from '@mq/core/adapter'
 import { atMost, pause, within } from './abort.ts'
+import type { LogRecord } from './batch-reader.ts'
 import { createCommitter } from './committer.ts'
 import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
 import { createFetcher } from './fetcher.ts'
@@ -8,7 +9,7 @@ import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
 import { LOG_REPLACED, warnOfGap } from './gaps.ts'
 import { offsetsOf } from './offsets.ts'
-import type { Partition } from './partition.ts'
+import { NO_HISTORY, type Partition } from './partition.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -27,7 +28,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const lane = `fetch ${names.group} ${Math.random().toString(36).slice(2)}`
   const topics = [names.main, names.later]
   const holdings = createHoldings()
-  const { owned, holding, forget, drop } = holdings
+  const { owned, drop } = holdings
   const waiting = createWaiters()
   const assignedWaiters = createWaiters()
   let membership: Membership | null = null
@@ -230,7 +231,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       // Left behind, not given back: that counts.
       const left = holdings.heldBy(taker)
       for (const record of left) {
-        owned.get(`${record.topic}/${record.partition}`)?.leftBehind(record.offset)
+        record.hold?.partition.leftBehind(record.offset)
         consumer.giveBack(record)
       }
       holdings.detach(taker)
@@ -293,11 +294,10 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         sharing.asked()
       }
     },
-    holds: (record) => holding(record) !== null,
+    holds: (record) => record.hold !== null,
     complete(record) {
-      const partition = holding(record)
+      const partition = letGo(record)
       if (partition === null) return false
-      forget(record)
       const wasPinned = partition.isPinned
       if (membership !== null && membership.silentFor() > membership.sessionMs) {
         // This process stood still for too long to know; if it still is ours, it comes again.
@@ -313,29 +313,21 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       return true
     },
     giveBack(record) {
-      const partition = holding(record)
+      const partition = letGo(record)
       if (partition === null) return false
-      forget(record)
       partition.giveBack(record)
       changed(partition)
       return true
     },
     retryInPlace(record, dueAt) {
-      const partition = holding(record)
+      const partition = letGo(record)
       if (partition === null) return false
-      forget(record)
       partition.retryInPlace(record, dueAt, Date.now())
       changed(partition)
       return true
     },
     historyOf(record) {
-      const partition = owned.get(`${record.topic}/${record.partition}`)
-      const { offset } = record
-      return {
-        failures: partition?.failuresOf(offset) ?? 0,
-        firstFailedAt: partition?.firstFailureOf(offset),
-        stalls: partition?.stallsOf(offset) ?? 0,
-      }
+      return record.hold?.partition.historyOf(record.offset) ?? NO_HISTORY
     },
     async flush() {
       // A round of the group takes a moment.
@@ -389,6 +381,13 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     if (waiting.size > 0 && partition.readyCount > 0) waiting.wake()
     if (partition.delayedBytes > 0) watchDue()
     if (hasRoom(partition)) fetcher.poke()
+  }
+  /** The partition of a record that is handed out, and is so no longer. */
+  const letGo = (record: LogRecord): Partition | null => {
+    const partition = record.hold?.partition ?? null
+    record.hold = null
+    record.delivery = null
+    return partition
   }
   const ask = (): void => {
     sharing.ask()

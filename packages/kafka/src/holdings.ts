@@ -20,10 +20,6 @@ export interface Holdings {
   readyCount(): number
   /** Up to `max` records that are ready, the oldest first, now handed out to the taker. */
   give(taker: Taker, max: number, ordered: boolean): LogRecord[]
-  /** The partition of a record, while it is with whom it was handed out to. */
-  holding(record: LogRecord): Partition | null
-  /** It is handed out no longer. */
-  forget(record: LogRecord): void
   /** Takes a partition out of use; whoever holds records of it is told. */
   drop(partition: Partition, cause: unknown): void
   dropAll(cause: unknown): void
@@ -33,8 +29,7 @@ export interface Holdings {
 
 export function createHoldings(): Holdings {
   const owned = new Map<string, Partition>()
-  const takers = new Map<Taker, Set<LogRecord>>()
-  const owners = new Map<LogRecord, Taker>()
+  const takers = new Set<Taker>()
 
   /**
    * The partition whose next record is the oldest, and whether there is no other with any. `gather`: one of which something is held
@@ -65,11 +60,16 @@ export function createHoldings(): Holdings {
   const holdings: Holdings = {
     owned,
     get count() {
-      return owners.size
+      let count = 0
+      for (const partition of owned.values()) count += partition.heldCount
+      return count
     },
-    takers: () => [...takers.keys()],
-    attach: (taker) => void takers.set(taker, new Set()),
-    heldBy: (taker) => [...(takers.get(taker) ?? [])],
+    takers: () => [...takers],
+    attach: (taker) => void takers.add(taker),
+    heldBy: (taker) =>
+      [...owned.values()].flatMap((partition) =>
+        [...partition.held()].filter(({ hold }) => hold?.taker === taker),
+      ),
     detach: (taker) => void takers.delete(taker),
     readyCount() {
       let count = 0
@@ -77,9 +77,8 @@ export function createHoldings(): Holdings {
       return count
     },
     give(taker, max, ordered) {
-      const mine = takers.get(taker)
       const out: LogRecord[] = []
-      if (mine === undefined) return out
+      if (!takers.has(taker)) return out
       const now = Date.now()
       const tried = new Set<Partition>()
       for (let room = max; room > 0;) {
@@ -93,11 +92,7 @@ export function createHoldings(): Holdings {
           continue
         }
         room -= got.length
-        for (const record of got) {
-          out.push(record)
-          mine.add(record)
-          owners.set(record, taker)
-        }
+        for (const record of got) out.push(record)
         // Of equals the one that waited longest for its turn: as the sender went round them.
         const key = keyOf(partition)
         owned.delete(key)
@@ -105,24 +100,14 @@ export function createHoldings(): Holdings {
       }
       return out
     },
-    holding(record) {
-      if (!owners.has(record)) return null
-      const partition = owned.get(`${record.topic}/${record.partition}`)
-      return partition === undefined || partition.gone || !partition.isHeld(record.offset) ? null : partition
-    },
-    forget(record) {
-      const taker = owners.get(record)
-      owners.delete(record)
-      if (taker !== undefined) takers.get(taker)?.delete(record)
-    },
     drop(partition, cause) {
       partition.gone = true
       owned.delete(keyOf(partition))
       const gone = new Map<Taker, LogRecord[]>()
-      for (const [record, taker] of owners) {
-        if (record.topic !== partition.topic || record.partition !== partition.number) continue
-        owners.delete(record)
-        takers.get(taker)?.delete(record)
+      for (const record of partition.held()) {
+        const taker = record.hold?.taker
+        record.hold = null
+        if (taker === undefined || taker === null) continue
         const list = gone.get(taker)
         if (list === undefined) gone.set(taker, [record])
         else list.push(record)

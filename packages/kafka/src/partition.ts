@@ -1,10 +1,30 @@
 import type { LogRecord } from './batch-reader.ts'
+import type { Taker } from './consumer-contract.ts'
 import { createHeap } from './heap.ts'
 import { createTracker, encodeNotes, parseNotes, type Tracker } from './tracker.ts'
 import { deliverAtOf, removalOf } from './wire.ts'
 
 /** From so many unclean ends on, records are handed out one by one, each committed before the next: the one that kills is found. */
 const SERIAL_FROM = 2
+
+/** What a record went through before, as far as it does not say so itself. */
+export interface History {
+  /** Failed runs in place. */
+  readonly failures: number
+  /** When the first of them was, in ms since the epoch. */
+  readonly firstFailedAt: number | undefined
+  /** Unclean ends that it has seen. */
+  readonly stalls: number
+}
+
+export const NO_HISTORY: History = { failures: 0, firstFailedAt: undefined, stalls: 0 }
+
+/** What records that are handed out refer to: one for all of a call. */
+export interface Hold {
+  readonly partition: Partition
+  /** `null`: set aside, for being written anew elsewhere. */
+  readonly taker: Taker | null
+}
 
 /** One partition that this process reads: what was fetched, handed out, and done. */
 export interface Partition {
@@ -28,14 +48,16 @@ export interface Partition {
   /** Time of the record that is next; meaningless where none is ready. */
   readonly nextTime: number
   readonly heldCount: number
+  /** What is handed out. */
+  held(): Iterable<LogRecord>
   /** Whether the last commit's metadata had room for everything. */
   readonly fits: boolean
   /** When the next delayed record is due, in ms since the epoch; Infinity: none. */
   readonly nextDue: number
   /** Takes in what was fetched. */
   accept(records: readonly LogRecord[], next: number): void
-  /** Up to `max` records that are due, now handed out to `holder`. On ordered queues nobody else gets any meanwhile. */
-  take(max: number, holder: unknown, ordered: boolean, now: number): LogRecord[]
+  /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile. */
+  take(max: number, taker: Taker | null, ordered: boolean, now: number): LogRecord[]
   /** Up to `max` ready records, taken out to be written anew elsewhere; ends with `complete` or `giveBack`. None while a poison is looked for. */
   takeAside(max: number): LogRecord[]
   /** It stays until what is held now is settled: that takes long, and must not be taken from whoever works on it. */
@@ -48,12 +70,9 @@ export interface Partition {
   giveBack(record: LogRecord): void
   /** Back with a failure more after a wait; later records of its key wait behind it. */
   retryInPlace(record: LogRecord, dueAt: number, now: number): void
-  failuresOf(offset: number): number
-  firstFailureOf(offset: number): number | undefined
   /** It was not given back by whom it was handed out to. */
   leftBehind(offset: number): void
-  /** Unclean ends that the record has seen. */
-  stallsOf(offset: number): number
+  historyOf(offset: number): History
   /** The broker deleted what is below: what was not handed out is gone. */
   dropBelow(offset: number): void
   /** The first delayed records, for writing them anew at the end of the log. */
@@ -98,7 +117,7 @@ export function createPartition(start: PartitionStart): Partition {
   const firstFailures = new Map<number, number>()
   const returns = new Map<number, number>()
   const blockedKeys = new Map<string, number>()
-  let holder: unknown = null
+  let holder: Taker | null = null
   let last = ''
   let lastOffset = -1
   let fits = true
@@ -110,6 +129,7 @@ export function createPartition(start: PartitionStart): Partition {
     if (tracker.base > stalledAt) {
       stalledAt = tracker.base
       stalls = 0
+      if (failures.size === 0) return
       for (const offset of failures.keys()) if (offset < tracker.base) failures.delete(offset)
       for (const offset of firstFailures.keys()) if (offset < tracker.base) firstFailures.delete(offset)
     }
@@ -181,6 +201,7 @@ export function createPartition(start: PartitionStart): Partition {
     get heldCount() {
       return held.size
     },
+    held: () => held.values(),
     get fits() {
       return fits
     },
@@ -229,6 +250,7 @@ export function createPartition(start: PartitionStart): Partition {
         room = 1
       }
       const out: LogRecord[] = []
+      const hold: Hold = { partition, taker: by }
       let skipped: LogRecord[] | null = null
       while (out.length < room && head < ready.length) {
         const record = ready[head] as LogRecord
@@ -243,6 +265,7 @@ export function createPartition(start: PartitionStart): Partition {
         }
         readyBytes -= sizeOf(record)
         held.set(record.offset, record)
+        record.hold = hold
         out.push(record)
       }
       if (head === ready.length) {
@@ -275,12 +298,15 @@ export function createPartition(start: PartitionStart): Partition {
     complete(offset) {
       held.delete(offset)
       tracker.complete(offset)
-      failures.delete(offset)
-      firstFailures.delete(offset)
-      returns.delete(offset)
+      if (failures.size > 0) {
+        failures.delete(offset)
+        firstFailures.delete(offset)
+      }
+      if (returns.size > 0) returns.delete(offset)
       moved()
     },
     giveBack(record) {
+      record.hold = null
       held.delete(record.offset)
       insert(record)
     },
@@ -292,10 +318,16 @@ export function createPartition(start: PartitionStart): Partition {
       delayed.push({ dueAt, record })
       delayedBytes += sizeOf(record)
     },
-    failuresOf: (offset) => failures.get(offset) ?? 0,
-    firstFailureOf: (offset) => firstFailures.get(offset),
     leftBehind: (offset) => void returns.set(offset, (returns.get(offset) ?? 0) + 1),
-    stallsOf: (offset) => (offset === stalledAt ? stalls : 0) + (returns.get(offset) ?? 0),
+    historyOf(offset) {
+      const own = offset === stalledAt ? stalls : 0
+      if (own === 0 && failures.size === 0 && returns.size === 0) return NO_HISTORY
+      return {
+        failures: failures.get(offset) ?? 0,
+        firstFailedAt: firstFailures.get(offset),
+        stalls: own + (returns.get(offset) ?? 0),
+      }
+    },
 
     dropBelow(offset) {
       if (offset <= tracker.base) return

@@ -34,7 +34,6 @@ interface Held extends Decoded {
 /** One receiver; those of the same queue in this process share a consumer. */
 export function createReceiver(setup: ReceiverSetup): Receiver {
   const { consumer, names, source, publisher, pattern } = setup
-  const held = new Map<LogRecord, Held>()
   let closed: Promise<void> | null = null
   /** Records that were not for this subscription. */
   let passedOver = 0
@@ -44,9 +43,8 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     lost(records: readonly LogRecord[], cause: unknown): void {
       const gone: Held[] = []
       for (const record of records) {
-        const delivery = held.get(record)
-        held.delete(record)
-        if (delivery !== undefined) gone.push(delivery)
+        if (record.delivery !== null) gone.push(record.delivery as Held)
+        record.delivery = null
       }
       if (gone.length > 0 && closed === null) setup.lost(gone, cause)
     },
@@ -76,18 +74,21 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
         }
         delivery.redeliveries = history.stalls
         ;(delivery as { record: LogRecord }).record = record
-        held.set(record, delivery)
+        record.delivery = delivery
         out.push(delivery)
       }
     }
     return out
   }
 
+  const has = (delivery: Held): boolean => delivery.record.delivery === delivery
+
   /** Settles each by itself. */
   const each = (deliveries: readonly Delivery[], settle: (record: LogRecord) => boolean): SettleOutcome[] =>
     deliveries.map((delivery) => {
       const { record } = delivery as Held
-      if (!held.delete(record)) return 'lost'
+      // What was handed out again is another delivery, or nobody's yet.
+      if (record.delivery !== delivery) return 'lost'
       return settle(record) ? 'settled' : 'lost'
     })
 
@@ -98,7 +99,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     what: string,
     copy: (delivery: Held, index: number) => RecordParts,
   ): Promise<readonly SettleOutcome[]> => {
-    const mine = deliveries.map((delivery) => held.has(delivery.record) && consumer.holds(delivery.record))
+    const mine = deliveries.map((delivery) => has(delivery) && consumer.holds(delivery.record))
     const moved = deliveries.filter((_, i) => mine[i])
     const copies = deliveries.flatMap((delivery, i) => (mine[i] ? [copy(delivery, i)] : []))
     const keys = moved.map((delivery) => delivery.key)
@@ -109,7 +110,6 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       if (!mine[i]) return 'lost'
       const outcome = outcomes[at++] as PublishOutcome
       if (!outcome.ok) return { error: outcome.error }
-      held.delete(delivery.record)
       return consumer.complete(delivery.record) ? 'settled' : 'lost'
     })
     // Else a crash would bring back the original beside its copy.
@@ -180,13 +180,12 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     renew: (deliveries) =>
       Promise.resolve(
         deliveries.map((delivery) => {
-          const { record } = delivery as Held
-          return held.has(record) && consumer.holds(record) ? 'settled' : 'lost'
+          return has(delivery as Held) && consumer.holds((delivery as Held).record) ? 'settled' : 'lost'
         }),
       ),
 
     close(signal) {
-      closed ??= consumer.detach(taker, signal).finally(() => held.clear())
+      closed ??= consumer.detach(taker, signal)
       return closed
     },
   }

@@ -7,7 +7,7 @@ import {
   parseDeadLetterHeaders,
   WireHeader,
 } from '@mq/core/adapter'
-import { eachHeader, type LogRecord } from './batch-reader.ts'
+import { eachHeader, eachHeaderPlace, type LogRecord } from './batch-reader.ts'
 import type { RecordParts } from './batch-writer.ts'
 
 /**
@@ -145,14 +145,15 @@ export function removalOf(record: LogRecord): number[] | null {
 
 /** When a record may be handed out, in ms since the epoch; 0: now. */
 export function deliverAtOf(record: LogRecord): number {
+  const { headers } = record
   let at = 0
-  eachHeader(record, (name, value) => {
+  eachHeaderPlace(headers, (nameAt, nameEnd, valueAt, valueEnd) => {
     if (
-      value !== null &&
-      name.length === WireHeader.DELIVER_AT.length &&
-      name.toString('latin1') === WireHeader.DELIVER_AT
+      valueEnd >= 0 &&
+      nameEnd - nameAt === WireHeader.DELIVER_AT.length &&
+      headers.toString('latin1', nameAt, nameEnd) === WireHeader.DELIVER_AT
     ) {
-      at = digits(value) || 0
+      at = number(headers.toString('latin1', valueAt, valueEnd)) ?? 0
     }
   })
   return at
@@ -183,15 +184,38 @@ function placeOf(record: LogRecord): string {
 }
 
 /** What `Delivery.raw` shows. */
-export interface RawRecord {
+export class RawRecord {
   readonly topic: string
   readonly partition: number
   readonly offset: number
+  /** Of the record, in ms since the epoch. */
   readonly timestamp: number
   readonly key: Buffer | null
   readonly value: Buffer | null
-  /** Every header, repeated ones as a list, bytes as they came. */
-  readonly headers: Readonly<Record<string, Buffer | null | (Buffer | null)[]>>
+  readonly #record: LogRecord
+
+  constructor(record: LogRecord) {
+    this.topic = record.topic
+    this.partition = record.partition
+    this.offset = record.offset
+    this.timestamp = record.timestamp
+    this.key = record.key
+    this.value = record.value
+    this.#record = record
+  }
+
+  /** Every header, repeated ones as a list, bytes as they came. Decoded for whoever looks. */
+  get headers(): Readonly<Record<string, Buffer | null | (Buffer | null)[]>> {
+    const all: Record<string, Buffer | null | (Buffer | null)[]> = {}
+    eachHeader(this.#record, (name, each) => {
+      const known = name.toString()
+      const before = all[known]
+      if (before === undefined) all[known] = each
+      else if (Array.isArray(before)) before.push(each)
+      else all[known] = [before, each]
+    })
+    return all
+  }
 }
 
 /** A delivery as this package keeps it. */
@@ -224,9 +248,10 @@ export function decodeRecord(record: LogRecord): Decoded {
   let dead: Record<string, string> | undefined
   let aliases: Record<string, string> | undefined
 
-  eachHeader(record, (rawName, rawValue) => {
-    const name = text(rawName)
-    const value = rawValue === null ? '' : text(rawValue)
+  const bytes = record.headers
+  eachHeaderPlace(bytes, (nameAt, nameEnd, valueAt, valueEnd) => {
+    const name = text(bytes, nameAt, nameEnd)
+    const value = valueEnd < 0 ? '' : text(bytes, valueAt, valueEnd)
     switch (name) {
       case WireHeader.ID:
         id = value
@@ -302,7 +327,7 @@ export function decodeRecord(record: LogRecord): Decoded {
     correlationId,
     replyTo,
     routingKey,
-    key: record.key === null ? undefined : text(record.key),
+    key: record.key === null ? undefined : text(record.key, 0, record.key.length),
     deduplicationId,
     priority,
     expiresAt,
@@ -312,45 +337,24 @@ export function decodeRecord(record: LogRecord): Decoded {
     redriven,
     deadLetter: dead === undefined ? undefined : parseDeadLetterHeaders(dead),
     position: undefined,
-    raw: rawOf(record),
+    raw: new RawRecord(record),
     address,
   }
 }
 
-/** Headers are decoded for whoever looks. */
-function rawOf(record: LogRecord): RawRecord {
-  const { topic, partition, offset, timestamp, key, value } = record
-  return {
-    topic,
-    partition,
-    offset,
-    timestamp,
-    key,
-    value,
-    get headers() {
-      const all: Record<string, Buffer | null | (Buffer | null)[]> = {}
-      eachHeader(record, (name, each) => {
-        const known = name.toString()
-        const before = all[known]
-        if (before === undefined) all[known] = each
-        else if (Array.isArray(before)) before.push(each)
-        else all[known] = [before, each]
-      })
-      return all
-    },
-  }
-}
-
 /** Text of bytes; base64 of bytes that are none. */
-function text(bytes: Buffer): string {
-  return isUtf8(bytes) ? bytes.toString('utf8') : bytes.toString('base64')
+function text(bytes: Buffer, from: number, to: number): string {
+  for (let i = from; i < to; i++) {
+    if ((bytes[i] as number) > 127)
+      return isUtf8(bytes.subarray(from, to))
+        ? bytes.toString('utf8', from, to)
+        : bytes.toString('base64', from, to)
+  }
+  // Of ASCII alone, as nearly every header is: without a look by a native call, and without a view for it.
+  return bytes.toString('latin1', from, to)
 }
 
 function number(value: string): number | undefined {
   if (!/^\d{1,15}$/.test(value)) return undefined
   return Number(value) || undefined
-}
-
-function digits(bytes: Buffer): number {
-  return number(bytes.toString('latin1')) ?? 0
 }

@@ -6,7 +6,8 @@ import { encodeRemoval } from '../src/wire.ts'
 
 const start = { topic: 't', number: 0, offset: 0, metadata: null, pattern: undefined, readsAhead: false }
 const LIMIT = 4_096
-const me = {}
+const taker = () => ({ pulls: false, lost: () => undefined })
+const me = taker()
 
 async function records(parts: readonly Partial<RecordParts>[], from = 0): Promise<LogRecord[]> {
   const full = parts.map((each) => ({
@@ -42,7 +43,7 @@ async function filled(count: number, more: Partial<typeof start> = {}): Promise<
   return partition
 }
 const offsets = (list: readonly LogRecord[]) => list.map(({ offset }) => offset)
-const take = (partition: Partition, max: number, by: unknown = me, ordered = false) =>
+const take = (partition: Partition, max: number, by: ReturnType<typeof taker> = me, ordered = false) =>
   partition.take(max, by, ordered, Date.now())
 
 describe('a partition', () => {
@@ -97,20 +98,20 @@ describe('a partition', () => {
     for (let end = 0; end < 3; end++) {
       const partition: Partition = await filled(3, { metadata: metadata as never })
       metadata = partition.commitEntry(true, LIMIT)?.metadata ?? null
-      expect(partition.stallsOf(0)).toBe(end)
-      expect(partition.stallsOf(1)).toBe(0)
+      expect(partition.historyOf(0).stalls).toBe(end)
+      expect(partition.historyOf(1).stalls).toBe(0)
     }
     const last = await filled(3, { metadata: metadata as never })
     last.committed(0, '')
     take(last, 1)
     last.complete(0)
-    expect(last.stallsOf(1)).toBe(0)
+    expect(last.historyOf(1).stalls).toBe(0)
   })
 
   it('counts no clean end', async () => {
     const before = await filled(1)
     const metadata = before.commitEntry(false, LIMIT)?.metadata
-    expect((await filled(1, { metadata: metadata as never })).stallsOf(0)).toBe(0)
+    expect((await filled(1, { metadata: metadata as never })).historyOf(0).stalls).toBe(0)
   })
 
   it('that was left uncleanly twice hands out one by one, each committed before the next', async () => {
@@ -135,9 +136,9 @@ describe('a partition', () => {
   it('with order gives nobody else any while something is held', async () => {
     const partition = await filled(3)
     expect(offsets(take(partition, 1, me, true))).toEqual([0])
-    expect(take(partition, 1, {}, true)).toEqual([])
+    expect(take(partition, 1, taker(), true)).toEqual([])
     partition.complete(0)
-    const other = {}
+    const other = taker()
     expect(offsets(take(partition, 1, other, true))).toEqual([1])
     expect(take(partition, 1, me, true)).toEqual([])
   })
@@ -149,7 +150,7 @@ describe('a partition', () => {
     const now = Date.now()
     partition.retryInPlace(first as LogRecord, now + 60_000, now)
     expect(offsets(take(partition, 9))).toEqual([2])
-    expect(partition.failuresOf(0)).toBe(1)
+    expect(partition.historyOf(0).failures).toBe(1)
     expect(offsets(partition.take(9, me, true, now + 60_000))).toEqual([0, 1])
   })
 
