@@ -82,6 +82,7 @@ export function faulty(inner: BrokerAdapter, clock: Clock = realClock): Faulty {
 
   const adapter: BrokerAdapter = {
     broker: inner.broker,
+    ...(inner.pace === undefined ? {} : { pace: inner.pace }),
     get capabilities() {
       return inner.capabilities
     },

@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts'
 import { ErrorCode } from './error-codes.ts'
 import { MessageQueueError } from './errors.ts'
 import { Fetcher } from './fetcher.ts'
-import { CircuitBreaker, RateLimiter } from './gates.ts'
+import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
 import type { HandlerContext } from './handler.ts'
 import type { Held, Settled } from './held.ts'
 import type { Message } from './message.ts'
@@ -55,6 +55,7 @@ export class Consumer {
   readonly #host: ConsumerHost
   readonly #single: SingleRunner
   readonly #batches: BatchRunner
+  readonly #turnGate: TurnGate | null
   readonly #limiter: RateLimiter | null
   readonly #breaker: CircuitBreaker | null
   readonly #fetcher: Fetcher
@@ -78,6 +79,8 @@ export class Consumer {
     const verdicts = new Verdicts(engine, plan, this)
     this.#single = new SingleRunner(engine, plan, verdicts, this)
     this.#batches = new BatchRunner(engine, plan, verdicts, this)
+    const pace = engine.adapter.pace?.start
+    this.#turnGate = pace === undefined ? null : new TurnGate(pace, this.#startRuns)
     this.#limiter = plan.rateLimit === null ? null : new RateLimiter(plan.rateLimit.max, plan.rateLimit.perMs)
     const breaker = plan.circuitBreaker
     this.#breaker = breaker === null ? null : new CircuitBreaker(breaker.failures, breaker.openMs)
@@ -272,11 +275,13 @@ export class Consumer {
 
   #begin(): void {
     this.#running++
+    this.#turnGate?.started()
     this.#limiter?.started(this.#engine.clock.now())
   }
 
-  /** Whether batch, rate and breaker let a run start now; if not, looks again in time. */
+  /** Whether turn, batch, rate and breaker let a run start now; if not, looks again in time. */
   #gateOpen(): boolean {
+    if (this.#turnGate?.open() === false) return false
     if (this.#limiter === null && this.#breaker === null && this.#plan.batch === null) return true
     const now = this.#engine.clock.now()
     let waitMs = Math.max(this.#limiter?.waitMs(now) ?? 0, this.#breaker?.waitMs(now) ?? 0)

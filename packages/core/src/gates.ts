@@ -1,3 +1,38 @@
+/** Lets the event loop turn after every so many starts: what their handlers acknowledged, and the next read, is written then. */
+export class TurnGate {
+  readonly #most: number
+  readonly #again: () => void
+  #started = 0
+  #turning = false
+
+  /** `again` is called when runs may start again. */
+  constructor(most: number, again: () => void) {
+    this.#most = most
+    this.#again = again
+  }
+
+  /** Whether a run may start now. */
+  open(): boolean {
+    if (this.#started < this.#most) return true
+    if (!this.#turning) {
+      this.#turning = true
+      // Clients write at the end of the turn in which they were asked: after what comes first, before what comes second.
+      setImmediate(() => setImmediate(this.#turned))
+    }
+    return false
+  }
+
+  started(): void {
+    this.#started++
+  }
+
+  readonly #turned = (): void => {
+    this.#turning = false
+    this.#started = 0
+    this.#again()
+  }
+}
+
 /** At most `max` starts in any window of `perMs`: remembers when the last `max` starts were. */
 export class RateLimiter {
   readonly #starts: number[]

@@ -12,7 +12,7 @@ import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, PublishError } from './errors.ts'
 import { classify, publishError } from './wrap-error.ts'
 
-/** Most messages in one call of an adapter: enough to amortise a round trip, short enough not to hold up a broker. */
+/** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
 const MAX_BATCH = 500
 
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
@@ -44,6 +44,7 @@ interface Lane {
   readonly destination: Destination
   readonly label: string
   readonly maxInFlight: number
+  readonly maxBatch: number
   readonly queue: Batch[]
   open: Batch | null
   scheduled: boolean
@@ -89,6 +90,7 @@ export class Outbox {
         destination: message.destination,
         label,
         maxInFlight,
+        maxBatch: Math.min(MAX_BATCH, this.#engine.adapter.pace?.publish ?? MAX_BATCH),
         queue: [],
         open: null,
         scheduled: false,
@@ -111,7 +113,7 @@ export class Outbox {
     let batch = lane.open
     if (
       batch !== null &&
-      (batch.entries.length >= MAX_BATCH || batch.bytes + size > config.producer.batchSize)
+      (batch.entries.length >= lane.maxBatch || batch.bytes + size > config.producer.batchSize)
     )
       batch = null
     if (batch === null) {

@@ -68,6 +68,29 @@ describe('how much a consumer takes', () => {
     await consumer.stop()
   })
 
+  it('lets the event loop turn after as many starts as the broker asks for', async () => {
+    const bench = await connectedBench({}, { ...fakeAdapter(), pace: { start: 2 } })
+    const turns: number[] = []
+    let turn = 0
+    const { consumer, receiver } = await bench.consume(
+      () => {
+        if (turns.length === 0)
+          setImmediate(function next() {
+            if (++turn < 20) setImmediate(next)
+          })
+        turns.push(turn)
+      },
+      { concurrency: 5, prefetch: 5 },
+    )
+    receiver.give(...many(5))
+    await until(() => turns.length === 5)
+    expect(new Set(turns).size).toBe(3)
+    expect(turns[0]).toBe(turns[1])
+    expect(turns[2]).toBe(turns[3])
+    await until(() => settlements(bench).length === 5)
+    await consumer.stop()
+  })
+
   it('never prefetches less than concurrency needs', async () => {
     const bench = await connectedBench()
     const { receiver, consumer } = await bench.consume(() => undefined, { concurrency: 25, prefetch: 1 })

@@ -1,5 +1,21 @@
 import { describe, expect, it } from '@jest/globals'
-import { CircuitBreaker, RateLimiter } from '../src/gates.ts'
+import { CircuitBreaker, RateLimiter, TurnGate } from '../src/gates.ts'
+
+describe('TurnGate', () => {
+  it('closes after so many starts, until the event loop has turned', async () => {
+    let calls = 0
+    const gate = new TurnGate(2, () => calls++)
+    for (let i = 0; i < 2; i++) {
+      expect(gate.open()).toBe(true)
+      gate.started()
+    }
+    expect(gate.open()).toBe(false)
+    expect(gate.open()).toBe(false)
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+    expect(calls).toBe(1)
+    expect(gate.open()).toBe(true)
+  })
+})
 
 describe('RateLimiter', () => {
   it('lets max runs start in any window of perMs', () => {

@@ -9,6 +9,7 @@ import {
   until,
   type EngineBench,
 } from './engine-bench.ts'
+import { fakeAdapter } from './fake-adapter.ts'
 import { message } from './memory/fixture.ts'
 
 const ids = (batch: readonly OutboundMessage[] | undefined) => batch?.map(({ id }) => id)
@@ -62,6 +63,12 @@ describe('gathering', () => {
     const many = await connectedBench()
     await Promise.all(Array.from({ length: 501 }, (_, i) => send(many, `m${i}`)))
     expect(many.adapter.published.map(({ length }) => length)).toEqual([500, 1])
+  })
+
+  it('makes calls of no more messages than the broker is best served with', async () => {
+    const bench = await connectedBench({}, { ...fakeAdapter(), pace: { publish: 2 } })
+    await Promise.all(Array.from({ length: 5 }, (_, i) => send(bench, `m${i}`)))
+    expect(calls(bench)).toEqual([['m0', 'm1'], ['m2', 'm3'], ['m4']])
   })
 
   it('holds at most maxInFlightRequests calls open, one for an ordered queue', async () => {

@@ -142,6 +142,7 @@ export function withFaults(
 
   return {
     broker: inner.broker,
+    ...(inner.pace === undefined ? {} : { pace: inner.pace }),
     injected,
     get capabilities() {
       return inner.capabilities

@@ -18,6 +18,9 @@ export interface BrokerAdapter {
   /** What the connected server tells about itself (version, durability), for health checks. Absent: nothing. */
   readonly details?: Readonly<Record<string, string>>
 
+  /** How work is best cut for this broker. Absent: as much at once as there is. */
+  readonly pace?: Pace
+
   /**
    * Makes ONE attempt: connects, authenticates, does one round trip, learns the server's version. Rejects on the first
    * failure, or on abort, leaving nothing open. Core calls it again after a loss; never while connected.
@@ -78,6 +81,20 @@ export interface BrokerAdapter {
 
   /** Names an error. Total: never throws; what it does not know is `{ code: 'MQ_UNKNOWN', retryable: true }`. */
   classify(error: unknown): Classification
+}
+
+/**
+ * Client and broker work side by side when neither waits for the other to finish all of a batch: the client prepares the next part while
+ * the broker is at the one before.
+ */
+export interface Pace {
+  /** Most messages of one `publish` call. Default 500. */
+  readonly publish?: number
+  /**
+   * Handlers that a consumer starts before it lets the event loop turn, so that what they acknowledge, and the next read, is written
+   * meanwhile. For brokers that are asked for every batch. Default: as many as may run.
+   */
+  readonly start?: number
 }
 
 export interface ConnectionEvents {

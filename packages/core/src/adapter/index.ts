@@ -16,6 +16,7 @@ export {
   type Delivery,
   type Destination,
   type OutboundMessage,
+  type Pace,
   type PublishOutcome,
   type QueueSettings,
   type Receiver,

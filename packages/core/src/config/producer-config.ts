@@ -66,7 +66,7 @@ const schema = Type.Object(
       description: 'Most calls at once per destination; 1 on ordered queues.',
       minimum: 1,
       maximum: 10_000,
-      default: 5,
+      default: 20,
     }),
     acks: oneOf(['all', 'leader', 'none'], {
       description:
