@@ -5,11 +5,17 @@ import { Queue, Worker } from 'bullmq'
 import BeeQueue from 'bee-queue'
 import { createClient } from 'redis'
 import { body } from './bodies.ts'
+import { inFlight } from './compare.ts'
 import { moleculerSide } from './moleculer.ts'
 import { mqSide } from './mq-side.ts'
 import type { Session, Side } from './side.ts'
 
 type Reading = ReturnType<typeof body>
+
+interface Entry {
+  readonly id: string
+  readonly message: { readonly body: string }
+}
 
 /** node-redis on streams with its best options: no command time-out, one tick's commands in one write, XACK and XDEL of many at once. */
 function bareSide(url: string): Side {
@@ -46,7 +52,7 @@ function bareSide(url: string): Side {
       const session: Session = {
         publish: send,
         publishBatch: (from, count) => Promise.all(Array.from({ length: count }, (_, n) => send(from + n))),
-        consume(arrived, { prefetch }) {
+        consume(arrived, { concurrency, prefetch }) {
           const handler = async (value: Reading) => arrived(value.i)
           const settling = new Set<Promise<unknown>>()
           reading = (async () => {
@@ -57,11 +63,11 @@ function bareSide(url: string): Side {
                 { key, id: '>' },
                 { COUNT: prefetch, BLOCK: 200 },
               )
-              const messages =
-                (answer as { messages: { id: string; message: { body: string } }[] }[] | null)?.[0]
-                  ?.messages ?? []
+              const messages = (answer as { messages: Entry[] }[] | null)?.[0]?.messages ?? []
               if (messages.length === 0) continue
-              await Promise.all(messages.map(({ message }) => handler(JSON.parse(message.body) as Reading)))
+              await inFlight(messages.length, concurrency, (n) =>
+                handler(JSON.parse((messages[n] as Entry).message.body) as Reading),
+              )
               const ids = messages.map(({ id }) => id)
               const settled = Promise.all([client.xAck(key, 'g', ids), client.xDel(key, ids)])
               settling.add(settled)
