@@ -1,9 +1,9 @@
-/** One side of a comparison: does a workload once, answers messages per second. */
+/** One side of a comparison: does a workload once with so many messages, answers messages per second. */
 export interface Contender {
   readonly name: string
   /** Shown, not raced: it promises less than the others. */
   readonly weaker?: string
-  run(): Promise<number>
+  run(messages: number): Promise<number>
 }
 
 export interface Row {
@@ -17,6 +17,10 @@ export interface Row {
   readonly weaker: string | undefined
 }
 
+/** How long a run takes at most, about: a side that is slower than that runs with fewer messages, at least so many. */
+const LONGEST_S = 2
+const FEWEST = 1_000
+
 /**
  * Runs all sides in turn, `rounds` times after one round of warm-up, so that what else the machine does hits all alike. Ratios are taken
  * within a round, against the first side; the order changes from round to round, and turns round, for each pays for what the one before
@@ -25,16 +29,19 @@ export interface Row {
 export async function compare(
   workload: string,
   contenders: readonly Contender[],
+  messages: number,
   rounds: number,
 ): Promise<Row[]> {
+  const counts = contenders.map(() => messages)
   const rates = contenders.map((): number[] => [])
   // A single round only shows that it runs.
   for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
     const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
     if (round % 2 === 1) order.reverse()
     for (const i of order) {
-      const rate = await (contenders[i] as Contender).run()
+      const rate = await (contenders[i] as Contender).run(counts[i] as number)
       if (round >= 0) rates[i]?.push(rate)
+      else counts[i] = Math.min(messages, Math.max(FEWEST, Math.round((rate * LONGEST_S) / 100) * 100))
     }
   }
   const reference = rates[0] as number[]

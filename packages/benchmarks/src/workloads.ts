@@ -14,23 +14,28 @@ export async function workloads(
   sizes: Sizes,
   progress: (text: string) => void,
 ): Promise<Row[]> {
-  const { messages, rounds } = sizes
+  const { rounds } = sizes
   const rows: Row[] = []
-  const race = async (id: string, title: string, run: (session: Session) => Promise<number>) => {
+  const race = async (
+    id: string,
+    title: string,
+    run: (session: Session, messages: number) => Promise<number>,
+  ) => {
     progress(`${id} ${title}`)
     const able = sides.filter(({ lacks }) => !(lacks ?? []).includes(id))
     rows.push(
       ...(await compare(
         `${id} ${title}`,
         able.map((side) => contender(side, sizes.bytes, run)),
+        sizes.messages,
         rounds,
       )),
     )
   }
-  await race('W1', 'publish, 100 in flight', (session) =>
+  await race('W1', 'publish, 100 in flight', (session, messages) =>
     rate(messages, () => inFlight(messages, 100, (i) => session.publish(i))),
   )
-  await race('W2', 'publish, batches of 100', (session) =>
+  await race('W2', 'publish, batches of 100', (session, messages) =>
     rate(messages, () => inFlight(messages / 100, 4, (n) => session.publishBatch(n * 100, 100))),
   )
   for (const [concurrency, prefetch] of [
@@ -38,16 +43,20 @@ export async function workloads(
     [100, 100],
     [200, 200],
   ] as const) {
-    await race('W3', `consume, concurrency ${concurrency}, ${prefetch} fetched`, async (session) => {
-      await fill(session, messages)
-      const ledger = new Ledger(messages)
-      return rate(messages, async () => {
-        await session.consume((i) => ledger.arrived(i), { concurrency, prefetch })
-        await ledger.done
-      })
-    })
+    await race(
+      'W3',
+      `consume, concurrency ${concurrency}, ${prefetch} fetched`,
+      async (session, messages) => {
+        await fill(session, messages)
+        const ledger = new Ledger(messages)
+        return rate(messages, async () => {
+          await session.consume((i) => ledger.arrived(i), { concurrency, prefetch })
+          await ledger.done
+        })
+      },
+    )
   }
-  await race('W4', 'produce and consume', async (session) => {
+  await race('W4', 'produce and consume', async (session, messages) => {
     const ledger = new Ledger(messages)
     await session.consume((i) => ledger.arrived(i), { concurrency: 100, prefetch: 200 })
     return rate(messages, async () => {
@@ -61,15 +70,15 @@ export async function workloads(
 function contender(
   { name, weaker, open }: Side,
   bytes: number,
-  run: (session: Session) => Promise<number>,
+  run: (session: Session, messages: number) => Promise<number>,
 ): Contender {
   return {
     name,
     ...(weaker === undefined ? {} : { weaker }),
-    run: async () => {
+    run: async (messages) => {
       const session = await open(bytes)
       try {
-        return await run(session)
+        return await run(session, messages)
       } finally {
         await session.close()
       }
