@@ -1,7 +1,7 @@
 import { ValidationError } from './errors.ts'
-import type { BatchHandlerFunction, HandlerContext, HandlerFunction, HandlerOptions } from './handler.ts'
-import type { Message } from './message.ts'
-import { resolveQueue, type QueueRef } from './typed.ts'
+import type { BatchHandlerFunction, HandlerContext, HandlerFunction, HandlerOptions } from './consume/handler.ts'
+import type { Message } from './message/message.ts'
+import { resolveQueue, type QueueRef } from './message/typed.ts'
 
 /** Where registrations are kept, on whatever holds them; the same symbol in every copy of this package. */
 const HANDLERS = Symbol.for('@mq/handlers')

@@ -1,13 +1,13 @@
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter, DeadLetterInfo } from './adapter/contract.ts'
-import type { BodyCodec } from './codec.ts'
+import type { BodyCodec } from './message/codec.ts'
 import type { MessageQueueConfig } from './config/message-queue-config.ts'
 import type { Logger } from './logger.ts'
-import type { Message } from './message.ts'
-import type { Stats } from './stats.ts'
+import type { Message } from './message/message.ts'
+import type { Stats } from './manage/stats.ts'
 import type { Supervisor } from './supervisor.ts'
-import type { Topology } from './topology.ts'
-import type { Tracer } from './trace.ts'
+import type { Topology } from './manage/topology.ts'
+import type { Tracer } from './message/trace.ts'
 import type { Turn } from './turn.ts'
 
 /** Where consumer-side deduplication keeps its ids, shared by all consumers of a queue. */

@@ -6,7 +6,7 @@ export {
   type Certainty,
   type DeadLetterInfo,
 } from './adapter/contract.ts'
-export type { Codecs, Encoding, Format } from './codec.ts'
+export type { Codecs, Encoding, Format } from './message/codec.ts'
 export { ConnectionConfig, type ConnectionConfigInput } from './config/connection-config.ts'
 export { ConsumerConfig, type ConsumerConfigInput } from './config/consumer-config.ts'
 export {
@@ -20,8 +20,8 @@ export { MessageConfig, type MessageConfigInput } from './config/message-config.
 export { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 export { ProducerConfig, type ProducerConfigInput } from './config/producer-config.ts'
 export { QueueConfig, type QueueConfigInput } from './config/queue-config.ts'
-export type { Consumer, ConsumerStats, StopResult } from './consumer.ts'
-export type { DeadLetterFilter, DeadLetters, RedriveOptions, RedriveResult } from './dead-letters.ts'
+export type { Consumer, ConsumerStats, StopResult } from './consume/consumer.ts'
+export type { DeadLetterFilter, DeadLetters, RedriveOptions, RedriveResult } from './manage/dead-letters.ts'
 export { messageHandler } from './decorators.ts'
 export type { DeduplicationStore, MessageQueueEvents } from './engine.ts'
 export {
@@ -54,15 +54,15 @@ export type {
   HandlerOptions,
   MessageHandler,
   RetryOptions,
-} from './handler.ts'
-export type { Health } from './health.ts'
+} from './consume/handler.ts'
+export type { Health } from './manage/health.ts'
 export type { Logger } from './logger.ts'
 export {
   getMessageQueueManager,
   initMessageQueueManager,
   shutdownMessageQueueManager,
-} from './manager-instance.ts'
-export { MessageQueueManager } from './manager.ts'
+} from './manage/manager-instance.ts'
+export { MessageQueueManager } from './manage/manager.ts'
 export {
   createMemoryBroker,
   memoryAdapter,
@@ -71,17 +71,17 @@ export {
 } from './memory/index.ts'
 export type { MessageQueueOptions } from './assembly.ts'
 export { MessageQueue } from './message-queue.ts'
-export { Message, type MessageInit } from './message.ts'
+export { Message, type MessageInit } from './message/message.ts'
 export { LoggingMiddleware } from './middleware/logging.ts'
 export { MessageMiddleware } from './middleware/message-middleware.ts'
 export { MetricsMiddleware, type ProcessingMetrics } from './middleware/metrics.ts'
 export type { Middleware, ProcessNext, SendNext } from './middleware/types.ts'
-export type { ReceiveOptions } from './receiving.ts'
-export type { SendFields, SendOptions } from './routes.ts'
-export type { BodyOf, BodySchema } from './schema.ts'
-export type { StandardSchemaV1 } from './standard-schema.ts'
-export type { MessageQueueStats } from './stats.ts'
-export type { TraceIds, Tracer } from './trace.ts'
+export type { ReceiveOptions } from './consume/receiving.ts'
+export type { SendFields, SendOptions } from './send/routes.ts'
+export type { BodyOf, BodySchema } from './message/schema.ts'
+export type { StandardSchemaV1 } from './message/standard-schema.ts'
+export type { MessageQueueStats } from './manage/stats.ts'
+export type { TraceIds, Tracer } from './message/trace.ts'
 export {
   defineQueue,
   defineTopic,
@@ -91,4 +91,4 @@ export {
   type TopicRef,
   type TypedQueue,
   type TypedTopic,
-} from './typed.ts'
+} from './message/typed.ts'

@@ -3,22 +3,22 @@ import type { Capabilities } from './adapter/contract.ts'
 import { assemble, type AdapterSource, type MessageQueueOptions, type Parts } from './assembly.ts'
 import type { MessageQueueConfig, MessageQueueConfigInput } from './config/message-queue-config.ts'
 import type { QueueConfigInput } from './config/queue-config.ts'
-import type { Consumer, StopResult } from './consumer.ts'
-import { DeadLetters } from './dead-letters.ts'
+import type { Consumer, StopResult } from './consume/consumer.ts'
+import { DeadLetters } from './manage/dead-letters.ts'
 import { handlersOf } from './decorators.ts'
 import type { Engine, MessageQueueEvents } from './engine.ts'
 import { toError, ValidationError } from './errors.ts'
-import type { BatchHandlerFunction, HandlerFunction, HandlerOptions, MessageHandler } from './handler.ts'
-import { checkHealth, type Health } from './health.ts'
-import { checkInit, Message, type MessageInit } from './message.ts'
+import type { BatchHandlerFunction, HandlerFunction, HandlerOptions, MessageHandler } from './consume/handler.ts'
+import { checkHealth, type Health } from './manage/health.ts'
+import { checkInit, Message, type MessageInit } from './message/message.ts'
 import { toMiddleware, type MessageMiddleware } from './middleware/message-middleware.ts'
 import type { Middleware } from './middleware/types.ts'
-import { normalHandler } from './normal-handler.ts'
-import type { ReceiveOptions } from './receiving.ts'
-import { requestForm } from './request-form.ts'
-import { sendMany } from './send-many.ts'
-import { routeOf, shortFields, shortRoute, topicRoute, type SendFields, type SendOptions } from './routes.ts'
-import { snapshot, type MessageQueueStats } from './stats.ts'
+import { normalHandler } from './consume/normal-handler.ts'
+import type { ReceiveOptions } from './consume/receiving.ts'
+import { requestForm } from './send/request-form.ts'
+import { sendMany } from './send/send-many.ts'
+import { routeOf, shortFields, shortRoute, topicRoute, type SendFields, type SendOptions } from './send/routes.ts'
+import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import {
   isQueueRef,
@@ -27,7 +27,7 @@ import {
   subscription,
   type QueueRef,
   type TopicRef,
-} from './typed.ts'
+} from './message/typed.ts'
 import { notStored } from './wrap-error.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */

@@ -2,8 +2,8 @@ import { compileFunction } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import ts from 'typescript'
 import { handlersOf, messageHandler, type FoundHandler } from '../src/decorators.ts'
-import type { HandlerContext } from '../src/handler.ts'
-import { Message } from '../src/message.ts'
+import type { HandlerContext } from '../src/consume/handler.ts'
+import { Message } from '../src/message/message.ts'
 
 const context = {} as HandlerContext
 const message = new Message({ id: 'm1' })

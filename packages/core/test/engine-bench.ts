@@ -1,10 +1,10 @@
 import { assemble, type MessageQueueOptions, type Parts } from '../src/assembly.ts'
 import type { MessageQueueConfigInput } from '../src/config/message-queue-config.ts'
-import type { HandlerFunction, HandlerOptions } from '../src/handler.ts'
+import type { HandlerFunction, HandlerOptions } from '../src/consume/handler.ts'
 import { MessageQueueError } from '../src/errors.ts'
-import type { Consumer } from '../src/consumer.ts'
+import type { Consumer } from '../src/consume/consumer.ts'
 import { MessageQueue } from '../src/message-queue.ts'
-import { resolveQueue } from '../src/typed.ts'
+import { resolveQueue } from '../src/message/typed.ts'
 import { fakeAdapter, type FakeAdapter, type FakeReceiver } from './fake-adapter.ts'
 import { settled, VirtualClock } from './memory/virtual-clock.ts'
 

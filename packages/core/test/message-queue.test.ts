@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Message } from '../src/message.ts'
+import { Message } from '../src/message/message.ts'
 import { MessageQueue } from '../src/message-queue.ts'
 import { MessageQueueError } from '../src/errors.ts'
 import { deferred, lastOf, queueBench, refusal, settled, until } from './engine-bench.ts'

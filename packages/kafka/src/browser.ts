@@ -1,12 +1,12 @@
 import type { Delivery, Receiver, SettleOutcome, Source, Target } from '@mq/core/adapter'
-import type { LogRecord } from './batch-reader.ts'
+import type { LogRecord } from './log/batch-reader.ts'
 import type { Connection } from './connection.ts'
-import type { Consumer } from './consumer-contract.ts'
-import { committedOf } from './groups.ts'
+import type { Consumer } from './group/consumer-contract.ts'
+import { committedOf } from './group/groups.ts'
 import type { Names } from './names.ts'
-import { offsetsOf } from './offsets.ts'
+import { offsetsOf } from './log/offsets.ts'
 import type { Publisher } from './publisher.ts'
-import { leftBy, waitingRecords } from './scan.ts'
+import { leftBy, waitingRecords } from './log/scan.ts'
 import { decodeRecord, encodeRemoval } from './wire.ts'
 
 /** Offsets in one record of removals. */

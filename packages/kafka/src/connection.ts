@@ -5,7 +5,7 @@ import { pause } from './abort.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
 import type { ResolvedOptions } from './options.ts'
-import { type Metadata, metadataRequest, type TopicInfo } from './protocol.ts'
+import { type Metadata, metadataRequest, type TopicInfo } from './log/protocol.ts'
 
 /** How often it is looked whether any broker answers again. */
 const PROBE_MS = 250

@@ -1,14 +1,14 @@
 import { AdapterError, type Target } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
-import type { Consumer } from './consumer-contract.ts'
-import { commitFor, committedOf, hasMembers } from './groups.ts'
-import type { Commit, CommitEntry } from './membership.ts'
+import type { Consumer } from './group/consumer-contract.ts'
+import { commitFor, committedOf, hasMembers } from './group/groups.ts'
+import type { Commit, CommitEntry } from './group/membership.ts'
 import { nameOf, namesOf } from './names.ts'
-import { deleteRecords, type LogEnds, offsetsOf } from './offsets.ts'
+import { deleteRecords, type LogEnds, offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
-import { waitingCount } from './scan.ts'
+import { waitingCount } from './log/scan.ts'
 import { partsOf } from './topics.ts'
-import { encodeNotes, parseNotes } from './tracker.ts'
+import { encodeNotes, parseNotes } from './group/tracker.ts'
 
 /** How much a target holds, and emptying it. */
 export interface Contents {

@@ -1,13 +1,13 @@
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
-import { encodeBatch, type RecordParts } from './batch-writer.ts'
+import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { protocolError } from './client.ts'
-import { prepareCodec, CODEC } from './codecs.ts'
+import { prepareCodec, CODEC } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
 import { errorType, isConnectionError, isRefusal, neverSent } from './errors.ts'
-import { partitionOf } from './murmur2.ts'
+import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
-import { produceRequest, type TopicInfo } from './protocol.ts'
+import { produceRequest, type TopicInfo } from './log/protocol.ts'
 import { encodeMessage } from './wire.ts'
 
 /** Bytes of one batch: below what brokers take by default (1048588). */

@@ -8,9 +8,9 @@ import {
   type Source,
   type Target,
 } from '@mq/core/adapter'
-import type { LogRecord } from './batch-reader.ts'
-import type { RecordParts } from './batch-writer.ts'
-import type { Consumer } from './consumer-contract.ts'
+import type { LogRecord } from './log/batch-reader.ts'
+import type { RecordParts } from './log/batch-writer.ts'
+import type { Consumer } from './group/consumer-contract.ts'
 import { nameOf, type Names } from './names.ts'
 import type { Publisher } from './publisher.ts'
 import { type Decoded, decodeRecord, encodeDead, encodeRetry } from './wire.ts'

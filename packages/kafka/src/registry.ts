@@ -1,9 +1,9 @@
 import type { QueueSettings } from '@mq/core/adapter'
 import { pause } from './abort.ts'
-import type { RecordParts } from './batch-writer.ts'
+import type { RecordParts } from './log/batch-writer.ts'
 import type { Connection } from './connection.ts'
 import { leaderMoves } from './errors.ts'
-import { readChunk } from './scan.ts'
+import { readChunk } from './log/scan.ts'
 
 /** Where the settings of queues are kept that no topic can hold. */
 export const REGISTRY_TOPIC = 'mq.settings'

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Delivery, Receiver } from '@mq/core/adapter'
 import { pause } from './abort.ts'
-import { decodeBatches } from './batch-reader.ts'
+import { decodeBatches } from './log/batch-reader.ts'
 import { protocolError } from './client.ts'
 import type { Connection } from './connection.ts'
 import { errorType } from './errors.ts'
 import { REPLY_PARTITIONS, REPLY_TOPIC } from './names.ts'
-import { offsetsOf } from './offsets.ts'
-import { type FetchAnswer, fetchRequest } from './protocol.ts'
+import { offsetsOf } from './log/offsets.ts'
+import { type FetchAnswer, fetchRequest } from './log/protocol.ts'
 import { decodeRecord } from './wire.ts'
 
 const HOUR_MS = 3_600_000

@@ -1,8 +1,8 @@
 import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
 import { errorType } from './errors.ts'
-import { offsetsOf } from './offsets.ts'
-import type { TopicInfo } from './protocol.ts'
+import { offsetsOf } from './log/offsets.ts'
+import type { TopicInfo } from './log/protocol.ts'
 
 /** Beyond any record's time: Kafka else refuses what lies an hour ahead. */
 const NO_LIMIT = '9223372036854775807'

@@ -7,14 +7,14 @@ import {
   type Target,
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
-import type { Consumer } from './consumer-contract.ts'
-import { commitFor, deleteGroup, groupsOf, hasMembers } from './groups.ts'
+import type { Consumer } from './group/consumer-contract.ts'
+import { commitFor, deleteGroup, groupsOf, hasMembers } from './group/groups.ts'
 import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
-import { offsetsOf } from './offsets.ts'
+import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import type { Registered, Registry } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf } from './topics.ts'
-import { encodeNotes } from './tracker.ts'
+import { encodeNotes } from './group/tracker.ts'
 
 export interface Topology {
   declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>

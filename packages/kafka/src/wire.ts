@@ -7,8 +7,8 @@ import {
   parseDeadLetterHeaders,
   WireHeader,
 } from '@mq/core/adapter'
-import { eachHeader, eachHeaderPlace, type LogRecord } from './batch-reader.ts'
-import type { RecordParts } from './batch-writer.ts'
+import { eachHeader, eachHeaderPlace, type LogRecord } from './log/batch-reader.ts'
+import type { RecordParts } from './log/batch-writer.ts'
 
 /**
  * The value of a record is the body, its key the ordering key, its timestamp the message's. All else are headers: standard names for

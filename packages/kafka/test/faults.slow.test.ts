@@ -2,10 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import { MessageQueue } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
-import { encodeBatch } from '../src/batch-writer.ts'
+import { encodeBatch } from '../src/log/batch-writer.ts'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
-import { produceRequest } from '../src/protocol.ts'
+import { produceRequest } from '../src/log/protocol.ts'
 import { testOptions } from './harness.ts'
 
 let broker: RunningBroker
@@ -72,7 +72,7 @@ describe('faults', () => {
       new AbortController().signal,
     )
     for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
-      const { prepareCodec, CODEC } = await import('../src/codecs.ts')
+      const { prepareCodec, CODEC } = await import('../src/log/codecs.ts')
       await prepareCodec(CODEC[compression])
       const batch = encodeBatch(
         [{ timestamp: Date.now(), key: null, value: Buffer.from(compression), headers: [] }],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { OutboundMessage } from '@mq/core/adapter'
-import { decodeBatches, type LogRecord } from '../src/batch-reader.ts'
-import { encodeBatch, type RecordParts } from '../src/batch-writer.ts'
+import { decodeBatches, type LogRecord } from '../src/log/batch-reader.ts'
+import { encodeBatch, type RecordParts } from '../src/log/batch-writer.ts'
 import {
   decodeRecord,
   deliverAtOf,

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { isQueueName } from '../names.ts'
+import { isQueueName } from '../message/names.ts'
 import { AcknowledgmentMode } from './enums.ts'
 import { integer, integerOrNone, LONGEST_TIMER_MS, numberOrNone, oneOf, textOrNone } from './field.ts'
 import { collector, parseWith, withParse } from './parse.ts'

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { MessageQueueError } from '../errors.ts'
-import { checkHeaders } from '../names.ts'
+import { checkHeaders } from '../message/names.ts'
 import { CompressionType, MessageFormat } from './enums.ts'
 import { boolean, integer, numberOrNone, oneOf, orNone } from './field.ts'
 import { collector, parseWith, withParse } from './parse.ts'

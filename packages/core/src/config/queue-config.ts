@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { isQueueName } from '../names.ts'
+import { isQueueName } from '../message/names.ts'
 import { QUEUE_NAME_EXPECTED } from './consumer-config.ts'
 import { isRecord } from './data.ts'
 import { boolean, integer, integerOrNone, oneOf, textOrNone } from './field.ts'

@@ -1,5 +1,5 @@
 import type { QueueSettings } from '../adapter/contract.ts'
-import { deadLetterQueueName } from '../names.ts'
+import { deadLetterQueueName } from '../message/names.ts'
 import type { MessageQueueConfig } from './message-queue-config.ts'
 import { EXPIRES } from './queue-arguments.ts'
 import { chosenFields, type QueueConfig, type QueueDefaults } from './queue-config.ts'

@@ -1,5 +1,5 @@
 import { ValidationError } from '../errors.ts'
-import { Message } from '../message.ts'
+import { Message } from '../message/message.ts'
 import type { Middleware } from './types.ts'
 
 type Run<Rest extends unknown[], Result> = (message: Message, ...rest: Rest) => Promise<Result>

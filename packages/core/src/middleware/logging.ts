@@ -1,5 +1,5 @@
 import { defaultLogger, type Logger } from '../logger.ts'
-import type { Message } from '../message.ts'
+import type { Message } from '../message/message.ts'
 import type { Middleware, ProcessNext, SendNext } from './types.ts'
 
 /**

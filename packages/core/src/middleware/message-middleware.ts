@@ -1,6 +1,6 @@
 import { ValidationError } from '../errors.ts'
 import { defaultLogger, type Logger } from '../logger.ts'
-import { Message } from '../message.ts'
+import { Message } from '../message/message.ts'
 import type { Middleware } from './types.ts'
 
 const BRAND = Symbol.for('@mq/message-middleware')

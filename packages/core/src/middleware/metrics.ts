@@ -1,4 +1,4 @@
-import type { Message } from '../message.ts'
+import type { Message } from '../message/message.ts'
 import { Histogram } from './histogram.ts'
 import type { Middleware, ProcessNext } from './types.ts'
 

@@ -1,5 +1,5 @@
 import type { Logger } from '../logger.ts'
-import type { Message } from '../message.ts'
+import type { Message } from '../message/message.ts'
 
 /** Runs the rest: the inner middleware, then the handler. Call it once and await it; `message` replaces the one passed on. */
 export type ProcessNext = (message?: Message) => Promise<unknown>

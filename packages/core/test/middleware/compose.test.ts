@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals'
 import { ErrorCode } from '../../src/error-codes.ts'
 import { MessageQueueError } from '../../src/errors.ts'
-import { Message } from '../../src/message.ts'
+import { Message } from '../../src/message/message.ts'
 import { composeProcess, composeSend } from '../../src/middleware/compose.ts'
 import type { Middleware, ProcessNext, SendNext } from '../../src/middleware/types.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Message } from '../../src/message.ts'
+import { Message } from '../../src/message/message.ts'
 import { composeProcess, composeSend } from '../../src/middleware/compose.ts'
 import { LoggingMiddleware } from '../../src/middleware/logging.ts'
 import { toMiddleware } from '../../src/middleware/message-middleware.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Message } from '../../src/message.ts'
+import { Message } from '../../src/message/message.ts'
 import { composeProcess, composeSend } from '../../src/middleware/compose.ts'
 import { MessageMiddleware, toMiddleware } from '../../src/middleware/message-middleware.ts'
 import type { Middleware } from '../../src/middleware/types.ts'

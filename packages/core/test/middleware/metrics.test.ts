@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Message } from '../../src/message.ts'
+import { Message } from '../../src/message/message.ts'
 import { composeProcess } from '../../src/middleware/compose.ts'
 import { MetricsMiddleware } from '../../src/middleware/metrics.ts'
 

@@ -1,0 +1,220 @@
+import { types } from 'node:util'
+import { admit } from './admission.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { MessageQueueError } from '../errors.ts'
+import type { HandlerContext } from './handler.ts'
+import { heldOf, type Held } from './held.ts'
+import type { Message } from '../message/message.ts'
+import type { ConsumerPlan } from './plan.ts'
+import { RunClock } from './run-clock.ts'
+import { isThenable, type RunnerHost } from './runner.ts'
+import type { Verdicts } from './verdicts.ts'
+
+interface Item {
+  readonly message: Message
+  resolve: (value: unknown) => void
+  reject: (error: unknown) => void
+}
+
+interface BatchRun {
+  readonly helds: readonly Held[]
+  readonly startedAt: number
+  ended: boolean
+  /** Settles every item that has not got an outcome of its own. */
+  fail(error: unknown): void
+}
+
+/**
+ * Runs the handler for many messages at once. Middleware still wraps each message: it starts for all, the handler gets those that
+ * reached it, and each middleware then sees the outcome of its own message.
+ */
+export class BatchRunner {
+  readonly #engine: Engine
+  readonly #plan: ConsumerPlan
+  readonly #verdicts: Verdicts
+  readonly #host: RunnerHost
+  readonly #clock: RunClock<BatchRun> | null
+  readonly #active = new Set<Held>()
+
+  constructor(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, host: RunnerHost) {
+    this.#engine = engine
+    this.#plan = plan
+    this.#verdicts = verdicts
+    this.#host = host
+    const { timeoutMs } = plan
+    this.#clock =
+      timeoutMs === null
+        ? null
+        : new RunClock(engine.clock, timeoutMs, (run: BatchRun) => this.#timedOut(run))
+  }
+
+  get active(): ReadonlySet<Held> {
+    return this.#active
+  }
+
+  /** One batch, one slot; `done` when the slot is free. */
+  start(
+    helds: readonly Held[],
+    wrap: (core: (message: Message) => unknown) => (message: Message) => unknown,
+    done: () => void,
+  ): void {
+    const items: { held: Held; message: Message }[] = []
+    for (const held of helds) {
+      this.#active.add(held)
+      const message = admit(this.#engine, this.#plan, this.#verdicts, held)
+      if (message === null) this.#end(held, null)
+      else items.push({ held, message })
+    }
+    if (items.length === 0) return done()
+    void this.#run(items, wrap).finally(done)
+  }
+
+  async #run(
+    items: readonly { held: Held; message: Message }[],
+    wrap: (core: (message: Message) => unknown) => (message: Message) => unknown,
+  ): Promise<void> {
+    if (this.#plan.mode === 'none') {
+      await Promise.all(
+        items.map(({ held }) => new Promise((resolve) => held.intake.ack(held, true, resolve))),
+      )
+    }
+    const gathered: Item[] = []
+    const arrived = new Set<Held>()
+    let open: () => void = () => undefined
+    const allArrived = new Promise<void>((resolve) => (open = resolve))
+    const arrive = (held: Held) => {
+      arrived.add(held)
+      if (arrived.size === items.length) open()
+    }
+    // A middleware may have put another message in the place of the one that came.
+    const heldFor = (message: Message) =>
+      heldOf(message) ?? items.find((item) => item.message.id === message.id)?.held
+    const chain = wrap(
+      (message) =>
+        new Promise((resolve, reject) => {
+          gathered.push({ message, resolve, reject })
+          const held = heldFor(message)
+          if (held !== undefined) arrive(held)
+        }),
+    )
+    const run: BatchRun = {
+      helds: items.map(({ held }) => held),
+      startedAt: this.#engine.clock.now(),
+      ended: false,
+      fail: (error) => {
+        for (const item of gathered) item.reject(error)
+        open()
+      },
+    }
+    this.#clock?.started(run)
+    const beganAt = performance.now()
+    const ends = items.map(async ({ held, message }) => {
+      try {
+        const value = await chain(message)
+        // A middleware that answers without calling next never arrives.
+        if (!arrived.has(held)) arrive(held)
+        this.#active.delete(held)
+        this.#verdicts.succeeded(held, message, value)
+        this.#host.ended(held, true)
+      } catch (error) {
+        if (!arrived.has(held)) arrive(held)
+        this.#active.delete(held)
+        this.#verdicts.failed(held, message, error)
+        this.#host.ended(held, false)
+      }
+    })
+    await allArrived
+    if (gathered.length > 0 && !run.ended) this.#handle(gathered, run)
+    await Promise.all(ends)
+    run.ended = true
+    this.#engine.stats.runs?.record((performance.now() - beganAt) / 1000)
+  }
+
+  /** Calls the handler; each item gets its outcome when the handler answers, or when the run timed out. */
+  #handle(gathered: readonly Item[], run: BatchRun): void {
+    const messages = gathered.map(({ message }) => message)
+    const context = new BatchContext(run.helds, this.#engine.logger, this.#host.extend)
+    const assign = (answers: unknown) => {
+      gathered.forEach((item, i) => {
+        const failure = Array.isArray(answers) ? failureOfItem(answers[i]) : null
+        if (failure === null) item.resolve(undefined)
+        else item.reject(failure.error)
+      })
+    }
+    const failAll = (error: unknown) => {
+      for (const item of gathered) item.reject(error)
+    }
+    try {
+      const handled: unknown = this.#plan.handler.run(messages as never, context)
+      if (isThenable(handled)) handled.then(assign, failAll)
+      else assign(handled)
+    } catch (error) {
+      failAll(error)
+    }
+  }
+
+  #timedOut(run: BatchRun): void {
+    if (run.ended) return
+    run.ended = true
+    const ms = this.#plan.timeoutMs ?? 0
+    const error = new MessageQueueError(
+      `The batch handler of ${this.#plan.label} ran longer than its timeoutMs (${ms} ms)`,
+      {
+        code: ErrorCode.HANDLER_TIMEOUT,
+      },
+    )
+    for (const held of run.helds) held.abort(error)
+    run.fail(error)
+  }
+
+  #end(held: Held, ok: boolean | null): void {
+    this.#active.delete(held)
+    this.#host.ended(held, ok)
+  }
+
+  stop(): void {
+    this.#clock?.stop()
+  }
+}
+
+/** Aborts as soon as one of the batch's messages does. `attempt` is that of the message that failed most often. */
+class BatchContext implements HandlerContext {
+  readonly #helds: readonly Held[]
+  readonly #extend: (held: Held, ms: number) => Promise<void>
+  readonly logger: HandlerContext['logger']
+  readonly attempt: number
+  #signal: AbortSignal | null = null
+
+  constructor(
+    helds: readonly Held[],
+    logger: HandlerContext['logger'],
+    extend: (held: Held, ms: number) => Promise<void>,
+  ) {
+    this.#helds = helds
+    this.#extend = extend
+    this.logger = logger
+    this.attempt = Math.max(...helds.map((held) => held.deliveryCount)) + 1
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.any(this.#helds.map((held) => held.signal))
+    return this.#signal
+  }
+
+  async extend(ms: number): Promise<void> {
+    await Promise.all(this.#helds.map((held) => this.#extend(held, ms)))
+  }
+}
+
+function failureOfItem(answer: unknown): { error: unknown } | null {
+  if (types.isNativeError(answer)) return { error: answer }
+  if (
+    typeof answer === 'object' &&
+    answer !== null &&
+    (answer as { status?: unknown }).status === 'rejected'
+  ) {
+    return { error: (answer as { reason?: unknown }).reason }
+  }
+  return null
+}

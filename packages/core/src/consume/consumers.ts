@@ -1,0 +1,172 @@
+import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
+import type { Engine } from '../engine.ts'
+import { HandlerNotFoundError, ValidationError } from '../errors.ts'
+import type { HandlerContext, HandlerOptions } from './handler.ts'
+import { checkHandlerOptions } from './handler-options.ts'
+import { heldOf, type Held } from './held.ts'
+import { Message } from '../message/message.ts'
+import type { Middleware } from '../middleware/types.ts'
+import { planConsumer, type ConsumerPlan, type NormalHandler } from './plan.ts'
+import type { Requests } from '../send/requests.ts'
+import { Slots } from './slots.ts'
+import { resolveQueue, resolveTarget, type ResolvedQueue } from '../message/typed.ts'
+import { Verdicts } from './verdicts.ts'
+import { composeProcess } from '../middleware/compose.ts'
+import { RunContext } from './context.ts'
+import { admit } from './admission.ts'
+
+interface Registration {
+  readonly queue: ResolvedQueue
+  readonly handler: NormalHandler
+  readonly options: HandlerOptions
+}
+
+/** The handlers of one MessageQueue and the consumers that run them. */
+export class Consumers implements ConsumerHost {
+  readonly #engine: Engine
+  readonly #requests: Requests
+  readonly middlewares: readonly Middleware[]
+  readonly slots: Slots
+  readonly #handlers = new Map<string, Registration>()
+  readonly #consumers = new Set<Consumer>()
+
+  constructor(engine: Engine, requests: Requests, middlewares: readonly Middleware[]) {
+    this.#engine = engine
+    this.#requests = requests
+    this.middlewares = middlewares
+    this.slots = new Slots(engine.config.maxConcurrentMessages)
+  }
+
+  get handlerLabels(): string[] {
+    return [...this.#handlers.keys()]
+  }
+
+  get running(): readonly Consumer[] {
+    return [...this.#consumers]
+  }
+
+  register(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions): void {
+    checkHandlerOptions(options)
+    if (this.#handlers.has(queue.label)) {
+      throw new ValidationError(
+        `${queue.label} already has a handler: one handler a queue; use another queue or a subscription for a second one`,
+      )
+    }
+    this.#handlers.set(queue.label, { queue, handler, options })
+  }
+
+  /** Resolves once subscribed. `overrides` win over what the handler was registered with. */
+  async start(queue: ResolvedQueue, overrides: HandlerOptions): Promise<Consumer> {
+    checkHandlerOptions(overrides)
+    const registration = this.#handlers.get(queue.label)
+    if (registration === undefined) throw new HandlerNotFoundError(queue.label)
+    const plan = await this.#plan(registration, queue, overrides)
+    const consumer = new Consumer(this.#engine, plan, this)
+    this.#consumers.add(consumer)
+    try {
+      await consumer.start()
+    } catch (error) {
+      this.#consumers.delete(consumer)
+      throw error
+    }
+    return consumer
+  }
+
+  async #plan(
+    registration: Registration,
+    queue: ResolvedQueue,
+    overrides: HandlerOptions,
+  ): Promise<ConsumerPlan> {
+    const { topology, config } = this.#engine
+    // What the handler was registered with knows the configuration of a typed queue, which a plain name does not.
+    const known = registration.queue.config === undefined ? queue : registration.queue
+    const settings = await topology.ensure(known.target, known.config)
+    return planConsumer(
+      known,
+      registration.handler,
+      { ...registration.options, ...overrides },
+      settings,
+      config,
+    )
+  }
+
+  /**
+   * Runs the registered handler for one message, with its middleware; settles the message if it was received here. Rejects with what
+   * the handler threw.
+   */
+  async process(message: Message): Promise<unknown> {
+    this.#engine.supervisor.adapterFor('processMessage')
+    if (!Message.is(message)) throw new ValidationError('processMessage takes a Message')
+    const held = heldOf(message)
+    const queue =
+      held === null ? resolveQueue(message.queueName as string) : resolveTarget(held.intake.source.target)
+    const registration = this.#handlers.get(queue.label)
+    if (registration === undefined) throw new HandlerNotFoundError(queue.label)
+    const plan = await this.#plan(registration, queue, {})
+    let settled: () => void = () => undefined
+    const settlement = new Promise<void>((resolve) => (settled = resolve))
+    const verdicts = new Verdicts(this.#engine, plan, {
+      settled,
+      idle: () => true,
+      // There is no consumer to wait in: the broker's own retry, which here may lose the key's order.
+      waitInPlace: (waiting, delayMs) => waiting.intake.settle(waiting, { kind: 'retry', delayMs }, settled),
+      answer: (request, outcome) => this.answer(request, outcome),
+    })
+    const settles = held !== null && held.state === 'open' && plan.mode === 'auto'
+    if (settles && admit(this.#engine, plan, verdicts, held) === null) {
+      await settlement
+      throw new ValidationError(
+        `Message ${message.id} was not handled: it expired, or its body is not valid; it is dead-lettered`,
+      )
+    }
+    const chain = composeProcess(this.middlewares, async (inner: Message) =>
+      plan.handler.run(inner as never, this.#context(inner, held)),
+    )
+    try {
+      const result = await chain(message)
+      if (held !== null) verdicts.succeeded(held, message, result)
+      return result
+    } catch (error) {
+      if (held !== null) verdicts.failed(held, message, error)
+      throw error
+    } finally {
+      if (settles) await settlement
+    }
+  }
+
+  #context(message: Message, held: Held | null): HandlerContext {
+    if (held !== null) return new RunContext(held, this.#engine.logger, (mine, ms) => this.extend(mine, ms))
+    const { signal } = new AbortController()
+    return {
+      signal,
+      attempt: message.deliveryCount + 1,
+      logger: this.#engine.logger,
+      extend: () => Promise.resolve(),
+    }
+  }
+
+  answer(message: Message, outcome: { value: unknown } | { error: Error }): Promise<void> {
+    return this.#requests.answer(message, outcome)
+  }
+
+  extend(held: Held, ms: number): Promise<void> {
+    return held.intake.extend(held, ms)
+  }
+
+  ended(consumer: Consumer): void {
+    this.#consumers.delete(consumer)
+  }
+
+  connectionLost(cause: unknown): void {
+    for (const consumer of this.#consumers) consumer.connectionLost(cause)
+  }
+
+  /** All at once; always settles. */
+  async stop(timeoutMs: number): Promise<StopResult> {
+    const results = await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeoutMs })))
+    return {
+      drained: results.every(({ drained }) => drained),
+      abandoned: results.flatMap(({ abandoned }) => abandoned),
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { HandlerContext } from './handler.ts'
+import type { Held } from './held.ts'
+import type { Logger } from '../logger.ts'
+
+/** The context of one run. The signal is made only when a handler looks at it. */
+export class RunContext implements HandlerContext {
+  readonly #held: Held
+  readonly #extend: (held: Held, ms: number) => Promise<void>
+  readonly logger: Logger
+  readonly attempt: number
+
+  constructor(held: Held, logger: Logger, extend: (held: Held, ms: number) => Promise<void>) {
+    this.#held = held
+    this.#extend = extend
+    this.logger = logger
+    this.attempt = held.deliveryCount + 1
+  }
+
+  get signal(): AbortSignal {
+    return this.#held.signal
+  }
+
+  extend(ms: number): Promise<void> {
+    return this.#extend(this.#held, ms)
+  }
+}

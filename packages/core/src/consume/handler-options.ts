@@ -1,0 +1,76 @@
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { BackoffPolicy } from '../backoff.ts'
+import type { ConsumerConfig } from '../config/consumer-config.ts'
+import type { MessageQueueConfig } from '../config/message-queue-config.ts'
+import { ValidationError } from '../errors.ts'
+import type { HandlerOptions, RetryOptions } from './handler.ts'
+import { checkQueueName } from '../message/names.ts'
+
+const exact = { additionalProperties: false }
+const count = Type.Integer({ minimum: 1 })
+const ms = Type.Number({ exclusiveMinimum: 0 })
+
+const schema = Compile(
+  Type.Object(
+    {
+      concurrency: Type.Optional(count),
+      prefetch: Type.Optional(count),
+      batch: Type.Optional(Type.Object({ size: count, waitMs: Type.Number({ minimum: 0 }) }, exact)),
+      timeoutMs: Type.Optional(ms),
+      retry: Type.Optional(
+        Type.Object(
+          {
+            maxRetries: Type.Optional(Type.Integer({ minimum: 0 })),
+            delayMs: Type.Optional(Type.Number({ minimum: 0 })),
+            backoff: Type.Optional(
+              Type.Union([Type.Literal('fixed'), Type.Literal('linear'), Type.Literal('exponential')]),
+            ),
+            maxDelayMs: Type.Optional(Type.Number({ minimum: 0 })),
+            jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+          },
+          exact,
+        ),
+      ),
+      deadLetterQueue: Type.Optional(Type.String()),
+      schema: Type.Optional(Type.Any()),
+      acknowledgmentMode: Type.Optional(
+        Type.Union([Type.Literal('auto'), Type.Literal('manual'), Type.Literal('none')]),
+      ),
+      rateLimit: Type.Optional(Type.Object({ max: count, perMs: ms }, exact)),
+      circuitBreaker: Type.Optional(Type.Object({ failures: count, openMs: ms }, exact)),
+    },
+    exact,
+  ),
+)
+
+/** Refuses unknown handler options and values that make no sense, all at once. */
+export function checkHandlerOptions(options: HandlerOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new ValidationError('Handler options are an object')
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  if (!schema.Check(given)) {
+    const problems = schema.Errors(given).map((error) => {
+      const unknown = (error.params as { additionalProperties?: string[] }).additionalProperties
+      return unknown === undefined
+        ? `${error.instancePath.slice(1).replaceAll('/', '.')} ${error.message}`
+        : `${unknown.join(', ')}: no such option`
+    })
+    throw new ValidationError(`Handler options are wrong: ${problems.join('; ')}`)
+  }
+  if (options.deadLetterQueue !== undefined) checkQueueName(options.deadLetterQueue, 'dead-letter queue name')
+}
+
+/** The waits between retries; the first of option, consumer and instance that says something. */
+export function backoffFields(
+  retry: RetryOptions | undefined,
+  consumer: ConsumerConfig,
+  config: MessageQueueConfig,
+): BackoffPolicy {
+  return {
+    delayMs: retry?.delayMs ?? consumer.retryDelayMs ?? config.retryDelaySeconds * 1000,
+    backoff: retry?.backoff ?? config.retryBackoff,
+    maxDelayMs: retry?.maxDelayMs ?? config.retryMaxDelaySeconds * 1000,
+    jitter: retry?.jitter ?? config.retryJitter,
+  }
+}

@@ -1,0 +1,69 @@
+import type { Logger } from '../logger.ts'
+import type { Message } from '../message/message.ts'
+import type { BodySchema } from '../message/schema.ts'
+
+/** What a handler gets beside the message. */
+export interface HandlerContext {
+  /** Aborts on time-out, when the message was lost to another consumer, and when a shutdown runs out of time. */
+  readonly signal: AbortSignal
+  /** 1 on the first run. */
+  readonly attempt: number
+  readonly logger: Logger
+  /** Keeps the message for `ms` more: needed only where nothing else renews its lease. */
+  extend(ms: number): Promise<void>
+}
+
+export type HandlerFunction<Body = unknown, Result = unknown> = (
+  message: Message<Body>,
+  context: HandlerContext,
+) => Result | Promise<Result>
+
+/**
+ * With `batch`, the handler gets an array. It may answer an array with one entry per message, in order: an Error, or
+ * `{ status: 'rejected', reason }` (what `Promise.allSettled` gives), fails that message; anything else acknowledges it.
+ */
+export type BatchHandlerFunction<Body = unknown> = (
+  messages: Message<Body>[],
+  context: HandlerContext,
+) => unknown
+
+/** The object form: `handleError` runs after each failed attempt. */
+export interface MessageHandler<Body = unknown> {
+  handle(message: Message<Body>, context: HandlerContext): unknown
+  handleError?(message: Message<Body>, error: Error): unknown
+}
+
+export interface RetryOptions {
+  /** Retries after the first attempt; 0: none. Default: `maxRetryAttempts` (3). */
+  maxRetries?: number
+  /** ms before the first retry. Default: `retryDelaySeconds` (1 s). */
+  delayMs?: number
+  /** Default: `retryBackoff` (`exponential`). */
+  backoff?: 'fixed' | 'linear' | 'exponential'
+  /** Longest wait, in ms. Default: `retryMaxDelaySeconds` (300 s). */
+  maxDelayMs?: number
+  /** 0-1. Default: `retryJitter` (0.1). */
+  jitter?: number
+}
+
+export interface HandlerOptions {
+  /** Handlers of this queue that run at once. Default 1. */
+  concurrency?: number
+  /** Most messages fetched and unsettled. Default: `consumer.prefetchCount` (10), never below what concurrency needs. */
+  prefetch?: number
+  /** The handler gets up to `size` messages; fewer when no more came within `waitMs` of the first. */
+  batch?: { size: number; waitMs: number }
+  /** ms until a run counts as failed and its signal aborts. Default: none. */
+  timeoutMs?: number
+  retry?: RetryOptions
+  /** Takes the dead letters in place of the queue's own. */
+  deadLetterQueue?: string
+  /** Bodies that do not match are dead-lettered as `invalid`, without a run. */
+  schema?: BodySchema
+  /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. */
+  acknowledgmentMode?: 'auto' | 'manual' | 'none'
+  /** At most `max` runs start in any `perMs`. */
+  rateLimit?: { max: number; perMs: number }
+  /** After `failures` failed runs in a row the consumer pauses for `openMs`, then probes with one message. */
+  circuitBreaker?: { failures: number; openMs: number }
+}

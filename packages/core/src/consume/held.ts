@@ -1,0 +1,78 @@
+import type { Delivery } from '../adapter/contract.ts'
+import type { MessageQueueError } from '../errors.ts'
+import type { Intake } from './intake.ts'
+import { heldOf as rawHeldOf, type Message } from '../message/message.ts'
+
+/** `settling`: a settlement was asked for and is on its way; a second one is refused. */
+export type HeldState = 'open' | 'settling' | 'settled' | 'lost'
+
+/** Of a message that `receive` returned: its lease is no consumer's to renew. Times are ms since the epoch. */
+export interface HandLease {
+  /** Renewed until then, because `extend` asked for it; 0: not at all. */
+  renewUntil: number
+  /** When it runs out, unless extended. */
+  endsAt: number
+}
+
+/** The outcome of a settlement: `null` when it is done. */
+export type SettleResult = MessageQueueError | null
+
+/** Whoever asked for a settlement. One function for many messages: it is told which. */
+export type Settled = (result: SettleResult, held: Held) => void
+
+/**
+ * One delivery that core holds: from the moment an adapter handed it over until it is settled, given back or lost. The message that
+ * user code sees points here.
+ */
+export class Held {
+  readonly delivery: Delivery
+  readonly intake: Intake
+  /** Position in the intake's list: removal without a search. */
+  index = -1
+  state: HeldState = 'open'
+  message: Message | null = null
+  /** Failed runs so far; above the delivery's own while a retry waits in place. */
+  deliveryCount: number
+  firstFailedAt: number | undefined
+  /** `null` while a consumer holds it, and renews it. */
+  lease: HandLease | null = null
+  /** Whoever asked for the settlement that is on its way. */
+  done: Settled | undefined = undefined
+  #controller: AbortController | null = null
+  #aborted: { readonly reason: unknown } | null = null
+
+  constructor(delivery: Delivery, intake: Intake) {
+    this.delivery = delivery
+    this.intake = intake
+    this.deliveryCount = delivery.deliveryCount
+    this.firstFailedAt = delivery.firstFailedAt
+  }
+
+  /** Aborts when the message is no longer this handler's: lease lost, time-out, shutdown. Made when first looked at. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#aborted !== null) this.#controller.abort(this.#aborted.reason)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: unknown): void {
+    if (this.#aborted !== null) return
+    this.#aborted = { reason }
+    this.#controller?.abort(reason)
+  }
+
+  /** A later attempt of the same delivery, after a wait in place, starts with a signal of its own. */
+  renewSignal(): void {
+    this.#aborted = null
+    this.#controller = null
+  }
+}
+
+/** What core holds for a message, or `null` for one that was not received. */
+export function heldOf(message: Message): Held | null {
+  // Whatever was passed: a private field can be asked for of objects alone.
+  if (typeof message !== 'object' || message === null) return null
+  return (rawHeldOf(message) as Held | undefined) ?? null
+}

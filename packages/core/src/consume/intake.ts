@@ -1,0 +1,323 @@
+import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '../adapter/contract.ts'
+import { withDeadline } from '../deadline.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { LeaseLostError, MessageQueueError } from '../errors.ts'
+import { Held, type SettleResult, type Settled } from './held.ts'
+import { LeaseKeeper } from './lease-keeper.ts'
+import { ACK, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
+import { keyOf } from '../manage/topology.ts'
+import { wrapError } from '../wrap-error.ts'
+
+/** Acknowledgements without an answer, in prefetches, that reading goes on with: a crash makes all of them come again. */
+const MOST_ANSWERING = 4
+
+/** How long the settlements under way may take when a receiver is closed. */
+const SETTLE_MS = 10_000
+
+/** How long closing a receiver may take. */
+const CLOSE_MS = 5000
+
+/**
+ * An open receiver with everything that core keeps about it: the deliveries held, their leases, and settlements gathered into few
+ * calls. Consumers, `receive` and iterators each use their own.
+ */
+export class Intake {
+  readonly #engine: Engine
+  readonly source: Source
+  /** Told when an ack was confirmed or failed, so that a consumer can fetch more. */
+  onFreed: () => void = () => undefined
+  /** Told when acknowledgements were answered. */
+  onAcknowledged: () => void = () => undefined
+  /** Told when a delivery was lost to somebody else. */
+  onLost: (held: Held) => void = () => undefined
+  readonly #helds: Held[] = []
+  readonly #keeper: LeaseKeeper
+  #receiver: Receiver | null = null
+  #acks: Held[] = []
+  #flush: 'none' | 'later' | 'soon' = 'none'
+  /** Acknowledged, and not heard of yet. */
+  #answering = 0
+  #pendingCalls = new Set<Promise<void>>()
+  #closed = false
+
+  private constructor(engine: Engine, source: Source) {
+    this.#engine = engine
+    this.source = source
+    this.#keeper = new LeaseKeeper(engine, this)
+  }
+
+  /** Subscribes. Throws wrapped errors. */
+  static async open(engine: Engine, source: Source): Promise<Intake> {
+    const { adapter, clock, config } = engine
+    const intake = new Intake(engine, source)
+    const label = keyOf(source.target)
+    try {
+      intake.#receiver = await withDeadline(
+        clock,
+        // The first open of a Kafka group waits for the group, up to its rebalance time.
+        Math.max(config.producer.requestTimeoutMs, config.consumer.sessionTimeoutMs),
+        `opening ${label}`,
+        () => adapter.open(source, (deliveries) => intake.#takenBack(deliveries)),
+        (late) => void late.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined),
+      )
+    } catch (error) {
+      throw wrapError(adapter, error, `Cannot receive from ${label}`)
+    }
+    return intake
+  }
+
+  belongsTo(engine: Engine): boolean {
+    return this.#engine === engine
+  }
+
+  get held(): readonly Held[] {
+    return this.#helds
+  }
+
+  get receiver(): Receiver {
+    return this.#receiver as Receiver
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Unsettled deliveries, those whose settlement is on its way included. */
+  get size(): number {
+    return this.#helds.length
+  }
+
+  /**
+   * How many of `prefetch` are taken. An acknowledgement on its way counts no more, so that the next messages are asked for while the
+   * broker still answers it; of those that wait for an answer there are never more than a few times the prefetch.
+   */
+  get taken(): number {
+    return this.#helds.length - Math.min(this.#answering, this.source.prefetch * MOST_ANSWERING)
+  }
+
+  /** Up to `max` deliveries, now held. Throws the adapter's own error. */
+  async receive(max: number, signal: AbortSignal, waitMs?: number): Promise<Held[]> {
+    const deliveries = await this.receiver.receive(max, signal, waitMs)
+    if (this.#closed) return []
+    const helds: Held[] = new Array<Held>(deliveries.length)
+    for (let i = 0; i < deliveries.length; i++) {
+      const held = new Held(deliveries[i] as Delivery, this)
+      held.index = this.#helds.length
+      this.#helds.push(held)
+      helds[i] = held
+    }
+    this.#engine.stats.inFlight += helds.length
+    if (helds.length > 0) this.#keeper.start()
+    return helds
+  }
+
+  /**
+   * Acknowledges with the next flush; `done` hears the outcome. Flushed before anything else happens when the caller is idle, else at
+   * the end of this turn of the event loop, so that what ends together goes together.
+   */
+  ack(held: Held, idle: boolean, done?: Settled): void {
+    held.state = 'settling'
+    held.done = done
+    this.#acks.push(held)
+    if (this.#flush === 'soon') return
+    if (idle) {
+      this.#flush = 'soon'
+      queueMicrotask(() => this.#flushAcks())
+    } else if (this.#flush === 'none') {
+      this.#flush = 'later'
+      setImmediate(() => this.#flushAcks())
+    }
+  }
+
+  #flushAcks(): void {
+    this.#flush = 'none'
+    if (this.#acks.length === 0) return
+    const waiting = this.#acks
+    this.#acks = []
+    this.#track(this.#settle(waiting, ACK, [], 1))
+    this.onFreed()
+  }
+
+  /** Keeps a delivery for `ms` from now. Throws `LeaseLostError` when it belongs to somebody else already. */
+  async extend(held: Held, ms: number): Promise<void> {
+    const now = this.#engine.clock.now()
+    // The last renewal lasts a whole lease by itself.
+    if (held.lease !== null) {
+      held.lease.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
+      held.lease.endsAt = now + ms
+    }
+    await this.#keeper.renew([held])
+    if (held.state === 'lost') throw new LeaseLostError(held.delivery.id)
+    this.#keeper.start()
+  }
+
+  /** Any settlement but an ack, by itself. */
+  settle(held: Held, settlement: Settlement, done?: Settled): void {
+    held.state = 'settling'
+    held.done = done
+    const infos = settlement.kind === 'deadLetter' ? [settlement.info] : []
+    this.#track(this.#settle([held], settlement, infos, 1))
+  }
+
+  /** Gives back many at once, uncounted. Resolves when the broker was told, or cannot be. */
+  async release(helds: readonly Held[]): Promise<void> {
+    const open = helds.filter((held) => held.state === 'open')
+    if (open.length === 0) return
+    for (const held of open) held.state = 'settling'
+    await this.#settle(open, RELEASE, [], 1)
+  }
+
+  #track(call: Promise<void>): void {
+    this.#pendingCalls.add(call)
+    void call.then(() => this.#pendingCalls.delete(call))
+  }
+
+  /** What leads to a settlement, and has to end before this is closed: else a message that was handled would come again. */
+  waitFor(work: Promise<unknown>): void {
+    const over = () => undefined
+    this.#track(work.then(over, over))
+  }
+
+  /** Never rejects. */
+  async #settle(
+    helds: readonly Held[],
+    settlement: Settlement,
+    infos: readonly DeadLetterInfo[],
+    attempt: number,
+  ): Promise<void> {
+    const acknowledged = settlement.kind === 'ack' ? helds.length : 0
+    this.#answering += acknowledged
+    const outcomes = await settleAll(this.#engine, this.receiver, helds, settlement, infos)
+    this.#answering -= acknowledged
+    let again: Held[] | null = null
+    let waitMs = 0
+    for (let i = 0; i < helds.length; i++) {
+      const held = helds[i] as Held
+      const outcome: SettleOutcome = outcomes[i] ?? {
+        error: new Error('the adapter gave no outcome for this settlement'),
+      }
+      if (outcome === 'settled') this.#finish(held, 'settled', null)
+      else if (outcome === 'lost') this.#lose(held)
+      else {
+        const delayMs =
+          this.#closed || held.state === 'lost'
+            ? null
+            : settleAgainAfter(this.#engine, outcome.error, attempt)
+        if (delayMs === null) this.#giveUp(held, settlement, outcome.error)
+        else {
+          ;(again ??= []).push(held)
+          waitMs = Math.max(waitMs, delayMs)
+        }
+      }
+    }
+    if (settlement.kind === 'ack') this.onAcknowledged()
+    this.onFreed()
+    if (again === null) return
+    await new Promise<void>((resolve) => this.#engine.clock.setTimeout(resolve, waitMs))
+    if (settlement.kind === 'deadLetter')
+      await this.#engine.topology.ensure(settlement.target).catch(() => undefined)
+    await this.#settle(again, settlement, infos, attempt + 1)
+  }
+
+  #finish(held: Held, state: 'settled' | 'lost', result: SettleResult): void {
+    held.state = state
+    this.#drop(held)
+    const { done } = held
+    held.done = undefined
+    done?.(result, held)
+  }
+
+  #lose(held: Held): void {
+    const known = held.state === 'lost'
+    this.#finish(held, 'lost', new LeaseLostError(held.delivery.id))
+    if (!known) this.onLost(held)
+  }
+
+  /** The broker cannot be told: the message comes back when its lease ends or its connection closes. */
+  #giveUp(held: Held, settlement: Settlement, error: unknown): void {
+    const { adapter, logger, stats } = this.#engine
+    const { id } = held.delivery
+    const wrapped = wrapError(
+      adapter,
+      error,
+      `Message ${id} could not be settled (${settlement.kind}) and will come again`,
+    )
+    stats.errorCount++
+    if (settlement.kind === 'deadLetter' && !this.#closed) {
+      // Kept: given back uncounted, so that it comes again and is not lost with its dead letter.
+      logger.error({ id, error: wrapped }, 'dead-lettering failed; the message is given back')
+      void settleAll(this.#engine, this.receiver, [held], RELEASE, [])
+    }
+    const heard = held.done !== undefined
+    this.#finish(held, 'lost', wrapped)
+    if (!heard && this.#engine.supervisor.state === 'connected') this.#engine.emit('error', wrapped)
+  }
+
+  #drop(held: Held): void {
+    const { index } = held
+    if (index < 0) return
+    const last = this.#helds.pop() as Held
+    if (last !== held) {
+      this.#helds[index] = last
+      last.index = index
+    }
+    held.index = -1
+    this.#engine.stats.inFlight--
+  }
+
+  /** The adapter, or a renewal, found that these belong to somebody else. */
+  takenBack(helds: readonly Held[], cause: unknown): void {
+    for (const held of helds) {
+      if (held.state === 'settled' || held.state === 'lost') continue
+      const settling = held.state === 'settling'
+      held.state = 'lost'
+      held.abort(new LeaseLostError(held.delivery.id, { cause }))
+      if (!settling) this.#drop(held)
+      this.onLost(held)
+    }
+    this.onFreed()
+  }
+
+  #takenBack(deliveries: readonly Delivery[]): void {
+    const gone = new Set(deliveries)
+    this.takenBack(
+      this.#helds.filter((held) => gone.has(held.delivery)),
+      undefined,
+    )
+  }
+
+  /** The connection is gone, and with it every claim. Nothing can be told to the broker. */
+  abandon(cause: unknown): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#keeper.stop()
+    this.takenBack([...this.#helds], cause)
+  }
+
+  /** Flushes settlements, gives back what is unsettled (uncounted), and unsubscribes. Never rejects, always settles. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    const { clock, logger } = this.#engine
+    // A broker that does not answer must not hold up a shutdown: what it was not told comes again.
+    await withDeadline(clock, SETTLE_MS, 'settling', async () => {
+      this.#flushAcks()
+      // The end of one may be the beginning of another.
+      while (this.#pendingCalls.size > 0) {
+        await Promise.all([...this.#pendingCalls])
+        this.#flushAcks()
+      }
+      await this.release([...this.#helds])
+    }).catch((error: unknown) => logger.debug({ error }, 'a receiver is closed with settlements under way'))
+    this.#closed = true
+    this.#keeper.stop()
+    await withDeadline(clock, CLOSE_MS, 'closing a receiver', (signal) => this.receiver.close(signal)).catch(
+      (error: unknown) => logger.debug({ error }, 'a receiver did not close cleanly'),
+    )
+    for (const held of [...this.#helds]) {
+      held.state = 'lost'
+      held.abort(new MessageQueueError('The consumer was closed', { code: ErrorCode.LEASE_LOST }))
+      this.#drop(held)
+    }
+  }
+}

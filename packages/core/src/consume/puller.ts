@@ -1,0 +1,216 @@
+import type { QueueSettings, Target } from '../adapter/contract.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { NotConnectedError } from '../errors.ts'
+import type { Held } from './held.ts'
+import { Intake } from './intake.ts'
+import { keyOf } from '../manage/topology.ts'
+import { classify, wrapError } from '../wrap-error.ts'
+
+interface Waiter {
+  /** `null`: one look, then `null`. */
+  readonly deadline: number | null
+  readonly resolve: (held: Held | null) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Longest wait of one call of a receiver; longer waits are several calls. */
+const SLICE_MS = 1000
+
+/** An idle receiver is closed: on Kafka it would keep partitions from others. */
+const IDLE_MS = 10_000
+
+/**
+ * `receive` for one queue: concurrent calls share one receiver, which is asked for exactly as many messages as calls wait, so that
+ * nothing is leased beyond what is returned.
+ */
+export class Puller {
+  readonly #engine: Engine
+  readonly #target: Target
+  readonly #settings: QueueSettings
+  readonly #leaseMs: number
+  readonly #onLost: (held: Held) => void
+  #intake: Intake | null = null
+  #waiters: Waiter[] = []
+  #pumping = false
+  #call = new AbortController()
+  #callEndsAt = 0
+  #closed = false
+  #idleTimer: unknown = null
+
+  constructor(
+    engine: Engine,
+    target: Target,
+    settings: QueueSettings,
+    leaseMs: number,
+    onLost: (held: Held) => void,
+  ) {
+    this.#engine = engine
+    this.#target = target
+    this.#settings = settings
+    this.#leaseMs = leaseMs
+    this.#onLost = onLost
+  }
+
+  /** One delivery, or `null` no earlier than `timeoutMs` (without it: after one complete look). */
+  receive(timeoutMs: number | undefined): Promise<Held | null> {
+    return new Promise((resolve, reject) => {
+      const deadline = timeoutMs === undefined ? null : this.#engine.clock.now() + timeoutMs
+      this.#waiters.push({ deadline, resolve, reject })
+      this.#stopIdling()
+      if (!this.#pumping) void this.#pump()
+      // The call under way would outlast this one's patience.
+      else if (deadline === null || deadline < this.#callEndsAt) this.#call.abort()
+    })
+  }
+
+  async #pump(): Promise<void> {
+    this.#pumping = true
+    let recovered = false
+    while (this.#waiters.length > 0) {
+      try {
+        this.#intake ??= await this.#open()
+        await this.#round(this.#intake)
+        recovered = false
+      } catch (error) {
+        this.#drop(error)
+        if (await this.#reconnected(error)) continue
+        // Deleted underneath: made again once, as on first use.
+        if (!recovered && (await this.#redeclared(error))) recovered = true
+        else this.#failAll(error)
+      }
+    }
+    this.#pumping = false
+    this.#startIdling()
+  }
+
+  #drop(error: unknown): void {
+    const intake = this.#intake
+    this.#intake = null
+    intake?.abandon(error)
+    void intake?.receiver.close(AbortSignal.timeout(SLICE_MS)).catch(() => undefined)
+  }
+
+  /** Waits out a lost connection, as far as the patience of those who wait goes. */
+  async #reconnected(error: unknown): Promise<boolean> {
+    const { adapter, clock, config, supervisor } = this.#engine
+    const { code } = classify(adapter, error)
+    if (code !== ErrorCode.CONNECTION || this.#closed || supervisor.state !== 'reconnecting') return false
+    const deadlines = this.#waiters.map(
+      ({ deadline }) => deadline ?? clock.now() + config.producer.requestTimeoutMs,
+    )
+    const first = Math.min(...deadlines)
+    try {
+      await supervisor.ready('receive', Math.max(0, first - clock.now()), true)
+      return true
+    } catch (failure) {
+      if (classify(adapter, failure).code !== ErrorCode.TIMEOUT) return false
+      const impatient = this.#waiters.filter((_waiter, i) => (deadlines[i] ?? Infinity) <= first)
+      this.#waiters = this.#waiters.filter((waiter) => !impatient.includes(waiter))
+      for (const waiter of impatient) waiter.reject(failure)
+      return true
+    }
+  }
+
+  async #redeclared(error: unknown): Promise<boolean> {
+    const { adapter, config, topology } = this.#engine
+    const { code } = classify(adapter, error)
+    if (code !== ErrorCode.QUEUE_NOT_FOUND || !config.autoDeclare || this.#closed) return false
+    topology.forget(this.#target)
+    return topology.ensure(this.#target).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  #failAll(error: unknown): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    const wrapped = this.#closed
+      ? new NotConnectedError('receive')
+      : wrapError(this.#engine.adapter, error, `Cannot receive from ${keyOf(this.#target)}`)
+    for (const waiter of waiters) waiter.reject(wrapped)
+  }
+
+  async #open(): Promise<Intake> {
+    const intake = await Intake.open(this.#engine, {
+      target: this.#target,
+      mode: 'pull',
+      prefetch: 1,
+      leaseMs: this.#leaseMs,
+      ordered: this.#settings.ordered,
+      after: undefined,
+    })
+    intake.onLost = this.#onLost
+    intake.onFreed = () => this.#startIdling()
+    return intake
+  }
+
+  async #round(intake: Intake): Promise<void> {
+    const { clock } = this.#engine
+    const asked = this.#waiters.length
+    const before = clock.now()
+    // One that waits for a single look makes the whole call a look.
+    const patience = this.#waiters.map(({ deadline }) =>
+      deadline === null ? 0 : Math.max(0, deadline - before),
+    )
+    const waitMs = Math.min(SLICE_MS, ...patience)
+    this.#call = new AbortController()
+    this.#callEndsAt = before + waitMs
+    const helds = await intake.receive(asked, this.#call.signal, waitMs)
+    const looked = !this.#call.signal.aborted
+    const leaseEndsAt = clock.now() + this.#leaseMs
+    for (const held of helds) held.lease = { renewUntil: 0, endsAt: leaseEndsAt }
+    for (const held of helds.splice(0, this.#waiters.length)) this.#waiters.shift()?.resolve(held)
+    if (helds.length > 0) await intake.release(helds)
+    this.#dismiss(asked, looked)
+    // An adapter that answers at once, always, must not keep everything else from running.
+    if (helds.length === 0 && this.#waiters.length > 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  /** Those that looked, or whose time is up, get `null`. */
+  #dismiss(asked: number, looked: boolean): void {
+    const now = this.#engine.clock.now()
+    const inCall = new Set(this.#waiters.slice(0, asked))
+    this.#waiters = this.#waiters.filter((waiter) => {
+      const done = waiter.deadline === null ? looked && inCall.has(waiter) : waiter.deadline <= now
+      if (done) waiter.resolve(null)
+      return !done
+    })
+  }
+
+  #startIdling(): void {
+    if (this.#intake === null || this.#pumping || this.#closed || this.#intake.size > 0) return
+    this.#stopIdling()
+    this.#idleTimer = this.#engine.clock.setTimeout(() => {
+      const intake = this.#intake
+      if (intake === null || this.#pumping || intake.size > 0) return
+      this.#intake = null
+      void intake.close()
+    }, IDLE_MS)
+  }
+
+  #stopIdling(): void {
+    if (this.#idleTimer !== null) this.#engine.clock.clearTimeout(this.#idleTimer)
+    this.#idleTimer = null
+  }
+
+  connectionLost(cause: unknown): void {
+    this.#call.abort()
+    const intake = this.#intake
+    this.#intake = null
+    intake?.abandon(cause)
+  }
+
+  /** Gives back what was received and not settled. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#stopIdling()
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.reject(new NotConnectedError('receive'))
+    this.#call.abort()
+    await this.#intake?.close()
+    this.#intake = null
+  }
+}

@@ -1,0 +1,261 @@
+import type { DeclareTarget } from '../adapter/contract.ts'
+import type { Engine } from '../engine.ts'
+import {
+  AlreadySettledError,
+  LeaseLostError,
+  RejectError,
+  ValidationError,
+  type MessageQueueError,
+} from '../errors.ts'
+import { failureOf } from './failure.ts'
+import { heldOf, type Held } from './held.ts'
+import { inboundMessage, rawMessage } from './inbound.ts'
+import type { Intake } from './intake.ts'
+import { iterate } from './message-iterator.ts'
+import type { Message } from '../message/message.ts'
+import { Puller } from './puller.ts'
+import { ACK, type Settlement } from './settlement.ts'
+import type { ResolvedQueue } from '../message/typed.ts'
+import { keyOf } from '../manage/topology.ts'
+
+export interface ReceiveOptions {
+  /** How long to wait for a message, in ms. Without it: one complete look. */
+  timeoutMs?: number
+  /** How long the message stays with the caller, in ms. Default: `consumer.sessionTimeoutMs`. */
+  leaseMs?: number
+}
+
+/** Pulling messages by hand, and settling them by hand. */
+export class Receiving {
+  readonly #engine: Engine
+  readonly #pullers = new Map<string, Puller>()
+  readonly #iterating = new Set<Intake>()
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  async receive(queue: ResolvedQueue, options: ReceiveOptions): Promise<Message | null> {
+    this.#engine.supervisor.adapterFor('receive')
+    const { timeoutMs } = options
+    const leaseMs = options.leaseMs ?? this.#engine.config.consumer.sessionTimeoutMs
+    checkMs(leaseMs, 'leaseMs', 1)
+    if (timeoutMs !== undefined) checkMs(timeoutMs, 'timeoutMs', 0)
+    const endsAt = timeoutMs === undefined ? null : this.#engine.clock.now() + timeoutMs
+    // An outage is waited out, as far as the caller's patience goes.
+    await this.#engine.supervisor.ready(
+      'receive',
+      timeoutMs ?? this.#engine.config.producer.requestTimeoutMs,
+      true,
+    )
+    const puller = await this.#puller(queue, leaseMs)
+    for (;;) {
+      const left = endsAt === null ? undefined : Math.max(0, endsAt - this.#engine.clock.now())
+      const held = await puller.receive(left)
+      if (held === null) return null
+      const message = this.#admit(held, queue)
+      if (message !== null) {
+        this.#engine.stats.messagesReceived++
+        return message
+      }
+    }
+  }
+
+  async #puller(queue: ResolvedQueue, leaseMs: number): Promise<Puller> {
+    const settings = await this.#engine.topology.ensure(queue.target, queue.config)
+    const key = `${queue.label} ${leaseMs}`
+    let puller = this.#pullers.get(key)
+    if (puller === undefined) {
+      puller = new Puller(this.#engine, queue.target, settings, leaseMs, (held) => this.#lost(held))
+      this.#pullers.set(key, puller)
+    }
+    return puller
+  }
+
+  /** The message, or `null` for one that nobody should see: it is dead-lettered, and the caller's wait goes on. */
+  #admit(held: Held, queue: ResolvedQueue): Message | null {
+    const { clock, codec } = this.#engine
+    const { expiresAt } = held.delivery
+    const name = 'queue' in queue.target ? queue.target.queue : queue.target.topic
+    if (expiresAt !== undefined && expiresAt <= clock.now() && !name.endsWith('.dlq')) {
+      this.#refuse(held, 'expired', new Error('The message expired before it was received'), false)
+      return null
+    }
+    try {
+      const message = inboundMessage(held, codec, name)
+      if (queue.validate !== undefined) message.body = queue.validate(message.body)
+      return message
+    } catch (error) {
+      const reason = held.message === null ? 'undecodable' : 'invalid'
+      this.#refuse(held, reason, error, false)
+      return null
+    }
+  }
+
+  async *messages(
+    queue: ResolvedQueue,
+    options: { prefetch?: number; leaseMs?: number },
+  ): AsyncGenerator<Message, void, undefined> {
+    this.#engine.supervisor.adapterFor('messages')
+    const { consumer } = this.#engine.config
+    const prefetch = options.prefetch ?? consumer.prefetchCount
+    const leaseMs = options.leaseMs ?? consumer.sessionTimeoutMs
+    checkMs(leaseMs, 'leaseMs', 1)
+    checkMs(prefetch, 'prefetch', 1)
+    const settings = await this.#engine.topology.ensure(queue.target, queue.config)
+    const source = {
+      target: queue.target,
+      mode: 'pull',
+      prefetch,
+      leaseMs,
+      ordered: settings.ordered,
+      after: undefined,
+    } as const
+    const helds = iterate(this.#engine, source, (intake) => {
+      intake.onLost = (held) => this.#lost(held)
+      this.#iterating.add(intake)
+    })
+    for await (const held of helds) {
+      const message = this.#admit(held, queue)
+      if (message === null) continue
+      this.#engine.stats.messagesReceived++
+      yield message
+    }
+  }
+
+  #lost(held: Held): void {
+    if (held.message !== null) this.#engine.emit('leaseLost', held.message)
+  }
+
+  // Settling by hand
+
+  async acknowledge(message: Message): Promise<void> {
+    const held = this.#open(message, 'acknowledge')
+    // Idle: the caller waits for it. Those of one tick still go together.
+    await new Promise<void>((resolve, reject) =>
+      held.intake.ack(held, true, (result) => settleWith(result, resolve, reject)),
+    )
+  }
+
+  async reject(
+    message: Message,
+    options: { requeue?: boolean; delayMs?: number; reason?: string },
+  ): Promise<void> {
+    const { requeue = false, delayMs = 0, reason } = options
+    checkMs(delayMs, 'delayMs', 0)
+    if (!requeue && delayMs > 0) throw new ValidationError('reject takes delayMs only with requeue: true')
+    const held = this.#open(message, 'reject')
+    if (!requeue) return this.#deadLetter(held, 'rejected', new RejectError(reason), true)
+    this.#engine.stats.messagesRetried++
+    await this.#settle(held, { kind: 'retry', delayMs })
+  }
+
+  async extend(message: Message, ms: number): Promise<void> {
+    checkMs(ms, 'ms', 1)
+    const held = this.#open(message, 'extend')
+    await held.intake.extend(held, ms)
+  }
+
+  #open(message: Message, operation: string): Held {
+    this.#engine.supervisor.adapterFor(operation)
+    const held = heldOf(message)
+    if (held === null)
+      throw new ValidationError(
+        `${operation} takes a message that was received; ${String(message?.id)} was not`,
+      )
+    if (!held.intake.belongsTo(this.#engine)) {
+      throw new ValidationError(`Message ${message.id} was received by another MessageQueue: settle it there`)
+    }
+    if (held.state === 'lost') throw new LeaseLostError(message.id)
+    if (held.state !== 'open') throw new AlreadySettledError(message.id)
+    return held
+  }
+
+  /** Nobody waits for it: what cannot be dead-lettered now comes again, and is refused again. */
+  #refuse(held: Held, reason: 'expired' | 'undecodable' | 'invalid', error: unknown, ran: boolean): void {
+    const refused = this.#deadLetter(held, reason, error, ran).catch((failure: unknown) =>
+      this.#engine.logger.debug(
+        { id: held.delivery.id, reason, error: failure },
+        'a refused message could not be dead-lettered',
+      ),
+    )
+    held.intake.waitFor(refused)
+  }
+
+  async #deadLetter(
+    held: Held,
+    reason: 'rejected' | 'expired' | 'undecodable' | 'invalid',
+    error: unknown,
+    ran: boolean,
+  ): Promise<void> {
+    const { topology, config, clock, stats, logger } = this.#engine
+    const { target } = held.intake.source
+    const deadLetterQueue = config.enableDeadLetterQueue
+      ? (topology.settingsOf(keyOf(target))?.deadLetterQueue ?? null)
+      : null
+    if (deadLetterQueue === null) {
+      logger.warn({ id: held.delivery.id, reason }, 'a message is dropped: dead-lettering is off')
+      return this.#settle(held, ACK)
+    }
+    // Nobody else may settle it while the dead-letter queue is looked up.
+    held.state = 'settling'
+    await topology.ensure({ queue: deadLetterQueue }).catch(() => undefined)
+    const names =
+      'queue' in target
+        ? { queueName: target.queue, subscription: null }
+        : { queueName: target.topic, subscription: target.subscription }
+    const info = failureOf(held, reason, error, names, ran, clock.now())
+    await this.#settle(held, { kind: 'deadLetter', info, target: { queue: deadLetterQueue } })
+    stats.messagesDeadLettered++
+    this.#engine.emit('deadLetter', held.message ?? rawMessage(held, names.queueName), info)
+  }
+
+  #settle(held: Held, settlement: Settlement): Promise<void> {
+    return new Promise<void>((resolve, reject) =>
+      held.intake.settle(held, settlement, (result) => settleWith(result, resolve, reject)),
+    )
+  }
+
+  /** Deleted: the next `receive` opens anew. */
+  forget(target: DeclareTarget): void {
+    const prefix = 'topic' in target && !('subscription' in target) ? `${target.topic}/` : `${keyOf(target)} `
+    for (const [key, puller] of this.#pullers) {
+      if (!key.startsWith(prefix)) continue
+      this.#pullers.delete(key)
+      void puller.close()
+    }
+  }
+
+  connectionLost(cause: unknown): void {
+    for (const puller of this.#pullers.values()) puller.connectionLost(cause)
+    for (const intake of this.#iterating) intake.abandon(cause)
+    this.#iterating.clear()
+  }
+
+  /** Gives back everything received and unsettled. */
+  async close(): Promise<void> {
+    const pullers = [...this.#pullers.values()]
+    const intakes = [...this.#iterating]
+    this.#pullers.clear()
+    this.#iterating.clear()
+    await Promise.all([
+      ...pullers.map((puller) => puller.close()),
+      ...intakes.map((intake) => intake.close()),
+    ])
+  }
+}
+
+function settleWith(
+  result: MessageQueueError | null,
+  resolve: () => void,
+  reject: (error: Error) => void,
+): void {
+  if (result === null) resolve()
+  else reject(result)
+}
+
+function checkMs(value: number, name: string, least: number): void {
+  if (!(Number.isFinite(value) && value >= least)) {
+    throw new ValidationError(`${name} must be a number, ${least} or more; it is ${String(value)}`)
+  }
+}

@@ -1,0 +1,57 @@
+import type { DeadLetterInfo, Receiver, SettleOutcome, Target } from '../adapter/contract.ts'
+import { backoffDelay } from '../backoff.ts'
+import { endWithin } from '../deadline.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import type { Held } from './held.ts'
+import { classify } from '../wrap-error.ts'
+
+/** What is to become of a delivery. */
+export type Settlement =
+  | { readonly kind: 'ack' }
+  | { readonly kind: 'release' }
+  | { readonly kind: 'retry'; readonly delayMs: number }
+  | { readonly kind: 'deadLetter'; readonly info: DeadLetterInfo; readonly target: Target }
+
+export const ACK: Settlement = { kind: 'ack' }
+export const RELEASE: Settlement = { kind: 'release' }
+
+/** Attempts to tell a broker that answers with a passing error, before the delivery is left to its lease. */
+const ATTEMPTS = 6
+const BACKOFF = { backoff: 'exponential', delayMs: 50, maxDelayMs: 2000, jitter: 0.2 } as const
+
+/** One call of a receiver for many deliveries; answers one outcome each, never rejects. */
+export async function settleAll(
+  engine: Engine,
+  receiver: Receiver,
+  helds: readonly Held[],
+  settlement: Settlement,
+  infos: readonly DeadLetterInfo[],
+): Promise<readonly SettleOutcome[]> {
+  const { clock, config } = engine
+  const deliveries = helds.map((held) => held.delivery)
+  try {
+    return await endWithin(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
+      switch (settlement.kind) {
+        case 'ack':
+          return receiver.ack(deliveries)
+        case 'release':
+          return receiver.release(deliveries)
+        case 'retry':
+          return receiver.retry(deliveries, settlement.delayMs)
+        case 'deadLetter':
+          return receiver.deadLetter(deliveries, infos, settlement.target)
+      }
+    })
+  } catch (error) {
+    return helds.map(() => ({ error }))
+  }
+}
+
+/** Whether a failed settlement is worth another call, and after how long: `null` when it is not. */
+export function settleAgainAfter(engine: Engine, error: unknown, attempt: number): number | null {
+  if (attempt >= ATTEMPTS || engine.supervisor.state !== 'connected') return null
+  const { code, retryable } = classify(engine.adapter, error)
+  // A missing dead-letter queue is declared before the next attempt.
+  return retryable || code === ErrorCode.QUEUE_NOT_FOUND ? backoffDelay(BACKOFF, attempt) : null
+}

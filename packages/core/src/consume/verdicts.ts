@@ -1,0 +1,179 @@
+import type { DeadLetterReason } from '../adapter/contract.ts'
+import type { Engine } from '../engine.ts'
+import { toError } from '../errors.ts'
+import { failureOf } from './failure.ts'
+import type { Held, Settled } from './held.ts'
+import { rawMessage } from './inbound.ts'
+import type { Message } from '../message/message.ts'
+import type { ConsumerPlan } from './plan.ts'
+import { decide, type Decision } from './retry.ts'
+
+/** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
+export interface VerdictHost {
+  /** The delivery left this consumer: settled, lost, or given up. */
+  readonly settled: Settled
+  /** Whether nothing else is under way: an acknowledgement then need not wait for company. */
+  idle(): boolean
+  /** An ordered queue whose broker cannot keep order over a retry: run it again here after `delayMs`. */
+  waitInPlace(held: Held, delayMs: number): void
+  /** Answers a request. Rejects when the answer could not be stored. */
+  answer(message: Message, outcome: { value: unknown } | { error: Error }): Promise<void>
+}
+
+/** Turns the outcome of a run into a settlement: the one place where it is decided what becomes of a message. */
+export class Verdicts {
+  readonly #engine: Engine
+  readonly #plan: ConsumerPlan
+  readonly #host: VerdictHost
+
+  constructor(engine: Engine, plan: ConsumerPlan, host: VerdictHost) {
+    this.#engine = engine
+    this.#plan = plan
+    this.#host = host
+  }
+
+  /** The handler resolved. */
+  succeeded(held: Held, message: Message, value: unknown): void {
+    this.#engine.stats.messagesProcessed++
+    if (message.replyTo !== undefined) {
+      held.intake.waitFor(
+        this.#host.answer(message, { value }).then(
+          () => this.#acknowledge(held, message),
+          (error: unknown) => this.failed(held, message, error),
+        ),
+      )
+    } else this.#acknowledge(held, message)
+  }
+
+  #acknowledge(held: Held, message: Message): void {
+    const { deduplicationWindowMs, mode } = this.#plan
+    if (mode !== 'auto' || held.state !== 'open') return this.#leave(held)
+    const store = this.#engine.deduplicationStore
+    if (
+      deduplicationWindowMs !== null &&
+      message.deduplicationId !== undefined &&
+      this.#engine.adapter.capabilities.dedupe === 'consumer' &&
+      store
+    ) {
+      const key = deduplicationKey(this.#plan, message.deduplicationId)
+      held.intake.waitFor(
+        store.add(key, deduplicationWindowMs).then(
+          () => this.#ack(held),
+          (error: unknown) => {
+            this.#engine.logger.warn(
+              { id: message.id, error },
+              'the deduplication store failed; a duplicate may be handled',
+            )
+            this.#ack(held)
+          },
+        ),
+      )
+    } else this.#ack(held)
+  }
+
+  /** Done with, without (or after) a run. */
+  acknowledge(held: Held): void {
+    this.#ack(held)
+  }
+
+  #ack(held: Held): void {
+    if (held.state !== 'open') return this.#leave(held)
+    held.intake.ack(held, this.#host.idle(), this.#host.settled)
+  }
+
+  /** Settled already by the handler itself (or lost): nothing more to tell the broker. Unsettled ones of `manual` stay held. */
+  #leave(held: Held): void {
+    if (held.state !== 'open') this.#host.settled(null, held)
+  }
+
+  /** The handler threw, timed out, or could not be answered for. */
+  failed(held: Held, message: Message, thrown: unknown): void {
+    const { logger, stats } = this.#engine
+    const error = toError(thrown)
+    stats.messagesFailed++
+    this.#tellHandler(message, error)
+    logger.debug(
+      { id: message.id, queue: this.#plan.label, attempt: held.deliveryCount + 1, error },
+      'a handler failed',
+    )
+    if (held.state !== 'open') return this.#leave(held)
+    const decision = this.#decide(thrown, held, message)
+    if (decision.action === 'retry') return this.#retry(held, decision.delayMs)
+    this.#deadLetter(held, message, decision.reason, thrown, true)
+    if (message.replyTo !== undefined) {
+      this.#host.answer(message, { error }).catch((failure: unknown) => {
+        logger.warn({ id: message.id, error: failure }, 'a failed request could not be answered')
+      })
+    }
+  }
+
+  #decide(thrown: unknown, held: Held, message: Message): Decision {
+    const { retry, retriesRequests, ofDeadLetters } = this.#plan
+    const maxRetries = message.replyTo !== undefined && !retriesRequests ? 0 : retry.maxRetries
+    const decision = decide(thrown, held.deliveryCount, { ...retry, maxRetries })
+    const kept = ofDeadLetters && decision.action === 'dead-letter' && decision.reason === 'max-retries'
+    return kept ? { action: 'retry', delayMs: retry.maxDelayMs } : decision
+  }
+
+  #retry(held: Held, delayMs: number): void {
+    const { stats, adapter } = this.#engine
+    stats.messagesRetried++
+    if (this.#plan.ordered && !adapter.capabilities.retryKeepsOrder) {
+      held.firstFailedAt ??= this.#engine.clock.now()
+      this.#host.waitInPlace(held, delayMs)
+    } else held.intake.settle(held, { kind: 'retry', delayMs }, this.#host.settled)
+  }
+
+  /** Not for a handler: expired, undecodable, invalid, or poison. */
+  refuse(held: Held, reason: DeadLetterReason, thrown: unknown): void {
+    this.#engine.logger.debug(
+      { id: held.delivery.id, queue: this.#plan.label, reason },
+      'a message is refused',
+    )
+    this.#deadLetter(held, held.message ?? rawMessage(held, this.#plan.queueName), reason, thrown, false)
+  }
+
+  #deadLetter(held: Held, message: Message, reason: DeadLetterReason, thrown: unknown, ran: boolean): void {
+    const { clock, stats, logger, topology } = this.#engine
+    const { deadLetter } = this.#plan
+    if (deadLetter === null) {
+      // Dead-lettering is off (or this is a dead-letter queue): the message is dropped, and said to be.
+      logger.warn(
+        { id: message.id, queue: this.#plan.label, reason },
+        'a failed message is dropped: dead-lettering is off',
+      )
+      return this.#ack(held)
+    }
+    const info = failureOf(held, reason, thrown, this.#plan, ran, clock.now())
+    const settle = () =>
+      held.intake.settle(held, { kind: 'deadLetter', info, target: deadLetter }, (result) => {
+        if (result === null) {
+          stats.messagesDeadLettered++
+          this.#engine.emit('deadLetter', message, info)
+        }
+        this.#host.settled(result, held)
+      })
+    if (topology.settingsOf(deadLetter.queue) !== undefined) settle()
+    else held.intake.waitFor(topology.ensure(deadLetter).then(settle, settle))
+  }
+
+  #tellHandler(message: Message, error: Error): void {
+    const { onError } = this.#plan.handler
+    if (onError === null) return
+    const report = (failure: unknown) =>
+      this.#engine.logger.error(
+        { id: message.id, queue: this.#plan.label, error: failure },
+        'handleError failed',
+      )
+    try {
+      const result = onError(message, error)
+      if (result instanceof Promise) result.catch(report)
+    } catch (failure) {
+      report(failure)
+    }
+  }
+}
+
+export function deduplicationKey(plan: ConsumerPlan, id: string): string {
+  return `${plan.label}:${id}`
+}

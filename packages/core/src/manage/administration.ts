@@ -1,0 +1,90 @@
+import type { BrokerAdapter, DeclareTarget, Target } from '../adapter/contract.ts'
+import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
+import { withDeadline } from '../deadline.ts'
+import type { Engine } from '../engine.ts'
+import { ValidationError } from '../errors.ts'
+import { checkQueueName } from '../message/names.ts'
+import type { Receiving } from '../consume/receiving.ts'
+import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
+import { wrapError } from '../wrap-error.ts'
+
+/** Making, sizing, emptying and deleting queues, topics and subscriptions: what `MessageQueue` offers under the same names. */
+export class Administration {
+  readonly #engine: Engine
+  readonly #receiving: Receiving
+
+  constructor(engine: Engine, receiving: Receiving) {
+    this.#engine = engine
+    this.#receiving = receiving
+  }
+
+  async createQueue(config: QueueConfigInput): Promise<void> {
+    this.#engine.supervisor.adapterFor('createQueue')
+    const parsed = QueueConfig.parse(config)
+    if (/\.(retry|delay)$/.test(parsed.name)) {
+      throw new ValidationError(
+        `${parsed.name}: names ending in .retry or .delay are made by the library itself`,
+      )
+    }
+    await this.#engine.topology.declare({ queue: parsed.name }, { config: parsed, ifExists: 'compare' })
+  }
+
+  async createSubscription(topic: TopicRef, name: string, pattern: string | undefined): Promise<void> {
+    this.#engine.supervisor.adapterFor('createSubscription')
+    await this.#engine.topology.declare(subscriptionTarget(topic, name), { pattern, ifExists: 'compare' })
+  }
+
+  async deleteQueue(queue: QueueRef): Promise<void> {
+    await this.#remove(resolveQueue(queue).target)
+  }
+
+  async deleteSubscription(topic: TopicRef, name: string): Promise<void> {
+    await this.#remove(subscriptionTarget(topic, name))
+  }
+
+  async deleteTopic(topic: TopicRef): Promise<void> {
+    await this.#remove({ topic: resolveTopic(topic).name })
+  }
+
+  async purge(queue: QueueRef): Promise<number> {
+    return this.#onExisting(queue, 'purge', (adapter, target) => adapter.purge(target))
+  }
+
+  async size(queue: QueueRef): Promise<number> {
+    return this.#onExisting(queue, 'size', (adapter, target) => adapter.size(target))
+  }
+
+  async #remove(target: DeclareTarget): Promise<void> {
+    const adapter = this.#engine.supervisor.adapterFor('delete')
+    await this.#call(adapter, 'delete', () => adapter.remove(target))
+    this.#engine.topology.forget(target)
+    this.#receiving.forget(target)
+  }
+
+  async #onExisting<T>(
+    queue: QueueRef,
+    doing: string,
+    operation: (adapter: BrokerAdapter, target: Target) => Promise<T>,
+  ): Promise<T> {
+    const { target, config } = resolveQueue(queue)
+    const adapter = this.#engine.supervisor.adapterFor(doing)
+    await this.#engine.topology.ensure(target, config)
+    return this.#call(adapter, doing, () => operation(adapter, target))
+  }
+
+  /** Waits out a lost connection, as far as `requestTimeoutMs` goes. */
+  async #call<T>(adapter: BrokerAdapter, doing: string, operation: () => Promise<T>): Promise<T> {
+    const { supervisor, clock, config } = this.#engine
+    const ms = config.producer.requestTimeoutMs
+    try {
+      await supervisor.ready(doing, ms, true)
+      return await withDeadline(clock, ms, doing, operation)
+    } catch (error) {
+      throw wrapError(adapter, error, `Cannot ${doing}`)
+    }
+  }
+}
+
+function subscriptionTarget(topic: TopicRef, name: string): Target {
+  return { topic: resolveTopic(topic).name, subscription: checkQueueName(name, 'subscription name') }
+}

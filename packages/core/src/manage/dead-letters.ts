@@ -1,0 +1,324 @@
+import type { Delivery, Destination, OutboundMessage, Target } from '../adapter/contract.ts'
+import { Browse, type Browsed } from './browse.ts'
+import { withDeadline } from '../deadline.ts'
+import type { Engine } from '../engine.ts'
+import { UnsupportedError, ValidationError } from '../errors.ts'
+import { TTL_HEADER } from '../message/own-headers.ts'
+import type { Message } from '../message/message.ts'
+import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
+import type { Sender } from '../send/sender.ts'
+import { wrapError } from '../wrap-error.ts'
+
+/** Most records looked at by one `list`. */
+const MAX_SCANNED = 10_000
+
+/** Moved in one go: sent, confirmed, then removed. */
+const CHUNK = 100
+
+export type DeadLetterFilter = (message: Message) => boolean | Promise<boolean>
+
+export interface RedriveOptions {
+  filter?: DeadLetterFilter
+  /** Most messages to move. */
+  limit?: number
+  ratePerSecond?: number
+  /** Another queue than the one that failed. */
+  to?: string
+  /** Changes the message, or answers another one, before it goes back. */
+  edit?: (message: Message) => Message | void | Promise<Message | void>
+  /** Counts what would be moved, and moves nothing. */
+  dryRun?: boolean
+}
+
+export interface RedriveResult {
+  /** Moved; with `dryRun`, what would be. */
+  readonly moved: number
+  /** Looked at. */
+  readonly scanned: number
+  /** Stays, because it could not be sent. */
+  readonly failed: readonly { readonly id: string; readonly error: Error }[]
+  readonly dryRun: boolean
+}
+
+/** The dead letters of one queue or subscription. Looking takes nothing; messages come with `deadLetter` set. */
+export class DeadLetters {
+  readonly #engine: Engine
+  readonly #sender: Sender
+  readonly #source: Target
+
+  constructor(engine: Engine, sender: Sender, source: Target) {
+    this.#engine = engine
+    this.#sender = sender
+    this.#source = source
+  }
+
+  /** Dead letters that wait. */
+  async count(): Promise<number> {
+    const queue = await this.#queue('deadLetters.count')
+    if (queue === null) return 0
+    if (!this.#isShared(queue)) return this.#call('count', () => this.#engine.adapter.size({ queue }))
+    let count = 0
+    await this.#scan(queue, undefined, (page) => {
+      count += page.length
+      return Promise.resolve(true)
+    })
+    return count
+  }
+
+  /**
+   * Up to `limit` (default 100) that match, oldest first, after looking at 10,000 at most. `cursor`: pass it to go on; `null` at the
+   * end.
+   */
+  async list(
+    options: { limit?: number; filter?: DeadLetterFilter; cursor?: string | null } = {},
+  ): Promise<{ messages: Message[]; cursor: string | null }> {
+    const { limit = 100, filter } = options
+    checkCount(limit, 'limit')
+    const queue = await this.#queue('deadLetters.list')
+    const messages: Message[] = []
+    let cursor: string | null = null
+    if (queue === null) return { messages, cursor }
+    let scanned = 0
+    await this.#scan(queue, options.cursor ?? undefined, async (page, all) => {
+      for (const { delivery, message } of all) {
+        scanned++
+        cursor = delivery.position ?? null
+        if (
+          page.some((mine) => mine.delivery === delivery) &&
+          (filter === undefined || (await filter(message)))
+        )
+          messages.push(message)
+        if (messages.length >= limit || scanned >= MAX_SCANNED) return false
+      }
+      return true
+    }).then((reachedEnd) => {
+      if (reachedEnd) cursor = null
+    })
+    return { messages, cursor }
+  }
+
+  /** The one with this id, or `null`. */
+  async get(id: string): Promise<Message | null> {
+    const queue = await this.#queue('deadLetters.get')
+    let found: Message | null = null
+    if (queue === null) return found
+    await this.#scan(queue, undefined, (page) => {
+      found = page.find(({ message }) => message.id === id)?.message ?? null
+      return Promise.resolve(found === null)
+    })
+    return found
+  }
+
+  /**
+   * Moves messages back to where they failed, at least once each: body, id, key and headers as they were, count and ttl anew, marked
+   * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay.
+   */
+  async redrive(options: RedriveOptions = {}): Promise<RedriveResult> {
+    const { limit = Infinity, ratePerSecond, filter, dryRun = false } = options
+    if (limit !== Infinity) checkCount(limit, 'limit')
+    if (ratePerSecond !== undefined && !(ratePerSecond > 0))
+      throw new ValidationError('ratePerSecond must be above 0')
+    if (options.to !== undefined) checkQueueName(options.to)
+    const queue = await this.#queue('deadLetters.redrive')
+    const result = { moved: 0, scanned: 0, failed: [] as { id: string; error: Error }[], dryRun }
+    if (queue === null) return result
+    const startedAt = this.#engine.clock.now()
+    const chunk = Math.max(1, Math.min(CHUNK, ratePerSecond ?? CHUNK))
+    await this.#scan(queue, undefined, async (page, _all, browse) => {
+      const chosen: Browsed[] = []
+      for (const item of page) {
+        if (result.moved + chosen.length >= limit) break
+        result.scanned++
+        const again =
+          item.message.redriven && (item.message.deadLetter?.lastFailedAt.getTime() ?? 0) >= startedAt
+        if (!again && (filter === undefined || (await filter(item.message)))) chosen.push(item)
+      }
+      for (let i = 0; i < chosen.length; i += chunk) {
+        const part = chosen.slice(i, i + chunk)
+        if (dryRun) result.moved += part.length
+        else {
+          const sent = await this.#send(part, options, result.failed)
+          await browse.remove(sent)
+          result.moved += sent.length
+          if (ratePerSecond !== undefined) await this.#pace(startedAt, result.moved, ratePerSecond)
+        }
+      }
+      return result.moved < limit
+    })
+    return result
+  }
+
+  /** Removes them for good; answers how many. */
+  async purge(options: { filter?: DeadLetterFilter } = {}): Promise<number> {
+    const { filter } = options
+    const queue = await this.#queue('deadLetters.purge')
+    if (queue === null) return 0
+    if (filter === undefined && !this.#isShared(queue))
+      return this.#call('purge', () => this.#engine.adapter.purge({ queue }))
+    let purged = 0
+    await this.#scan(queue, undefined, async (page, _all, browse) => {
+      const chosen: Delivery[] = []
+      for (const { delivery, message } of page)
+        if (filter === undefined || (await filter(message))) chosen.push(delivery)
+      purged += await browse.remove(chosen)
+      return true
+    })
+    return purged
+  }
+
+  /** Name of the queue that holds them, declared; `null` when dead-lettering is off. */
+  async #queue(operation: string): Promise<string | null> {
+    this.#engine.supervisor.adapterFor(operation)
+    const { topology } = this.#engine
+    if ('queue' in this.#source && this.#source.queue.endsWith('.dlq')) {
+      await topology.ensure(this.#source)
+      return this.#source.queue
+    }
+    const { deadLetterQueue } = await topology.ensure(this.#source)
+    if (deadLetterQueue !== null) await topology.ensure({ queue: deadLetterQueue })
+    return deadLetterQueue
+  }
+
+  /** A dead-letter queue with a name of the user's own may take those of several queues. */
+  #isShared(queue: string): boolean {
+    const { queue: source, subscription } = this.#names()
+    return queue !== source && queue !== deadLetterQueueName(source, subscription)
+  }
+
+  #names(): { queue: string; subscription: string | null } {
+    return 'queue' in this.#source
+      ? { queue: this.#source.queue, subscription: null }
+      : { queue: this.#source.topic, subscription: this.#source.subscription }
+  }
+
+  /** Pages until the visitor says `false`; answers whether the end was reached. `page` is what belongs to this source, of `all`. */
+  async #scan(
+    queue: string,
+    after: string | undefined,
+    visit: (page: readonly Browsed[], all: readonly Browsed[], browse: Browse) => Promise<boolean>,
+  ): Promise<boolean> {
+    const shared = this.#isShared(queue)
+    const own = this.#names()
+    const browse = await Browse.open(this.#engine, { queue }, queue, after)
+    try {
+      for (;;) {
+        const all = await browse.next()
+        if (all.length === 0) return true
+        const page = shared
+          ? all.filter(
+              ({ message: { deadLetter } }) =>
+                deadLetter?.queue === own.queue && deadLetter.subscription === own.subscription,
+            )
+          : all
+        if (!(await visit(page, all, browse))) return false
+      }
+    } finally {
+      await browse.close()
+    }
+  }
+
+  async #send(
+    items: readonly Browsed[],
+    options: RedriveOptions,
+    failed: { id: string; error: Error }[],
+  ): Promise<Delivery[]> {
+    const sent: Delivery[] = []
+    await Promise.all(
+      items.map(async ({ delivery, message }) => {
+        try {
+          const { destination, outbound } = await this.#outbound(delivery, message, options)
+          const settings = await this.#engine.topology.ensure(destination)
+          await this.#sender.resend(outbound, settings)
+          sent.push(delivery)
+        } catch (error) {
+          failed.push({ id: message.id, error: error as Error })
+        }
+      }),
+    )
+    return sent
+  }
+
+  async #outbound(
+    delivery: Delivery,
+    message: Message,
+    options: RedriveOptions,
+  ): Promise<{ destination: Target; outbound: Omit<OutboundMessage, 'sendToken'> }> {
+    const destination = this.#destination(delivery, options.to)
+    const ttl = Number(delivery.headers[TTL_HEADER] ?? NaN)
+    const outbound = {
+      destination: destination as Destination,
+      id: delivery.id,
+      body: delivery.body,
+      headers: delivery.headers as Readonly<Record<string, string>>,
+      timestamp: delivery.timestamp,
+      contentType: delivery.contentType ?? message.contentType,
+      contentEncoding: delivery.contentEncoding,
+      correlationId: delivery.correlationId,
+      replyTo: undefined,
+      routingKey: delivery.routingKey,
+      key: delivery.key,
+      deduplicationId: delivery.deduplicationId,
+      priority: delivery.priority,
+      delayMs: 0,
+      expiresAt: Number.isFinite(ttl) ? this.#engine.clock.now() + ttl : undefined,
+      deliveryCount: 0,
+      redriven: true,
+    }
+    if (options.edit === undefined) return { destination, outbound }
+    const edited = (await options.edit(message)) ?? message
+    checkHeaders(edited.headers)
+    const { body, contentEncoding } = this.#engine.codec.encode(
+      edited.body,
+      edited.contentType,
+      edited.contentEncoding,
+    )
+    const kept = Object.fromEntries(
+      Object.entries(delivery.headers).filter(([name]) => name.startsWith('mq-')),
+    )
+    return {
+      destination,
+      outbound: {
+        ...outbound,
+        id: edited.id,
+        body,
+        contentType: edited.contentType,
+        contentEncoding,
+        headers: { ...kept, ...edited.headers },
+        key: edited.key,
+        priority: edited.priority,
+      },
+    }
+  }
+
+  #destination(delivery: Delivery, to: string | undefined): Target {
+    if (to !== undefined) return { queue: to }
+    const info = delivery.deadLetter
+    if (info !== undefined && info.queue !== '') {
+      return info.subscription === null
+        ? { queue: info.queue }
+        : { topic: info.queue, subscription: info.subscription }
+    }
+    if (!('queue' in this.#source && this.#source.queue.endsWith('.dlq'))) return this.#source
+    throw new UnsupportedError(`Message ${delivery.id} does not say where it failed: pass { to: 'queue' }`)
+  }
+
+  async #pace(startedAt: number, moved: number, ratePerSecond: number): Promise<void> {
+    const { clock } = this.#engine
+    const waitMs = startedAt + (moved / ratePerSecond) * 1000 - clock.now()
+    if (waitMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, waitMs))
+  }
+
+  async #call<T>(doing: string, operation: () => Promise<T>): Promise<T> {
+    const { adapter, clock, config } = this.#engine
+    try {
+      return await withDeadline(clock, config.producer.requestTimeoutMs, `dead letters: ${doing}`, operation)
+    } catch (error) {
+      throw wrapError(adapter, error, `Cannot ${doing} the dead letters`)
+    }
+  }
+}
+
+function checkCount(value: number, name: string): void {
+  if (!(Number.isInteger(value) && value >= 1))
+    throw new ValidationError(`${name} must be a whole number above 0; it is ${String(value)}`)
+}

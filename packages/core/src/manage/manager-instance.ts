@@ -1,0 +1,33 @@
+import type { MessageQueueConfigInput } from '../config/message-queue-config.ts'
+import type { StopResult } from '../consume/consumer.ts'
+import { ValidationError } from '../errors.ts'
+import { MessageQueueManager, type ManagerOptions, type StopOptions } from './manager.ts'
+
+let instance: MessageQueueManager | null = null
+
+/**
+ * Makes the manager that `getMessageQueueManager` answers everywhere in this process; it is not started yet. Throws
+ * `ConfigurationError`, or `ValidationError` while an earlier one still runs.
+ */
+export function initMessageQueueManager(
+  config: MessageQueueConfigInput = {},
+  options: ManagerOptions = {},
+): MessageQueueManager {
+  if (instance?.isRunning === true) {
+    throw new ValidationError('A manager is running already: await shutdownMessageQueueManager() first')
+  }
+  instance = new MessageQueueManager(config, options)
+  return instance
+}
+
+/** The manager of `initMessageQueueManager`, or `null`. */
+export function getMessageQueueManager(): MessageQueueManager | null {
+  return instance
+}
+
+/** Stops that manager, if there is one, and forgets it. Never rejects. */
+export async function shutdownMessageQueueManager(options: StopOptions = {}): Promise<StopResult> {
+  const manager = instance
+  instance = null
+  return manager === null ? { drained: true, abandoned: [] } : manager.stop(options)
+}

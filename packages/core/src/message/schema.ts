@@ -1,0 +1,64 @@
+import type { StandardSchemaV1 } from './standard-schema.ts'
+import type { Static, TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { ValidationError } from '../errors.ts'
+
+/** A TypeBox schema, or any validator with the Standard Schema interface (https://standardschema.dev). */
+export type BodySchema = TSchema | StandardSchemaV1
+
+/** The type of a body that a schema lets pass. */
+export type BodyOf<S> =
+  S extends StandardSchemaV1<unknown, infer Output> ? Output : S extends TSchema ? Static<S> : unknown
+
+/** Answers the body (a Standard Schema may change it), or throws `ValidationError` naming every problem. */
+export type Validate = (body: unknown) => unknown
+
+const compiled = new WeakMap<object, Validate>()
+
+/** The validator of a schema, compiled once per schema. */
+export function validatorOf(schema: BodySchema): Validate {
+  let validate = compiled.get(schema)
+  if (validate === undefined) {
+    validate = isStandard(schema) ? standardValidator(schema) : typeboxValidator(schema)
+    compiled.set(schema, validate)
+  }
+  return validate
+}
+
+function isStandard(schema: BodySchema): schema is StandardSchemaV1 {
+  return '~standard' in schema
+}
+
+function standardValidator(schema: StandardSchemaV1): Validate {
+  return (body) => {
+    const result = schema['~standard'].validate(body)
+    if (result instanceof Promise) {
+      throw new ValidationError(
+        'An asynchronous schema cannot be used: bodies are checked while a message is handed over',
+      )
+    }
+    if (result.issues === undefined) return result.value
+    throw invalid(
+      result.issues.map((issue) => {
+        const path = (issue.path ?? [])
+          .map((part) => String(typeof part === 'object' ? part.key : part))
+          .join('/')
+        return `${path === '' ? '' : `/${path} `}${issue.message}`
+      }),
+    )
+  }
+}
+
+function typeboxValidator(schema: TSchema): Validate {
+  const validator = Compile(schema)
+  return (body) => {
+    if (validator.Check(body)) return body
+    throw invalid(validator.Errors(body).map((error) => `${error.instancePath} ${error.message}`.trim()))
+  }
+}
+
+function invalid(problems: readonly string[]): ValidationError {
+  const shown = problems.slice(0, 10).join('; ')
+  const more = problems.length > 10 ? `; and ${problems.length - 10} more` : ''
+  return new ValidationError(`The body does not match the schema: ${shown}${more}`)
+}

@@ -1,0 +1,361 @@
+import type {
+  Certainty,
+  Destination,
+  OutboundMessage,
+  PublishOutcome,
+  QueueSettings,
+} from '../adapter/contract.ts'
+import { backoffDelay } from '../backoff.ts'
+import { withDeadline } from '../deadline.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { ConnectionError, PublishError } from '../errors.ts'
+import { classify, publishError } from '../wrap-error.ts'
+
+/** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
+const MAX_BATCH = 500
+
+/** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
+const OVERHEAD_BYTES = 512
+
+interface Entry {
+  readonly message: OutboundMessage
+  readonly resolve: (id: string) => void
+  readonly reject: (error: Error) => void
+  /** Written to the broker at least once. */
+  attempted: boolean
+  /** The caller gave up: nobody waits for the outcome. */
+  abandoned: boolean
+}
+
+/** Messages that travel in one call, and again in one call should its outcome stay unknown. */
+interface Batch {
+  readonly entries: Entry[]
+  bytes: number
+  attempts: number
+  readonly enqueuedAt: number
+  /** Whether some earlier attempt may have stored the messages. */
+  certainty: Certainty
+  redeclared: boolean
+}
+
+/** One destination's messages: gathered, sent in order, a bounded number of calls at once. */
+interface Lane {
+  readonly destination: Destination
+  readonly label: string
+  readonly maxInFlight: number
+  readonly maxBatch: number
+  readonly queue: Batch[]
+  open: Batch | null
+  scheduled: boolean
+  inFlight: number
+}
+
+/**
+ * What was sent and is not yet confirmed. Gathers what one tick sends to one destination into one call of the adapter, waits for
+ * the connection, publishes again what failed or stayed unknown, and settles every message by `deliveryTimeoutMs`.
+ */
+export class Outbox {
+  readonly #engine: Engine
+  readonly #lanes = new Map<string, Lane>()
+  #bytes = 0
+  #pending = 0
+  #idle: (() => void)[] = []
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination. */
+  send(
+    message: OutboundMessage,
+    laneKey: string,
+    label: string,
+    settings: QueueSettings | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const { config } = this.#engine
+    const size = message.body.length + OVERHEAD_BYTES
+    if (this.#bytes + size > config.producer.bufferMemory)
+      return Promise.reject(this.#bufferFull(message.id, label))
+    let lane = this.#lanes.get(laneKey)
+    if (lane === undefined) {
+      // One call at a time keeps the order when a call must be repeated.
+      const maxInFlight = settings?.ordered === true ? 1 : config.producer.maxInFlightRequests
+      lane = {
+        destination: message.destination,
+        label,
+        maxInFlight,
+        maxBatch: Math.min(MAX_BATCH, this.#engine.adapter.pace?.publish ?? MAX_BATCH),
+        queue: [],
+        open: null,
+        scheduled: false,
+        inFlight: 0,
+      }
+      this.#lanes.set(laneKey, lane)
+    }
+    this.#bytes += size
+    this.#pending++
+    const gathering = lane
+    return new Promise<string>((resolve, reject) => {
+      const entry: Entry = { message, resolve, reject, attempted: false, abandoned: false }
+      if (signal !== undefined) this.#abortable(entry, label, signal)
+      this.#gather(gathering, entry, size)
+    })
+  }
+
+  #gather(lane: Lane, entry: Entry, size: number): void {
+    const { config, clock } = this.#engine
+    let batch = lane.open
+    if (
+      batch !== null &&
+      (batch.entries.length >= lane.maxBatch || batch.bytes + size > config.producer.batchSize)
+    )
+      batch = null
+    if (batch === null) {
+      batch = {
+        entries: [],
+        bytes: 0,
+        attempts: 0,
+        enqueuedAt: clock.now(),
+        certainty: 'not-stored',
+        redeclared: false,
+      }
+      lane.open = batch
+      lane.queue.push(batch)
+    }
+    batch.entries.push(entry)
+    batch.bytes += size
+    if (lane.scheduled) return
+    lane.scheduled = true
+    const { lingerMs } = config.producer
+    const dispatch = () => {
+      lane.scheduled = false
+      this.#dispatch(lane)
+    }
+    if (lingerMs > 0) clock.setTimeout(dispatch, lingerMs)
+    else if (this.#engine.turn.overdue()) setImmediate(dispatch)
+    else queueMicrotask(dispatch)
+  }
+
+  #dispatch(lane: Lane): void {
+    while (lane.inFlight < lane.maxInFlight) {
+      const batch = lane.queue[0]
+      // The one that still gathers goes when its time comes.
+      if (batch === undefined || (batch === lane.open && lane.scheduled)) break
+      lane.queue.shift()
+      if (batch === lane.open) lane.open = null
+      lane.inFlight++
+      void this.#deliver(lane, batch).finally(() => {
+        lane.inFlight--
+        if (lane.queue.length > 0) this.#dispatch(lane)
+        // Requesters come and go; their lanes must not pile up.
+        else if (lane.inFlight === 0 && 'reply' in lane.destination) this.#lanes.delete(lane.label)
+      })
+    }
+  }
+
+  /** Takes a batch to its end: every entry resolved or rejected. Never rejects. */
+  async #deliver(lane: Lane, batch: Batch): Promise<void> {
+    const { supervisor, clock, config } = this.#engine
+    const { deliveryTimeoutMs, retries, retryBackoffMs } = config.producer
+    const deadline = batch.enqueuedAt + deliveryTimeoutMs
+    let last: unknown = null
+    for (let entries = batch.entries; ;) {
+      entries = this.#dropAbandoned(entries)
+      if (entries.length === 0) return
+      const remaining = deadline - clock.now()
+      if (supervisor.state !== 'connected' || supervisor.blocked !== null) {
+        try {
+          await supervisor.ready('send', Math.max(0, remaining))
+        } catch (error) {
+          return this.#reject(lane, entries, last ?? error, batch.certainty)
+        }
+        continue
+      }
+      if (remaining <= 0)
+        return this.#reject(lane, entries, last ?? timedOut(deliveryTimeoutMs), batch.certainty)
+      batch.attempts++
+      const outcomes = await this.#publish(lane, entries, batch.enqueuedAt, remaining)
+      const again: Entry[] = []
+      for (let i = 0; i < entries.length; i++) {
+        const entry = entries[i] as Entry
+        const outcome = (outcomes as readonly PublishOutcome[] | undefined)?.[i] ?? NO_OUTCOME
+        if (outcome.ok) {
+          this.#engine.stats.messagesSent++
+          this.#settle(entry)
+          entry.resolve(entry.message.id)
+          continue
+        }
+        if (outcome.certainty === 'unknown') batch.certainty = 'unknown'
+        if (this.#mayRepeat(lane, batch, outcome.error, retries)) {
+          last = outcome.error
+          again.push(entry)
+        } else this.#reject(lane, [entry], outcome.error, batch.certainty)
+      }
+      if (again.length === 0) return
+      entries = again
+      await this.#beforeRepeating(
+        lane,
+        batch,
+        last,
+        backoffDelay({ ...BACKOFF, delayMs: retryBackoffMs }, batch.attempts),
+        deadline,
+      )
+    }
+  }
+
+  async #publish(
+    lane: Lane,
+    entries: readonly Entry[],
+    enqueuedAt: number,
+    remaining: number,
+  ): Promise<readonly PublishOutcome[]> {
+    const { adapter, clock, config } = this.#engine
+    const waited = clock.now() - enqueuedAt
+    const messages = entries.map((entry) => {
+      entry.attempted = true
+      const { message } = entry
+      return message.delayMs === 0 || waited === 0
+        ? message
+        : { ...message, delayMs: Math.max(0, message.delayMs - waited) }
+    })
+    const ms = Math.min(remaining, config.producer.requestTimeoutMs)
+    try {
+      return await withDeadline(clock, ms, `publishing to ${lane.label}`, (signal) =>
+        adapter.publish(messages, signal),
+      )
+    } catch (error) {
+      return entries.map(() => ({ ok: false, error, certainty: 'unknown' }))
+    }
+  }
+
+  #mayRepeat(lane: Lane, batch: Batch, error: unknown, retries: number): boolean {
+    const { adapter, config, supervisor } = this.#engine
+    if (supervisor.state === 'disconnected' || supervisor.state === 'disconnecting') return false
+    const { code, retryable } = classify(adapter, error)
+    // Deleted underneath: made again once, as on first use.
+    if (code === ErrorCode.QUEUE_NOT_FOUND)
+      return config.autoDeclare && !batch.redeclared && !('reply' in lane.destination)
+    // An outage is no failed attempt: it lasts as long as it lasts, up to the delivery time-out.
+    if (code === ErrorCode.CONNECTION) return true
+    return retryable && batch.attempts <= retries
+  }
+
+  async #beforeRepeating(
+    lane: Lane,
+    batch: Batch,
+    error: unknown,
+    delayMs: number,
+    deadline: number,
+  ): Promise<void> {
+    const { adapter, clock, topology, logger } = this.#engine
+    const { destination } = lane
+    const missing = classify(adapter, error).code === ErrorCode.QUEUE_NOT_FOUND
+    logger.debug({ queue: lane.label, attempt: batch.attempts, error }, 'publishing again')
+    if (missing && !('reply' in destination)) {
+      batch.redeclared = true
+      topology.forget(destination)
+      await topology.ensure(destination).catch(() => undefined)
+      return
+    }
+    const wait = Math.min(delayMs, Math.max(0, deadline - clock.now()))
+    if (wait > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, wait))
+  }
+
+  #dropAbandoned(entries: Entry[]): Entry[] {
+    if (!entries.some((entry) => entry.abandoned)) return entries
+    return entries.filter((entry) => {
+      if (entry.abandoned) this.#settle(entry)
+      return !entry.abandoned
+    })
+  }
+
+  #reject(lane: Lane, entries: readonly Entry[], error: unknown, certainty: Certainty): void {
+    for (const entry of entries) {
+      this.#settle(entry)
+      this.#engine.stats.errorCount++
+      const destination = lane.label
+      entry.reject(
+        publishError(
+          this.#engine.adapter,
+          entry.message.id,
+          destination,
+          error,
+          entry.attempted ? certainty : 'not-stored',
+        ),
+      )
+    }
+  }
+
+  #settle(entry: Entry): void {
+    this.#bytes -= entry.message.body.length + OVERHEAD_BYTES
+    this.#pending--
+    if (this.#pending === 0 && this.#idle.length > 0) {
+      const waiting = this.#idle
+      this.#idle = []
+      for (const resolve of waiting) resolve()
+    }
+  }
+
+  #abortable(entry: Entry, label: string, signal: AbortSignal): void {
+    const abort = () => {
+      entry.abandoned = true
+      const certainty = entry.attempted ? 'unknown' : 'not-stored'
+      entry.reject(
+        new PublishError(`Sending ${entry.message.id} to ${label} was aborted`, {
+          code: ErrorCode.ABORTED,
+          cause: signal.reason,
+          certainty,
+        }),
+      )
+    }
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+  }
+
+  #bufferFull(id: string, label: string): PublishError {
+    this.#engine.stats.errorCount++
+    const limit = this.#engine.config.producer.bufferMemory
+    return new PublishError(
+      `Message ${id} for ${label} was not stored: ${this.#pending} messages wait to be confirmed and fill ` +
+        `producer.bufferMemory (${limit} bytes). Await earlier sends before sending more`,
+      { code: ErrorCode.PUBLISH, certainty: 'not-stored' },
+    )
+  }
+
+  /** Resolves when nothing waits to be confirmed, at the latest after `ms`. */
+  async flush(ms: number): Promise<boolean> {
+    if (this.#pending === 0) return true
+    const { clock } = this.#engine
+    let timer: unknown
+    const idle = new Promise<boolean>((resolve) => this.#idle.push(() => resolve(true)))
+    const late = new Promise<boolean>((resolve) => {
+      timer = clock.setTimeout(() => resolve(false), ms)
+    })
+    try {
+      return await Promise.race([idle, late])
+    } finally {
+      clock.clearTimeout(timer)
+    }
+  }
+}
+
+/** An adapter that says nothing about a message leaves its fate unknown. */
+const NO_OUTCOME: PublishOutcome = {
+  ok: false,
+  error: new Error('the adapter gave no outcome for this message'),
+  certainty: 'unknown',
+}
+
+const BACKOFF = { backoff: 'exponential', delayMs: 0, maxDelayMs: 5000, jitter: 0.2 } as const
+
+function timedOut(ms: number): ConnectionError {
+  return new ConnectionError(`not confirmed within ${ms} ms (producer.deliveryTimeoutMs)`, {
+    code: ErrorCode.TIMEOUT,
+  })
+}

@@ -1,0 +1,86 @@
+import { ValidationError } from '../errors.ts'
+import { checkFields, type MessageInit } from '../message/message.ts'
+import { checkQueueName } from '../message/names.ts'
+import { routeTo, type Route } from './sender.ts'
+import type { Validate } from '../message/schema.ts'
+import { resolveQueue, type QueueRef } from '../message/typed.ts'
+
+export interface SendOptions {
+  /** Wins over the message's own. */
+  queueName?: string
+  routingKey?: string
+  /** Gives up waiting; `certainty` then says whether the message may be stored. */
+  signal?: AbortSignal
+}
+
+/** The fields of a message beside its body. */
+export type SendFields = Omit<MessageInit, 'body' | 'queueName'>
+
+const OPTIONS = new Set(['queueName', 'routingKey', 'signal'])
+
+export function routeOf(message: MessageInit, options: SendOptions): Route {
+  for (const name in options) {
+    if (!OPTIONS.has(name))
+      throw new ValidationError(
+        `send has no option ${JSON.stringify(name)}: give it as a field of the message`,
+      )
+  }
+  const queueName = options.queueName ?? message.queueName
+  if (queueName === undefined) {
+    throw new ValidationError('No queue to send to: give the message a queueName, or pass { queueName }')
+  }
+  return plainRoute(queueName, options)
+}
+
+/** Routes of plain names, made once: a program sends to few queues, and often. */
+const plainRoutes = new Map<string, Route>()
+const MOST_ROUTES = 1000
+
+function plainRoute(queue: string, options: SendOptions): Route {
+  if (options.routingKey !== undefined || options.signal !== undefined) return makeRoute(queue, options)
+  let route = plainRoutes.get(queue)
+  if (route === undefined) {
+    route = makeRoute(queue, options)
+    if (plainRoutes.size >= MOST_ROUTES) plainRoutes.clear()
+    plainRoutes.set(queue, route)
+  }
+  return route
+}
+
+function makeRoute(queue: string, { routingKey, signal }: SendOptions): Route {
+  refuseLibraryQueue(checkQueueName(queue))
+  return { ...routeTo({ queue }), routingKey, signal }
+}
+
+/** Where `send(queue, body, fields)` goes. */
+export function shortRoute(ref: QueueRef): Route {
+  if (typeof ref === 'string') return plainRoute(ref, NO_OPTIONS)
+  const queue = resolveQueue(ref)
+  if ('topic' in queue.target)
+    throw new ValidationError('Messages are sent to a queue, or published to a topic; not to a subscription')
+  return { ...routeTo(queue.target), config: queue.config, validate: queue.validate }
+}
+
+const NO_OPTIONS: SendOptions = {}
+
+/** The fields of `send(queue, body, fields)` with their body. */
+export function shortFields(body: unknown, fields: SendFields | undefined): MessageInit {
+  if (fields === undefined) return { body }
+  checkFields(fields)
+  return { ...fields, body }
+}
+
+export function topicRoute(
+  topic: { name: string; validate: Validate | undefined },
+  fields: SendFields,
+): Route {
+  return { ...routeTo({ topic: topic.name }), validate: topic.validate, routingKey: fields.routingKey }
+}
+
+function refuseLibraryQueue(queue: string): void {
+  if (queue.endsWith('.retry') || queue.endsWith('.delay')) {
+    throw new ValidationError(
+      `${queue}: queues ending in .retry or .delay are the library's own; nothing can be sent to them`,
+    )
+  }
+}

@@ -1,0 +1,301 @@
+import { randomUUID } from 'node:crypto'
+import { types } from 'node:util'
+import type { BrokerAdapter, Destination, OutboundMessage, QueueSettings } from '../adapter/contract.ts'
+import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import {
+  MessageQueueError,
+  PublishError,
+  SerializationError,
+  UnsupportedError,
+  ValidationError,
+} from '../errors.ts'
+import { TRACE_MARK, TTL_HEADER } from '../message/own-headers.ts'
+import { newMessageId } from '../message/message-id.ts'
+import { checkMessage, inferContentType, Message, type MessageInit } from '../message/message.ts'
+import { composeSend } from '../middleware/compose.ts'
+import type { Middleware } from '../middleware/types.ts'
+import { checkHeaders } from '../message/names.ts'
+import type { Outbox } from './outbox.ts'
+import { keyOf, labelOf } from '../manage/topology.ts'
+import { formatTraceparent, newSpanId, newTraceId, parseTraceparent, type TraceIds } from '../message/trace.ts'
+import type { Validate } from '../message/schema.ts'
+import type { QueueConfig } from '../config/queue-config.ts'
+import { withCertainty } from '../wrap-error.ts'
+
+/** Where a message goes and what is known of the place. */
+export interface Route {
+  readonly destination: Destination
+  /** Names the destination among all: what is known of it, and what waits for it, is found by this. */
+  readonly key: string
+  /** Names it for people. */
+  readonly label: string
+  /** Configuration of a typed queue, for its first use. */
+  readonly config: QueueConfig | undefined
+  readonly validate: Validate | undefined
+  readonly routingKey: string | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
+
+/** The way out: middleware, checks, encoding, then the outbox. Everything that goes wrong before the outbox is `not-stored`. */
+export class Sender {
+  readonly #engine: Engine
+  readonly #outbox: Outbox
+  readonly #middlewares: readonly Middleware[]
+  /** One random prefix and a counter: a token per message without a random number per message. */
+  readonly #tokenPrefix = `${randomUUID()}-`
+  #tokens = 0
+  readonly #defaultHeaders: Readonly<Record<string, string>> | null
+
+  constructor(engine: Engine, outbox: Outbox, middlewares: readonly Middleware[]) {
+    this.#engine = engine
+    this.#outbox = outbox
+    this.#middlewares = middlewares
+    const { headers } = engine.config.message
+    this.#defaultHeaders = Object.keys(headers).length === 0 ? null : headers
+  }
+
+  /**
+   * Resolves with the id on durable acceptance. Never throws synchronously. Takes the fields of a message, or a message: without
+   * middleware and tracing none is made of mere fields.
+   */
+  send(fields: MessageInit, route: Route): Promise<string> {
+    try {
+      this.#engine.supervisor.adapterFor('send')
+      const { enableTracing } = this.#engine.config
+      if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route)
+      const message = Message.is(fields) ? fields : new Message(fields)
+      return enableTracing ? this.#traced(message, route) : this.#through(message, route)
+    } catch (error) {
+      return Promise.reject(refused(error))
+    }
+  }
+
+  #through(message: Message, route: Route): Promise<string> {
+    if (this.#middlewares.length === 0) return this.#accept(message, route)
+    return composeSend(this.#middlewares, (inner) => this.#accept(inner as MessageInit, route))(
+      addressed(message, route),
+    )
+  }
+
+  async #traced(message: Message, route: Route): Promise<string> {
+    const { tracer } = this.#engine
+    const parent = traceOf(message)
+    const span = tracer?.start('send', route.label, parent)
+    const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
+    message.traceId = ids.traceId
+    message.spanId = ids.spanId
+    try {
+      const id = await this.#through(message, route)
+      span?.end()
+      return id
+    } catch (error) {
+      span?.end(error)
+      throw error
+    }
+  }
+
+  #accept(message: MessageInit, route: Route): Promise<string> {
+    try {
+      const { destination, config } = route
+      const settings = this.#engine.topology.settingsOf(route.key)
+      if (settings !== undefined)
+        return this.#hand(this.#fit(this.#encode(message, route), message, settings), route, settings)
+      if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
+      // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
+      // refused leaves no trace on the broker.
+      const outbound = this.#encode(message, route)
+      return this.#engine.topology.ensure(destination, config).then(
+        (known) => {
+          try {
+            return this.#hand(this.#fit(outbound, message, known), route, known)
+          } catch (error) {
+            throw refused(error)
+          }
+        },
+        (error: unknown) => {
+          throw refused(error)
+        },
+      )
+    } catch (error) {
+      return Promise.reject(refused(error))
+    }
+  }
+
+  #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {
+    return this.#outbox.send(outbound, route.key, route.label, settings, route.signal)
+  }
+
+  /** What depends on the queue: priorities, and the ttl that it gives all its messages. */
+  #fit(outbound: OutboundMessage, message: MessageInit, settings: QueueSettings): OutboundMessage {
+    const { maxPriority, messageTtl } = settings
+    const { priority: asked = 0 } = message
+    const { adapter, config, clock } = this.#engine
+    if (maxPriority === null) {
+      if (asked > 0) throw noPriorities(adapter, routeTo(outbound.destination).label)
+      if (messageTtl === null) return outbound
+    }
+    const priority = maxPriority === null || asked > 0 ? asked : config.message.priority
+    const own = effectiveTtl(message.ttl, config.message.ttlSeconds)
+    if (messageTtl === null || (own !== undefined && own <= messageTtl)) return { ...outbound, priority }
+    checkTtl(messageTtl, outbound.delayMs)
+    const headers = { ...outbound.headers, [TTL_HEADER]: String(messageTtl) }
+    return { ...outbound, priority, headers, expiresAt: clock.now() + messageTtl }
+  }
+
+  #encode(message: MessageInit, route: Route): OutboundMessage {
+    const { codec, config, clock, adapter } = this.#engine
+    checkMessage(message)
+    const given = message.body === undefined ? null : message.body
+    const body = route.validate === undefined ? given : route.validate(given)
+    const asked = message.contentType
+    const contentType =
+      asked === undefined || asked === inferContentType(body) ? codec.contentTypeOf(body) : asked
+    const encoded = codec.encode(body, contentType, message.contentEncoding)
+    const made = message.id === undefined ? newMessageId() : null
+    const id = made ?? (message.id as string)
+    this.#checkSize(encoded.body.length, id)
+    const delayMs = message.delay ?? 0
+    const { broker, capabilities } = adapter
+    if (delayMs > capabilities.maxDelayMs) {
+      throw new UnsupportedError(
+        `${broker} delays at most ${capabilities.maxDelayMs} ms, not ${delayMs}: keep it elsewhere until it is nearer`,
+      )
+    }
+    const ttl = effectiveTtl(message.ttl, config.message.ttlSeconds)
+    if (ttl !== undefined) checkTtl(ttl, delayMs)
+    return {
+      destination: route.destination,
+      id,
+      body: encoded.body,
+      headers: this.#headers(message, ttl),
+      timestamp: message.timestamp === undefined ? Date.now() : message.timestamp.getTime(),
+      contentType,
+      contentEncoding: encoded.contentEncoding,
+      correlationId: message.correlationId,
+      replyTo: message.replyTo,
+      routingKey: route.routingKey ?? message.routingKey,
+      key: message.key,
+      deduplicationId: message.deduplicationId,
+      priority: message.priority ?? 0,
+      delayMs,
+      expiresAt: ttl === undefined ? undefined : clock.now() + ttl,
+      deliveryCount: 0,
+      redriven: false,
+      // An id that was made here is as good: nothing else has it.
+      sendToken: made ?? this.#token(),
+    }
+  }
+
+  #checkSize(bytes: number, id: string): void {
+    const { broker, capabilities } = this.#engine.adapter
+    const limit = Math.min(capabilities.maxBodyBytes, this.#engine.config.message.maxBodyBytes)
+    if (bytes <= limit) return
+    throw new PublishError(`The body of message ${id} is ${bytes} bytes; ${broker} takes at most ${limit}`, {
+      code: ErrorCode.MESSAGE_TOO_LARGE,
+      certainty: 'not-stored',
+    })
+  }
+
+  /** All that travels as headers. Messages without any share one object: adapters do not change it. */
+  #headers(message: MessageInit, ttl: number | undefined): Readonly<Record<string, string>> {
+    const own = message.headers
+    let headers: Record<string, string> | null =
+      this.#defaultHeaders === null ? null : { ...this.#defaultHeaders }
+    for (const name in own) (headers ??= {})[name] = own[name] as string
+    if (headers !== null) checkHeaders(headers)
+    if (ttl !== undefined) (headers ??= {})[TTL_HEADER] = String(ttl)
+    if (message.traceId !== undefined) addTrace((headers ??= {}), message)
+    return headers ?? NO_HEADERS
+  }
+
+  #token(): string {
+    return this.#tokenPrefix + (++this.#tokens).toString(36)
+  }
+
+  /** An answer: no middleware, no schema; `extra` are headers of the library's own. */
+  reply(
+    message: MessageInit,
+    route: Route,
+    extra: Readonly<Record<string, string>> | undefined,
+  ): Promise<string> {
+    const settings = this.#engine.topology.settingsOf(route.key)
+    const outbound = this.#encode(message, route)
+    const headers = extra === undefined ? outbound.headers : { ...outbound.headers, ...extra }
+    return this.#hand({ ...outbound, headers }, route, settings)
+  }
+
+  /** A dead letter goes back: its bytes as they are, its count and ttl anew. */
+  resend(outbound: Omit<OutboundMessage, 'sendToken'>, settings: QueueSettings | undefined): Promise<string> {
+    const { destination } = outbound
+    return this.#hand({ ...outbound, sendToken: this.#token() }, routeTo(destination), settings)
+  }
+}
+
+/**
+ * The message as middleware sees it: where it goes, also when the call said so and not the message. A copy when that differs: what the
+ * caller gave stays as it is, be it a received message that is passed on.
+ */
+function addressed(message: Message, { destination }: Route): Message {
+  const queueName =
+    'queue' in destination ? destination.queue : 'topic' in destination ? destination.topic : undefined
+  if (queueName === undefined || message.queueName === queueName) return message
+  return Object.assign(Object.create(Message.prototype) as Message, message, { queueName })
+}
+
+/** Errors of this library that happen before anything was written say so. */
+function refused(error: unknown): unknown {
+  if (MessageQueueError.is(error)) return withCertainty(error, 'not-stored')
+  return types.isNativeError(error) && error.name === 'RangeError'
+    ? new SerializationError(error.message, { cause: error, certainty: 'not-stored' })
+    : error
+}
+
+function effectiveTtl(own: number | undefined, defaultSeconds: number | null): number | undefined {
+  return own ?? (defaultSeconds === null ? undefined : defaultSeconds * 1000)
+}
+
+function checkTtl(ttl: number, delayMs: number): void {
+  if (ttl > delayMs) return
+  throw new ValidationError(
+    `ttl (${ttl} ms) must be longer than delay (${delayMs} ms): the message would expire before it is due`,
+  )
+}
+
+function noPriorities({ broker, capabilities }: BrokerAdapter, label: string): UnsupportedError {
+  return new UnsupportedError(
+    capabilities.priorityLevels <= 1
+      ? `${broker} does not support priority: use one queue per priority, each with consumers of its own`
+      : `${label} was declared without maxPriority: create it with maxPriority to send with a priority`,
+  )
+}
+
+function traceOf(message: Message): TraceIds | null {
+  const { traceId, spanId } = message
+  return traceId !== undefined && spanId !== undefined
+    ? { traceId, spanId }
+    : parseTraceparent(message.headers['traceparent'])
+}
+
+function addTrace(headers: Record<string, string>, message: MessageInit): void {
+  const { traceId } = message
+  if (traceId === undefined || 'traceparent' in headers) return
+  headers['traceparent'] = formatTraceparent({ traceId, spanId: message.spanId ?? newSpanId() })
+  headers[TRACE_MARK] = '1'
+}
+
+/** The route to a place of which nothing more is known. */
+export function routeTo(destination: Destination): Route {
+  const reply = 'reply' in destination
+  return {
+    destination,
+    key: reply ? `reply:${destination.reply}` : keyOf(destination),
+    label: reply ? `reply:${destination.reply}` : labelOf(destination),
+    config: undefined,
+    validate: undefined,
+    routingKey: undefined,
+    signal: undefined,
+  }
+}

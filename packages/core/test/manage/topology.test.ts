@@ -1,0 +1,127 @@
+import { describe, expect, it } from '@jest/globals'
+import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
+import { keyOf, labelOf } from '../../src/manage/topology.ts'
+import { connectedBench, deferred, refusal, type EngineBench } from '../engine-bench.ts'
+import { fakeAdapter } from '../fake-adapter.ts'
+
+const q = { queue: 'q' }
+const sub = { topic: 't', subscription: 's' }
+const names = (bench: EngineBench) => bench.adapter.declared.map(({ target }) => labelOf(target))
+
+describe('Topology.ensure', () => {
+  it('declares a queue once, whoever asks and however often', async () => {
+    const bench = await connectedBench()
+    const { topology } = bench.engine
+    const gate = deferred()
+    bench.adapter.onDeclare = async () => {
+      await gate.promise
+      return {}
+    }
+    const both = [topology.ensure(q), topology.ensure(q)]
+    gate.resolve()
+    const [first, second] = await Promise.all(both)
+    await topology.ensure(q)
+    expect(first).toBe(second)
+    expect(names(bench)).toEqual(['q'])
+    expect(bench.adapter.declared[0]?.declaration.ifExists).toBe('take')
+    expect(topology.settingsOf('q')).toBe(first)
+  })
+
+  it('takes the settings that the broker reveals for its own', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onDeclare = async () => ({ maxPriority: 5 })
+    expect(await bench.engine.topology.ensure(q)).toMatchObject({
+      maxPriority: 5,
+      durable: true,
+      deadLetterQueue: 'q.dlq',
+    })
+  })
+
+  it('asks again after a failure', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onDeclare = () => Promise.reject(new Error('busy'))
+    expect((await refusal(bench.engine.topology.ensure(q))).message).toContain('Cannot declare q: busy')
+    bench.adapter.onDeclare = async () => ({})
+    await bench.engine.topology.ensure(q)
+    expect(names(bench)).toEqual(['q', 'q'])
+  })
+
+  it('makes the topic before a subscription, which takes everything unless told otherwise', async () => {
+    const bench = await connectedBench()
+    const settings = await bench.engine.topology.ensure(sub)
+    expect(names(bench)).toEqual(['topic t', 't/s'])
+    expect(bench.adapter.declared.map(({ declaration }) => declaration.pattern)).toEqual([undefined, '#'])
+    expect(settings.deadLetterQueue).toBe('t.s.dlq')
+  })
+
+  it('declares nothing with autoDeclare off, and knows the settings all the same', async () => {
+    const bench = await connectedBench({ autoDeclare: false })
+    expect(await bench.engine.topology.ensure(q)).toMatchObject({ deadLetterQueue: 'q.dlq' })
+    expect(names(bench)).toEqual([])
+    await bench.engine.topology.declare(q, { ifExists: 'compare' })
+    expect(names(bench)).toEqual(['q'])
+  })
+
+  it('refuses what the broker cannot do, before it is asked', async () => {
+    const config = { defaultQueueConfig: { maxPriority: 5 } }
+    const bench = await connectedBench(config, fakeAdapter({ priorityLevels: 1 }))
+    expect(await refusal(bench.engine.topology.ensure(q))).toMatchObject({ code: ErrorCode.UNSUPPORTED })
+    expect(names(bench)).toEqual([])
+  })
+
+  it('gives up on a broker that does not answer', async () => {
+    const bench = await connectedBench({ producer: { requestTimeoutMs: 100 } })
+    bench.adapter.onDeclare = () => new Promise(() => undefined)
+    const failed = refusal(bench.engine.topology.ensure(q))
+    await bench.clock.advance(100)
+    expect(await failed).toMatchObject({ code: ErrorCode.TIMEOUT })
+  })
+})
+
+describe('a conflict', () => {
+  it('names every difference with both values, and nothing is remembered', async () => {
+    const bench = await connectedBench()
+    const differences = [{ field: 'maxLength', existing: 5, requested: 6 }]
+    bench.adapter.onDeclare = () =>
+      Promise.reject(new AdapterError(ErrorCode.QUEUE_CONFLICT, 'differs', { differences }))
+    const error = await refusal(bench.engine.topology.declare(q, { ifExists: 'compare' }))
+    expect(error).toMatchObject({ name: 'QueueConflictError', differences })
+    expect(bench.engine.topology.settingsOf('q')).toBeUndefined()
+  })
+})
+
+describe('Topology.forget', () => {
+  it('forgets a queue; a topic with its subscriptions', async () => {
+    const { engine } = await connectedBench()
+    for (const target of [q, sub, { topic: 'tt', subscription: 's' }]) await engine.topology.ensure(target)
+    engine.topology.forget(q)
+    engine.topology.forget({ topic: 't' })
+    expect(['q', 't/', 't/s', 'tt/s'].map((key) => engine.topology.settingsOf(key) !== undefined)).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ])
+  })
+})
+
+describe('Topology.redeclare', () => {
+  it('declares all again, topics first, and goes on after one that fails', async () => {
+    const bench = await connectedBench()
+    await bench.engine.topology.ensure(sub)
+    await bench.engine.topology.ensure(q)
+    bench.adapter.declared.length = 0
+    bench.adapter.onDeclare = (target) =>
+      'subscription' in target ? Promise.reject(new Error('no')) : Promise.resolve({})
+    await bench.engine.topology.redeclare()
+    expect(names(bench)).toEqual(['topic t', 't/s', 'q'])
+    expect(bench.log.filter(({ level }) => level === 'warn')).toHaveLength(1)
+  })
+})
+
+describe('keys and labels', () => {
+  it('tell queues, topics and subscriptions apart', () => {
+    expect([q, { topic: 'q' }, sub].map(keyOf)).toEqual(['q', 'q/', 't/s'])
+    expect([q, { topic: 'q' }, sub].map(labelOf)).toEqual(['q', 'topic q', 't/s'])
+  })
+})

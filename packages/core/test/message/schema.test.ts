@@ -1,0 +1,65 @@
+import { describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
+import { validatorOf } from '../../src/message/schema.ts'
+import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
+
+function standard(validate: StandardSchemaV1['~standard']['validate'], extra: object = {}): StandardSchemaV1 {
+  return { ...extra, '~standard': { version: 1, vendor: 'test', validate } }
+}
+
+describe('a TypeBox schema', () => {
+  const validate = validatorOf(
+    Type.Object({ sensor: Type.String(), value: Type.Number() }, { additionalProperties: false }),
+  )
+
+  it('passes the body as it is', () => {
+    const body = { sensor: 'a', value: 1 }
+    expect(validate(body)).toBe(body)
+  })
+
+  it('names every problem, with its path', () => {
+    expect(() => validate({ sensor: 1, value: 'x' })).toThrow(/\/sensor .*; \/value /)
+    expect(() => validate(null)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+  })
+
+  it('is compiled once', () => {
+    const schema = Type.String()
+    expect(validatorOf(schema)).toBe(validatorOf(schema))
+  })
+})
+
+describe('a Standard Schema', () => {
+  it('may change the body', () => {
+    expect(validatorOf(standard((value) => ({ value: Number(value) })))('7')).toBe(7)
+  })
+
+  it('names its issues, paths of both forms included', () => {
+    const issues = [{ message: 'is bad', path: ['a', { key: 0 }] }, { message: 'is worse' }]
+    expect(() => validatorOf(standard(() => ({ issues })))(1)).toThrow(
+      'The body does not match the schema: /a/0 is bad; is worse',
+    )
+  })
+
+  it('shows ten issues of many', () => {
+    const issues = Array.from({ length: 12 }, (_, i) => ({ message: `problem ${i}` }))
+    expect(() => validatorOf(standard(() => ({ issues })))(1)).toThrow(/problem 9; and 2 more$/)
+  })
+
+  it('that is asynchronous is refused', () => {
+    expect(() => validatorOf(standard(() => Promise.resolve({ value: 1 })))(1)).toThrow('asynchronous')
+  })
+
+  it('wins over other methods of a validator that has both', () => {
+    const zodLike = standard(
+      (value) => (typeof value === 'string' ? { value } : { issues: [{ message: 'Expected string' }] }),
+      {
+        parse: () => {
+          throw new Error('not asked')
+        },
+        type: 'string',
+      },
+    )
+    expect(validatorOf(zodLike)('a')).toBe('a')
+    expect(() => validatorOf(zodLike)(1)).toThrow('Expected string')
+  })
+})

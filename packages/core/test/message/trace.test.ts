@@ -1,0 +1,34 @@
+import { describe, expect, it } from '@jest/globals'
+import { formatTraceparent, newSpanId, newTraceId, parseTraceparent } from '../../src/message/trace.ts'
+
+const traceId = '0af7651916cd43dd8448eb211c80319c'
+const spanId = 'b7ad6b7169203331'
+
+describe('traceparent', () => {
+  it('is read back as written', () => {
+    expect(parseTraceparent(formatTraceparent({ traceId, spanId }))).toEqual({ traceId, spanId })
+  })
+
+  it('of a later version is read as far as it is known', () => {
+    expect(parseTraceparent(`01-${traceId}-${spanId}-00-more`)).toEqual({ traceId, spanId })
+  })
+
+  it.each([
+    [undefined],
+    [''],
+    ['text'],
+    [`ff-${traceId}-${spanId}-01`],
+    [`00-${'0'.repeat(32)}-${spanId}-01`],
+    [`00-${traceId}-${'0'.repeat(16)}-01`],
+    [`00-${traceId.toUpperCase()}-${spanId}-01`],
+    [`00-${traceId}-${spanId}`],
+  ])('%p is none', (header) => {
+    expect(parseTraceparent(header)).toBeNull()
+  })
+
+  it('ids are random, of the right length', () => {
+    expect(newTraceId()).toMatch(/^[0-9a-f]{32}$/)
+    expect(newSpanId()).toMatch(/^[0-9a-f]{16}$/)
+    expect(newTraceId()).not.toBe(newTraceId())
+  })
+})

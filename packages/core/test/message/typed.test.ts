@@ -1,0 +1,82 @@
+import { describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
+import {
+  defineQueue,
+  defineTopic,
+  isQueueRef,
+  resolveQueue,
+  resolveTarget,
+  resolveTopic,
+  subscription,
+} from '../../src/message/typed.ts'
+import { Message } from '../../src/message/message.ts'
+
+const schema = Type.Object({ value: Type.Number() })
+const refused = expect.objectContaining({ code: 'MQ_VALIDATION' })
+
+describe('defineQueue', () => {
+  it('carries name, configuration and schema', () => {
+    const queue = defineQueue('readings', { schema, maxLength: 10 })
+    expect(queue).toMatchObject({
+      name: 'readings',
+      schema,
+      config: { name: 'readings', maxLength: 10, durable: true },
+    })
+    const { target, label, config, validate } = resolveQueue(queue)
+    expect([target, label, config]).toEqual([{ queue: 'readings' }, 'readings', queue.config])
+    expect(validate?.({ value: 1 })).toEqual({ value: 1 })
+    expect(() => validate?.({ value: 'x' })).toThrow('/value')
+  })
+
+  it('refuses what is no name or no configuration', () => {
+    expect(() => defineQueue('a b', { schema })).toThrow(refused)
+    expect(() => defineQueue('a', { schema, size: 1 } as never)).toThrow(
+      expect.objectContaining({ code: 'MQ_CONFIGURATION' }),
+    )
+  })
+})
+
+describe('subscription', () => {
+  it('names one subscription, and has the schema of its topic', () => {
+    const topic = defineTopic('events', { schema })
+    const resolved = resolveQueue(subscription(topic, 'billing'))
+    expect(resolved).toMatchObject({
+      target: { topic: 'events', subscription: 'billing' },
+      label: 'events/billing',
+    })
+    expect(() => resolved.validate?.(1)).toThrow(refused)
+    expect(resolveQueue(subscription('events', 'billing')).validate).toBeUndefined()
+    expect(resolveTarget(resolved.target).label).toBe('events/billing')
+  })
+
+  it('refuses what is no name', () => {
+    expect(() => subscription('a/b', 'c')).toThrow('topic name')
+    expect(() => subscription('a', '')).toThrow('subscription name')
+    expect(() => resolveTopic(7 as never)).toThrow(refused)
+    expect(() => resolveTopic(defineQueue('q', { schema }) as never)).toThrow(refused)
+  })
+})
+
+describe('a queue argument', () => {
+  it('is a name, a typed queue or a subscription', () => {
+    expect(resolveQueue('orders')).toEqual({
+      target: { queue: 'orders' },
+      label: 'orders',
+      config: undefined,
+      validate: undefined,
+    })
+    expect(resolveTarget({ queue: 'orders' }).label).toBe('orders')
+  })
+
+  it.each([[undefined], [null], [7], [{}], [{ queue: 'a' }], [defineTopic('t', { schema })], ['']])(
+    'is not %p',
+    (value) => {
+      expect(() => resolveQueue(value as never)).toThrow(refused)
+    },
+  )
+
+  it('is told from a message', () => {
+    expect(['q', defineQueue('q', { schema }), subscription('t', 's')].every(isQueueRef)).toBe(true)
+    expect([new Message(), { queueName: 'q' }, null, undefined].some(isQueueRef)).toBe(false)
+  })
+})

@@ -1,0 +1,175 @@
+import { describe, expect, it } from '@jest/globals'
+import { ErrorCode } from '../../src/adapter/index.ts'
+import { Message } from '../../src/message/message.ts'
+import { routeOf } from '../../src/send/routes.ts'
+import { connectedBench, lastOf, refusal, settled, until, type EngineBench } from '../engine-bench.ts'
+import { delivery } from '../fake-adapter.ts'
+
+function request(bench: EngineBench, id: string, timeoutMs = 1000, init = {}) {
+  const message = new Message({ id, body: 'question', queueName: 'q', ...init })
+  return bench.requests.request(message, routeOf(message, {}), timeoutMs)
+}
+
+const replyTo = (correlationId: string, changed = {}) =>
+  delivery(`reply to ${correlationId}`, { correlationId, ...changed })
+
+async function sent(bench: EngineBench, count = 1) {
+  await until(() => bench.adapter.published.flat().length === count, 'the request was sent')
+  return bench.adapter.published.flat()
+}
+
+describe('a request', () => {
+  it('carries where its answer goes, and lives as long as it is waited for', async () => {
+    const bench = await connectedBench()
+    const answer = request(bench, 'a')
+    const [out] = await sent(bench)
+    expect(out).toMatchObject({
+      replyTo: 'reply:here',
+      correlationId: 'a',
+      expiresAt: bench.clock.now() + 1000,
+    })
+    lastOf(bench.adapter.receivers).give(replyTo('a'))
+    expect((await answer).body).toBe('reply to a')
+    expect(lastOf(bench.adapter.receivers).settled).toEqual([{ kind: 'ack', ids: ['reply to a'] }])
+  })
+
+  it('gets its own answer, whatever the order', async () => {
+    const bench = await connectedBench()
+    const answers = Promise.all(['a', 'b', 'c'].map((id) => request(bench, id)))
+    await sent(bench, 3)
+    expect(bench.adapter.receivers).toHaveLength(1)
+    lastOf(bench.adapter.receivers).give(replyTo('c'), replyTo('a'), replyTo('nobody'), replyTo('b'))
+    expect((await answers).map(({ body }) => body)).toEqual(['reply to a', 'reply to b', 'reply to c'])
+  })
+
+  it('ends after its time-out, and a late answer means nothing', async () => {
+    const bench = await connectedBench()
+    const failed = refusal(request(bench, 'a'))
+    await sent(bench)
+    await bench.clock.advance(1000)
+    expect(await failed).toMatchObject({ name: 'RequestTimeoutError', code: ErrorCode.REQUEST_TIMEOUT })
+    lastOf(bench.adapter.receivers).give(replyTo('a'))
+    await settled()
+    const next = request(bench, 'b')
+    await sent(bench, 2)
+    lastOf(bench.adapter.receivers).give(replyTo('b'))
+    expect((await next).correlationId).toBe('b')
+  })
+
+  it('rejects with what the handler threw', async () => {
+    const bench = await connectedBench()
+    const failed = refusal(request(bench, 'a'))
+    await sent(bench)
+    const headers = { 'mq-error-name': 'TypeError', 'mq-error-message': 'no such thing' }
+    lastOf(bench.adapter.receivers).give(replyTo('a', { headers }))
+    expect(await failed).toMatchObject({
+      code: ErrorCode.REMOTE,
+      name: 'TypeError',
+      message: 'no such thing',
+    })
+  })
+
+  it('rejects when the answer cannot be read, or the request cannot be sent', async () => {
+    const bench = await connectedBench({ producer: { retries: 0 } })
+    const unreadable = refusal(request(bench, 'a'))
+    await sent(bench)
+    lastOf(bench.adapter.receivers).give(replyTo('a', { body: new TextEncoder().encode('{') }))
+    expect(await unreadable).toMatchObject({ code: ErrorCode.SERIALIZATION })
+    bench.adapter.onPublish = async (batch) =>
+      batch.map(() => ({ ok: false, error: new Error('full'), certainty: 'not-stored' }))
+    expect(await refusal(request(bench, 'b'))).toMatchObject({ certainty: 'not-stored' })
+  })
+
+  it('fails at once when the connection is lost, and the next one gets a new address', async () => {
+    const bench = await connectedBench()
+    const failed = refusal(request(bench, 'a', 60_000))
+    await sent(bench)
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    expect(await failed).toMatchObject({ code: ErrorCode.CONNECTION })
+    await bench.clock.advance(200)
+    const next = request(bench, 'b')
+    await sent(bench, 2)
+    expect(bench.adapter.receivers).toHaveLength(2)
+    lastOf(bench.adapter.receivers).give(replyTo('b'))
+    await next
+  })
+
+  it('survives the loss of its reply queue', async () => {
+    const bench = await connectedBench()
+    const first = request(bench, 'a')
+    await sent(bench)
+    lastOf(bench.adapter.receivers).give(replyTo('a'))
+    await first
+    lastOf(bench.adapter.receivers).fail(new Error('channel closed'))
+    await settled()
+    const next = request(bench, 'b')
+    await sent(bench, 2)
+    lastOf(bench.adapter.receivers).give(replyTo('b'))
+    await next
+  })
+
+  it('needs a time-out, and a correlation id of its own', async () => {
+    const bench = await connectedBench()
+    for (const timeoutMs of [0, -1, NaN, Infinity, undefined as never, '5' as never]) {
+      expect(
+        await refusal(request(bench, 'a', timeoutMs === undefined ? (null as never) : timeoutMs)),
+      ).toMatchObject({ code: ErrorCode.VALIDATION })
+    }
+    const first = refusal(request(bench, 'a', 1000, { correlationId: 'same' }))
+    await sent(bench)
+    expect(await refusal(request(bench, 'b', 1000, { correlationId: 'same' }))).toMatchObject({
+      code: ErrorCode.VALIDATION,
+    })
+    await bench.requests.close()
+    expect(await first).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+  })
+})
+
+describe('answering', () => {
+  const ask = (id: string, changed = {}) =>
+    delivery(id, { replyTo: 'reply:there', correlationId: `c-${id}`, ...changed })
+
+  it('comes before the acknowledgement; undefined answers null', async () => {
+    const bench = await connectedBench()
+    const steps: string[] = []
+    bench.adapter.onPublish = async (batch) => {
+      steps.push(`answer ${new TextDecoder().decode(batch[0]?.body)}`)
+      return batch.map(() => ({ ok: true }))
+    }
+    bench.adapter.onSettle = (kind) => {
+      steps.push(kind)
+      return 'settled'
+    }
+    const { consumer, receiver } = await bench.consume(() => undefined)
+    receiver.give(ask('a'))
+    await until(() => steps.includes('ack'))
+    expect(steps).toEqual(['answer null', 'ack'])
+    expect(bench.adapter.published[0]?.[0]).toMatchObject({
+      destination: { reply: 'reply:there' },
+      correlationId: 'c-a',
+    })
+    await consumer.stop()
+  })
+
+  it('a failure says name and message; the request is not retried unless its handler asked for it', async () => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new TypeError('no such thing')
+    })
+    receiver.give(ask('a'))
+    await until(() => receiver.settled.length > 0)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter' }])
+    expect(bench.adapter.published[0]?.[0]?.headers).toMatchObject({
+      'mq-error-name': 'TypeError',
+      'mq-error-message': 'no such thing',
+    })
+    await consumer.stop()
+    const retrying = await connectedBench()
+    const second = await retrying.consume(() => Promise.reject(new Error('no')), { retry: { maxRetries: 1 } })
+    second.receiver.give(ask('b'))
+    await until(() => second.receiver.settled.length > 0)
+    expect(second.receiver.settled).toMatchObject([{ kind: 'retry' }])
+    expect(retrying.adapter.published).toEqual([])
+    await second.consumer.stop()
+  })
+})

@@ -1,0 +1,58 @@
+import { describe, expect, it } from '@jest/globals'
+import { createMemoryBroker, memoryAdapter, Message, MessageQueue } from '../../src/index.ts'
+
+async function watched() {
+  const queue = new MessageQueue(memoryAdapter({ broker: createMemoryBroker() }))
+  const seen: Message[] = []
+  queue.addMiddleware({
+    name: 'watch',
+    send(message, next) {
+      seen.push(message)
+      return next()
+    },
+  })
+  await queue.connect()
+  return { queue, seen, names: () => seen.map(({ queueName }) => queueName) }
+}
+
+describe('middleware of sends', () => {
+  it('sees where a message goes, whichever way the call says it', async () => {
+    const { queue, names } = await watched()
+    await queue.send('short', 1)
+    await queue.send({ body: 1, queueName: 'own' })
+    await queue.send({ body: 1 }, { queueName: 'option' })
+    await queue.send({ body: 1, queueName: 'own' }, { queueName: 'wins' })
+    await queue.publish('topic', 1)
+    expect(names()).toEqual(['short', 'own', 'option', 'wins', 'topic'])
+    await queue.disconnect()
+  })
+
+  it('leaves the message that was given as it is', async () => {
+    const { queue, names, seen } = await watched()
+    const message = new Message({ body: { a: 1 }, headers: { b: '2' } })
+    await queue.send(message, { queueName: 'one' })
+    await queue.send(message, { queueName: 'two' })
+    expect(names()).toEqual(['one', 'two'])
+    expect(message.queueName).toBeUndefined()
+    for (const each of seen) {
+      expect(Message.is(each)).toBe(true)
+      expect(each.toJSON()).toEqual({ ...message.toJSON(), queueName: each.queueName })
+    }
+    const own = new Message({ queueName: 'own' })
+    await queue.send(own)
+    expect(seen[2]).toBe(own)
+    await queue.disconnect()
+  })
+
+  it('can pass on a received message, which keeps its name and can still be settled', async () => {
+    const { queue, names } = await watched()
+    await queue.send('first', 'body')
+    const received = (await queue.receive('first')) as Message
+    await queue.send(received, { queueName: 'second' })
+    expect(names()).toEqual(['first', 'second'])
+    expect(received.queueName).toBe('first')
+    await queue.acknowledge(received)
+    expect(await queue.getQueueSize('second')).toBe(1)
+    await queue.disconnect()
+  })
+})

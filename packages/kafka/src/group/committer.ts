@@ -1,0 +1,129 @@
+import type { RecordParts } from '../log/batch-writer.ts'
+import type { Connection } from '../connection.ts'
+import { errorType } from '../errors.ts'
+import type { Membership } from './membership.ts'
+import { deleteRecords } from '../log/offsets.ts'
+import type { Partition } from './partition.ts'
+import { encodeAsIs } from '../wire.ts'
+
+/** Characters of a commit's metadata that brokers take unless told otherwise. */
+const METADATA = 4096
+/** Delayed records written anew in one go, when the notes of a commit overflow. */
+const REWRITTEN = 50
+
+/** Tells the group what is done, and lets go of what nobody needs any more. */
+export interface Committer {
+  /** A commit will come soon. */
+  schedule(): void
+  /**
+   * Commits now. `clean`: nothing is held, or it is about to be given back; otherwise an end without another word counts against what is
+   * held. Answers whether the group took it.
+   */
+  commit(clean: boolean): Promise<boolean>
+  /** Deletes what is consumed, where that is wanted. */
+  trim(): Promise<void>
+  stop(): void
+}
+
+export interface CommitterSetup {
+  readonly connection: Connection
+  readonly group: string
+  readonly owned: ReadonlyMap<string, Partition>
+  membership(): Membership | null
+  /** Whether what is consumed of a topic is deleted. */
+  trims(topic: string): Promise<boolean>
+  produceTo(topic: string, partition: number, records: readonly RecordParts[]): Promise<void>
+  committed(): void
+}
+
+export function createCommitter(setup: CommitterSetup): Committer {
+  const { connection, group, owned } = setup
+  const { commitIntervalMs, logger } = connection.options
+  let metadataLimit = METADATA
+  let timer: NodeJS.Timeout | undefined
+  let stopped = false
+  let last: Promise<boolean> = Promise.resolve(true)
+
+  const commitNow = async (clean: boolean): Promise<boolean> => {
+    const membership = setup.membership()
+    if (membership === null || connection.closed) return true
+    const entries: { partition: Partition; topic: string; offset: number; metadata: string }[] = []
+    let full: Partition | null = null
+    for (const partition of owned.values()) {
+      const entry = partition.commitEntry(!clean, metadataLimit)
+      if (!partition.fits && partition.delayedBytes > 0) full = partition
+      if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
+    }
+    if (entries.length === 0) return true
+    try {
+      await membership.commit(entries.map((each) => ({ ...each, partition: each.partition.number })))
+      for (const { partition, offset, metadata } of entries) partition.committed(offset, metadata)
+      setup.committed()
+      if (full !== null) void rewrite(full).catch(() => undefined)
+      return true
+    } catch (error) {
+      const type = errorType(error)
+      if (type === 'OFFSET_METADATA_TOO_LARGE') metadataLimit = Math.max(64, metadataLimit >> 1)
+      else if (
+        type === 'UNKNOWN_MEMBER_ID' ||
+        type === 'ILLEGAL_GENERATION' ||
+        type === 'REBALANCE_IN_PROGRESS'
+      ) {
+        membership.poke()
+      } else connection.forgetCoordinator(group)
+      logger.debug({ group, error }, 'a commit failed; it will be made again')
+      if (setup.membership() === membership && !connection.closed) committer.schedule()
+      return false
+    }
+  }
+
+  /** What waits longest goes to the end of the log once more, so that the notes need not tell all that is done behind it. */
+  const rewrite = async (partition: Partition): Promise<void> => {
+    const old = partition.oldestDelayed(REWRITTEN)
+    if (old.length === 0 || partition.gone) return
+    await setup.produceTo(partition.topic, partition.number, old.map(encodeAsIs))
+    if (partition.gone) return
+    const done = new Set(old.map(({ offset }) => offset))
+    for (const offset of done) partition.complete(offset)
+    partition.forgetDelayed(done)
+    committer.schedule()
+  }
+
+  const committer: Committer = {
+    schedule() {
+      if (stopped || timer !== undefined) return
+      timer = setTimeout(() => {
+        timer = undefined
+        void committer.commit(false)
+      }, commitIntervalMs)
+      timer.unref()
+    },
+    commit(clean) {
+      last = last.then(() => commitNow(clean)).catch(() => false)
+      return last
+    },
+    async trim() {
+      const below: Record<string, { partition: number; offset: number }[]> = {}
+      for (const partition of [...owned.values()]) {
+        const { base } = partition.tracker
+        if (base <= partition.trimmed || !(await setup.trims(partition.topic))) continue
+        ;(below[partition.topic] ??= []).push({ partition: partition.number, offset: base })
+      }
+      if (Object.keys(below).length === 0) return
+      // What is not committed must stay.
+      await committer.commit(false)
+      await deleteRecords(connection, below)
+      for (const [topic, list] of Object.entries(below)) {
+        for (const { partition, offset } of list) {
+          const mine = owned.get(`${topic}/${partition}`)
+          if (mine !== undefined) mine.trimmed = Math.max(mine.trimmed, offset)
+        }
+      }
+    },
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+  return committer
+}

@@ -1,0 +1,398 @@
+import { AdapterError } from '@mq/core/adapter'
+import { atMost, pause, within } from '../abort.ts'
+import type { LogRecord } from '../log/batch-reader.ts'
+import { createCommitter } from './committer.ts'
+import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
+import { createFetcher } from './fetcher.ts'
+import { createHandoff } from './handoff.ts'
+import { createHoldings } from './holdings.ts'
+import { joinGroup, type Membership, type Parts } from './membership.ts'
+import { LOG_REPLACED, warnOfGap } from './gaps.ts'
+import { offsetsOf } from '../log/offsets.ts'
+import { NO_HISTORY, type Partition } from './partition.ts'
+import { createSharing } from './sharing.ts'
+import { createWaiters } from './waiters.ts'
+
+/** Bytes of one partition that wait to be handed out, above which it is not read on. */
+const HIGH_WATER = 1024 * 1024
+const FLUSH_TRIES = 40
+const COMMIT_AGAIN_MS = 50
+/** Longest that closing waits for its last commit to be taken. */
+const CLOSE_COMMIT_MS = 3_000
+const MOVING_PATIENCE_MS = 1_000
+const TRIM_EVERY_MS = 5_000
+
+export function createConsumer(setup: ConsumerSetup): Consumer {
+  const { connection, names } = setup
+  const { options } = connection
+  const lane = `fetch ${names.group} ${Math.random().toString(36).slice(2)}`
+  const topics = [names.main, names.later]
+  const holdings = createHoldings()
+  const { owned, drop } = holdings
+  const waiting = createWaiters()
+  const assignedWaiters = createWaiters()
+  let membership: Membership | null = null
+  /** Of the last round: another will follow, or one is under way. */
+  let moving = true
+  let error: unknown = null
+  let dueTimer: NodeJS.Timeout | undefined
+  let trimTimer: NodeJS.Timeout | undefined
+  let quietTimer: NodeJS.Timeout | undefined
+
+  const hasRoom = (p: Partition): boolean =>
+    !p.gone &&
+    p.leavingSince === null &&
+    p.readyBytes < HIGH_WATER &&
+    p.delayedBytes < options.delayedBytes &&
+    (p.fits || p.heldCount === 0)
+
+  const fetcher = createFetcher<Partition>({
+    connection,
+    lane,
+    wanted: () => [...owned.values()].filter(hasRoom),
+    crowded: () => [...owned.values()].some((p) => !hasRoom(p)),
+    arrived(partition, logStart) {
+      if (logStart > partition.tracker.base) skip(partition, logStart)
+      if (partition.tracker.base > partition.trimmed || partition.readyCount > 0) committer.schedule()
+      if (partition.readyCount > 0 || waiting.size > 0) waiting.wake()
+      watchDue()
+    },
+    async outOfRange(partition) {
+      const ends = await offsetsOf(connection, { [partition.topic]: [partition.number] })
+      const end = ends.get(`${partition.topic}/${partition.number}`)
+      if (end === undefined || partition.gone) return
+      if (partition.position < end.low) skip(partition, end.low)
+      else {
+        // The log is another one: the topic was made anew, or its end was lost with its leader. Better twice than never.
+        const { topic, number, position } = partition
+        options.logger.warn({ topic, partition: number, position, ...end }, LOG_REPLACED)
+        handoff.restart(partition, end.low)
+        waiting.wake()
+      }
+    },
+    missing: (partition) =>
+      partition.topic === names.later
+        ? drop(partition, undefined)
+        : fail(
+            new AdapterError(
+              'MQ_QUEUE_NOT_FOUND',
+              `topic "${names.main}" (or what belongs to it) does not exist any more`,
+            ),
+          ),
+  })
+
+  const skip = (partition: Partition, to: number): void => {
+    warnOfGap(options.logger, partition.topic, partition.number, partition.tracker.base, to)
+    partition.dropBelow(to)
+  }
+  const committer = createCommitter({
+    connection,
+    group: names.group,
+    owned,
+    membership: () => membership,
+    trims: setup.trims,
+    produceTo: setup.produceTo,
+    committed() {
+      if (waiting.size > 0 && holdings.readyCount() > 0) waiting.wake()
+    },
+  })
+  const handoff = createHandoff({
+    connection,
+    names,
+    pattern: setup.pattern,
+    startFrom: setup.startFrom,
+    owned,
+    committer,
+    membership: () => membership,
+    drop,
+    resumed() {
+      fetcher.poke()
+      waiting.wake()
+    },
+  })
+
+  // The group
+
+  const sessionMs = (): number => membership?.sessionMs ?? options.sessionTimeoutMs
+  const start = (): void => {
+    if (membership !== null || error !== null) return
+    moving = true
+    const ghost = setup.ghosts.get(names.group)
+    setup.ghosts.delete(names.group)
+    membership = joinGroup({
+      connection,
+      group: names.group,
+      topics,
+      sessionTimeoutMs: options.sessionTimeoutMs,
+      ghost,
+      hooks: {
+        view: () => sharing.view(),
+        prepare: () => sharing.prepare(),
+        assigned: (parts, more) => void assigned(parts, more),
+        lost: (cause) => holdings.dropAll(cause),
+        failed: fail,
+      },
+    })
+    trimTimer = setInterval(() => void committer.trim().catch(() => undefined), TRIM_EVERY_MS)
+    trimTimer.unref()
+    quietTimer = setInterval(() => sharing.shareWhenQuiet(), Math.min(1_000, sessionMs()))
+    quietTimer.unref()
+  }
+
+  /** Leaves the group until somebody asks again, if nothing is handed out and nobody asks now. */
+  const rest = async (): Promise<boolean> => {
+    const mine = membership
+    if (mine === null || !sharing.isQuiet() || holdings.count > 0) return false
+    await committer.commit(true)
+    // Somebody may have asked meanwhile.
+    if (membership !== mine || !sharing.isQuiet() || [...owned.values()].some((p) => !p.isSettled))
+      return false
+    membership = null
+    clearInterval(trimTimer)
+    clearInterval(quietTimer)
+    holdings.dropAll(undefined)
+    // Not awaited: its loop waits for this.
+    void mine.stop(true, AbortSignal.timeout(1_000))
+    return true
+  }
+  const sharing = createSharing({
+    connection,
+    names,
+    ordered: setup.ordered,
+    produceTo: setup.produceTo,
+    ensureLater: setup.ensureLater,
+    holdings,
+    committer,
+    membership: () => membership,
+    sessionMs,
+    moving: () => moving,
+    rest,
+  })
+
+  const assigned = async (parts: Parts, more: boolean): Promise<void> => {
+    const follows = await handoff.assigned(parts, more)
+    if (follows === null) return
+    moving = follows
+    if (!moving) assignedWaiters.wake()
+    // Whoever looks once cannot wait for others to finish.
+    else setTimeout(() => assignedWaiters.wake(), MOVING_PATIENCE_MS).unref()
+    fetcher.poke()
+    waiting.wake()
+  }
+
+  const watchDue = (): void => {
+    clearTimeout(dueTimer)
+    let next = Number.POSITIVE_INFINITY
+    for (const partition of owned.values()) next = Math.min(next, partition.nextDue)
+    if (next === Number.POSITIVE_INFINITY) return
+    dueTimer = setTimeout(
+      () => {
+        waiting.wake()
+        watchDue()
+      },
+      Math.min(Math.max(1, next - Date.now()), 2 ** 31 - 1),
+    )
+    dueTimer.unref()
+  }
+
+  function fail(reason: unknown): void {
+    if (error !== null) return
+    error = reason ?? new AdapterError('MQ_CONNECTION', 'the consumer ended', { retryable: true })
+    if (membership !== null && membership.memberId !== '') setup.ghosts.set(names.group, membership.memberId)
+    end()
+    holdings.dropAll(error)
+    const mine = membership
+    membership = null
+    void mine?.stop(!connection.closed, AbortSignal.timeout(1_000))
+    assignedWaiters.wake()
+    waiting.wake()
+    setup.ended(consumer)
+  }
+  const end = (): void => {
+    committer.stop()
+    clearTimeout(dueTimer)
+    clearInterval(trimTimer)
+    clearInterval(quietTimer)
+    fetcher.stop()
+  }
+
+  const consumer: Consumer = {
+    get error() {
+      return error
+    },
+    attach(taker) {
+      holdings.attach(taker)
+      if (!taker.pulls) {
+        start()
+        if (sharing.limited) membership?.rejoin()
+      }
+    },
+    async detach(taker, signal) {
+      // Left behind, not given back: that counts.
+      const left = holdings.heldBy(taker)
+      for (const record of left) {
+        record.hold?.partition.leftBehind(record.offset)
+        consumer.giveBack(record)
+      }
+      holdings.detach(taker)
+      if (holdings.takers().length > 0 || error !== null) {
+        waiting.wake()
+        return
+      }
+      const mine = membership
+      await commitAtLast(left.length === 0, AbortSignal.any([signal, AbortSignal.timeout(CLOSE_COMMIT_MS)]))
+      if (holdings.takers().length > 0) return
+      error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
+      setup.ended(consumer)
+      await within(committer.trim(), 200, signal)
+      membership = null
+      end()
+      holdings.dropAll(undefined)
+      // The group may not hear of it any more.
+      if (signal.aborted && mine !== null && mine.memberId !== '')
+        setup.ghosts.set(names.group, mine.memberId)
+      await mine?.stop(true, signal)
+    },
+    take(taker, max) {
+      if (error !== null) throw error
+      if (membership === null) return []
+      const ready = holdings.readyCount()
+      if (ready === 0) return []
+      // What others wait for as well is shared.
+      const share = Math.max(1, Math.ceil(ready / (waiting.size + 1)))
+      const out = holdings.give(taker, Math.min(max, share), setup.ordered)
+      if (out.length > 0) {
+        fetcher.poke()
+        watchDue()
+        // Those who look know by it that there is nothing else.
+        if (taker.pulls) committer.schedule()
+      }
+      return out
+    },
+    async wait(taker, ms, signal) {
+      ask()
+      try {
+        if (error === null) await waiting.wait(signal, ms)
+      } finally {
+        sharing.asked()
+      }
+    },
+    async look(taker, signal) {
+      ask()
+      try {
+        for (let again = true; ; again = false) {
+          if ((moving || sharing.limited) && error === null) await assignedWaiters.wait(signal)
+          if (error !== null || signal.aborted) return true
+          if (!(await readOn(signal))) return false
+          // Others may have read more than they can do now: what is ready of it comes here by another round.
+          if (!again || membership === null || error !== null || signal.aborted) return true
+          if (!(await sharing.waitsElsewhere())) return true
+          moving = true
+          membership.rejoin()
+        }
+      } finally {
+        sharing.asked()
+      }
+    },
+    holds: (record) => record.hold !== null,
+    complete(record) {
+      const partition = letGo(record)
+      if (partition === null) return false
+      const wasPinned = partition.isPinned
+      if (membership !== null && membership.silentFor() > membership.sessionMs) {
+        // This process stood still for too long to know; if it still is ours, it comes again.
+        partition.giveBack(record)
+        membership.poke()
+        changed(partition)
+        return false
+      }
+      partition.complete(record.offset)
+      // What held it up is done: it may move now.
+      if (wasPinned && !partition.isPinned) membership?.rejoin()
+      changed(partition)
+      return true
+    },
+    giveBack(record) {
+      const partition = letGo(record)
+      if (partition === null) return false
+      partition.giveBack(record)
+      changed(partition)
+      return true
+    },
+    retryInPlace(record, dueAt) {
+      const partition = letGo(record)
+      if (partition === null) return false
+      partition.retryInPlace(record, dueAt, Date.now())
+      changed(partition)
+      return true
+    },
+    historyOf(record) {
+      return record.hold?.partition.historyOf(record.offset) ?? NO_HISTORY
+    },
+    async flush() {
+      // A round of the group takes a moment.
+      for (let tries = 0; tries < FLUSH_TRIES && !(await committer.commit(false)); tries++)
+        await pause(COMMIT_AGAIN_MS)
+    },
+    topicsChanged: () => membership?.rejoin(),
+    async rest() {
+      const mine = membership
+      if (await rest()) await mine?.stop(true, AbortSignal.timeout(2_000))
+    },
+    purged(topic, number, below) {
+      const partition = owned.get(`${topic}/${number}`)
+      if (partition === undefined) return 0
+      const before = partition.heldCount
+      partition.dropBelow(below)
+      changed(partition)
+      return before
+    },
+    async close(signal) {
+      for (const taker of holdings.takers()) await consumer.detach(taker, signal)
+    },
+    fail,
+  }
+
+  /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came as this one went. */
+  const commitAtLast = async (clean: boolean, until: AbortSignal): Promise<void> => {
+    const taken = async (): Promise<void> => {
+      while (!(await committer.commit(clean)) && !until.aborted) await pause(COMMIT_AGAIN_MS, until)
+    }
+    await atMost(taken(), until)
+  }
+  /** Reads what is in the log at the call. False: something is ready before. */
+  const readOn = async (signal: AbortSignal): Promise<boolean> => {
+    const ends = await offsetsOf(connection, holdings.parts())
+    while (!signal.aborted && error === null) {
+      let behind = false
+      for (const p of owned.values()) {
+        if (p.readyCount > 0) return false
+        const high = ends.get(`${p.topic}/${p.number}`)?.high
+        if (high !== undefined && p.position < high) behind = true
+      }
+      if (!behind) return true
+      await waiting.wait(signal)
+    }
+    return true
+  }
+  const changed = (partition: Partition): void => {
+    committer.schedule()
+    if (partition.leavingSince !== null && partition.heldCount === 0) handoff.watchLeaving()
+    if (waiting.size > 0 && partition.readyCount > 0) waiting.wake()
+    if (partition.delayedBytes > 0) watchDue()
+    if (hasRoom(partition)) fetcher.poke()
+  }
+  /** The partition of a record that is handed out, and is so no longer. */
+  const letGo = (record: LogRecord): Partition | null => {
+    const partition = record.hold?.partition ?? null
+    record.hold = null
+    record.delivery = null
+    return partition
+  }
+  const ask = (): void => {
+    sharing.ask()
+    start()
+    if (sharing.limited) membership?.rejoin()
+  }
+  return consumer
+}

@@ -1,0 +1,81 @@
+import { pause } from '../abort.ts'
+import type { Link } from '../client.ts'
+import type { Connection } from '../connection.ts'
+import { errorType } from '../errors.ts'
+import { byTopic, committedBy, type CommitEntry, type Commit, type Parts } from './membership.ts'
+
+const TRIES = 50
+const AGAIN_MS = 100
+
+/** What a group committed, by `topic/partition`. */
+export function committedOf(
+  connection: Connection,
+  group: string,
+  parts: Parts,
+): Promise<Map<string, Commit>> {
+  return persistently(connection, group, (link) => committedBy(link, group, parts))
+}
+
+/** Commits for a group without members. */
+export async function commitFor(
+  connection: Connection,
+  group: string,
+  entries: readonly CommitEntry[],
+): Promise<void> {
+  const args = { groupId: group, groupGenerationId: -1, memberId: '', topics: byTopic(entries) }
+  await persistently(connection, group, (link) => link.call('OffsetCommit', args))
+}
+
+export async function hasMembers(connection: Connection, group: string): Promise<boolean> {
+  const answer = await persistently(connection, group, (link) =>
+    link.call<{ groups: readonly { members: readonly unknown[] }[] }>('DescribeGroups', {
+      groupIds: [group],
+    }),
+  )
+  return (answer.groups[0]?.members.length ?? 0) > 0
+}
+
+/** Deletes a group as soon as its members have left; a missing one is no error. */
+export async function deleteGroup(connection: Connection, group: string): Promise<void> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      await persistently(connection, group, (link) => link.call('DeleteGroups', [group]))
+      return
+    } catch (error) {
+      const [first] = (error as { groups?: readonly { errorCode?: number }[] }).groups ?? []
+      if (errorType(error) !== 'NON_EMPTY_GROUP' && first?.errorCode !== 68) return
+      await pause(AGAIN_MS)
+    }
+  }
+}
+
+/** Names of all groups that begin so. */
+export async function groupsOf(connection: Connection, prefix: string): Promise<string[]> {
+  const link = await connection.any()
+  const answer = await link.call<{ groups: readonly { groupId: string }[] }>('ListGroups', {})
+  return answer.groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(prefix))
+}
+
+const PASSING = new Set([
+  'GROUP_LOAD_IN_PROGRESS',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'LEADER_NOT_AVAILABLE',
+])
+
+/** A coordinator that moves, or still loads, is asked again for a while. */
+async function persistently<T>(
+  connection: Connection,
+  group: string,
+  call: (link: Link) => Promise<T>,
+): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await call(await connection.coordinator(group, 'main'))
+    } catch (error) {
+      if (!PASSING.has(errorType(error) ?? '') || tries >= TRIES) throw error
+      connection.forgetCoordinator(group)
+      await pause(AGAIN_MS)
+    }
+  }
+}

@@ -1,0 +1,365 @@
+import { types } from 'node:util'
+import { pause, within } from '../abort.ts'
+import { assign, type MemberView } from './assignor.ts'
+import { createReader, createWriter } from '../log/bytes.ts'
+import type { Link } from '../client.ts'
+import type { Connection } from '../connection.ts'
+import { classify, errorType, isConnectionError } from '../errors.ts'
+
+/** Name of the way in which members of a group agree; others cannot join the same group. */
+const PROTOCOL = 'mq'
+/** How often partitions and topics that were added are looked for, in ms. */
+const LOOK_AGAIN_MS = 30_000
+/** The same, while a topic is missing: it is made when it is needed first. */
+const MISSING_MS = 400
+/** How often a member says that it lives, and hears whether another one came, in ms. */
+const BEAT_MS = 250
+/** The same, where it gets out of the way. */
+const QUICK_MS = 100
+const RETRY_MS = 100
+/** Least session that brokers take unless told otherwise. */
+const COMMON_SESSION_MS = 6_000
+
+export type Parts = Readonly<Record<string, readonly number[]>>
+
+/** What a group committed for one partition. */
+export interface Commit {
+  readonly offset: number
+  readonly metadata: string | null
+}
+
+export interface CommitEntry {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly metadata: string
+}
+
+export interface MembershipHooks {
+  /** What this member reads and wants, asked for at each round. */
+  view(): { readonly owned: Parts; readonly pinned: Parts; readonly only: boolean }
+  /** A round begins: commits what is done, by the generation that ends. */
+  prepare(): Promise<void>
+  /** The round's result. `moving`: another round will follow. */
+  assigned(parts: Parts, moving: boolean): void
+  /** The group went on without this member: whatever it read belongs to others. */
+  lost(cause: unknown): void
+  /** It cannot take part. */
+  failed(error: unknown): void
+}
+
+export interface Membership {
+  readonly memberId: string
+  /** How long this member was silent, in ms, by its own doing: a stalled process cannot know what it still owns. */
+  silentFor(): number
+  readonly sessionMs: number
+  /** The last round had other members, too. */
+  readonly hasOthers: boolean
+  /** Asks for another round. */
+  rejoin(): void
+  /** Looks now whether the group is still the same. */
+  poke(): void
+  /** By the current generation; rejects unless the coordinator took every entry. */
+  commit(entries: readonly CommitEntry[]): Promise<void>
+  /** What the group committed. */
+  committed(parts: Parts): Promise<Map<string, Commit>>
+  /** Leaves the group, at the latest on abort. */
+  stop(leave: boolean, signal: AbortSignal): Promise<void>
+}
+
+export interface MembershipSetup {
+  readonly connection: Connection
+  readonly group: string
+  readonly topics: readonly string[]
+  readonly sessionTimeoutMs: number
+  /** A member of an earlier connection, which the group still waits for. */
+  readonly ghost: string | undefined
+  readonly hooks: MembershipHooks
+}
+
+/** One membership of a consumer group: joins, says that it lives, and joins again whenever the group changes. */
+export function joinGroup(setup: MembershipSetup): Membership {
+  const { connection, group, topics, hooks } = setup
+  const lane = `group ${group} ${Math.random().toString(36).slice(2)}`
+  const ended = new AbortController()
+  let memberId = ''
+  let generation = -1
+  let sessionMs = Math.max(setup.sessionTimeoutMs, 1_000)
+  let lastSign = performance.now()
+  let again = false
+  let only = false
+  let wake: (() => void) | null = null
+  let counts = ''
+  let hasOthers = false
+
+  const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
+  const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
+
+  const poke = (): void => wake?.()
+
+  const join = async (): Promise<void> => {
+    again = false
+    const view = hooks.view()
+    only = view.only
+    const metadata = encodeView(topics, view)
+    const link = await coordinator()
+    const args = {
+      groupId: group,
+      sessionTimeout: sessionMs,
+      rebalanceTimeout: sessionMs,
+      memberId,
+      protocolType: 'consumer',
+      groupProtocols: [{ name: PROTOCOL, metadata }],
+    }
+    const joined = await link.call<{
+      generationId: number
+      leaderId: string
+      memberId: string
+      members: readonly { memberId: string; memberMetadata: Buffer }[]
+    }>('JoinGroup', args, sessionMs + 5_000)
+    memberId = joined.memberId
+    lastSign = performance.now()
+    let groupAssignment: { memberId: string; memberAssignment: Buffer }[] = []
+    if (joined.leaderId === joined.memberId) groupAssignment = await decide(joined.members)
+    const synced = await link.call<{ memberAssignment: Buffer }>(
+      'SyncGroup',
+      { groupId: group, generationId: joined.generationId, memberId, groupAssignment },
+      sessionMs + 5_000,
+    )
+    generation = joined.generationId
+    lastSign = performance.now()
+    const { parts, moving, others } = decodeAssignment(synced.memberAssignment)
+    hasOthers = others
+    if (!ended.signal.aborted) hooks.assigned(parts, moving)
+  }
+
+  /** This member leads the round. */
+  const decide = async (
+    members: readonly { memberId: string; memberMetadata: Buffer }[],
+  ): Promise<{ memberId: string; memberAssignment: Buffer }[]> => {
+    const views = members.map((each) => decodeView(each.memberId, each.memberMetadata))
+    const names = [...new Set(views.flatMap((view) => view.topics))]
+    const known = await connection.topics(names, true)
+    const partitions = Object.fromEntries(names.map((name) => [name, known.get(name)?.leaders.length ?? 0]))
+    counts = countsOf(topics, partitions)
+    const { byMember, moving } = assign(views, partitions)
+    return views.map(({ id }) => ({
+      memberId: id,
+      memberAssignment: encodeAssignment(byMember.get(id) ?? {}, moving, views.length > 1),
+    }))
+  }
+
+  const heartbeat = async (): Promise<void> => {
+    const link = await coordinator()
+    await link.call('Heartbeat', { groupId: group, groupGenerationId: generation, memberId }, requestMs())
+    lastSign = performance.now()
+  }
+
+  /** Whether all topics are there. */
+  const lookAgain = async (): Promise<boolean> => {
+    const known = await connection.topics(topics, true)
+    const now = countsOf(
+      topics,
+      Object.fromEntries([...known].map(([name, info]) => [name, info.leaders.length])),
+    )
+    if (counts !== '' && now !== counts) again = true
+    counts = now
+    return known.size === topics.length
+  }
+
+  const wait = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(end, ms)
+      function end(): void {
+        clearTimeout(timer)
+        wake = null
+        resolve()
+      }
+      wake = end
+      if (ended.signal.aborted) end()
+    })
+
+  /** What to do about an error; resolves when the loop may go on. */
+  const recover = async (error: unknown): Promise<void> => {
+    if (types.isNativeError(error) && error.name === 'KafkaJSMemberIdRequired') {
+      memberId = (error as Error & { memberId: string }).memberId
+      return
+    }
+    switch (errorType(error) ?? '') {
+      case 'REBALANCE_IN_PROGRESS':
+        again = true
+        return
+      case 'UNKNOWN_MEMBER_ID':
+        forget(error)
+        memberId = ''
+        return
+      case 'ILLEGAL_GENERATION':
+        forget(error)
+        return
+      case 'INVALID_SESSION_TIMEOUT':
+        // Their bounds are their own: what most brokers take, then less.
+        sessionMs =
+          sessionMs < COMMON_SESSION_MS ? COMMON_SESSION_MS : Math.max(COMMON_SESSION_MS, sessionMs >> 1)
+        return
+    }
+    // Not silent by its own doing: a broker that comes back knows this member still.
+    lastSign = performance.now()
+    const { code, retryable } = classify(error)
+    if (!retryable && code !== 'MQ_QUEUE_NOT_FOUND') {
+      ended.abort()
+      hooks.failed(error)
+      return
+    }
+    connection.forgetCoordinator(group)
+    if (isConnectionError(error)) connection.endLane(lane)
+    await pause(RETRY_MS, ended.signal)
+  }
+  const forget = (cause: unknown): void => {
+    generation = -1
+    hooks.lost(cause)
+  }
+
+  const run = async (): Promise<void> => {
+    if (setup.ghost !== undefined) {
+      // Else the group would wait for it until its session is over.
+      await leave(setup.ghost).catch(() => undefined)
+    }
+    let lookAt = 0
+    while (!ended.signal.aborted && !connection.closed) {
+      try {
+        if (generation < 0 || again) {
+          if (generation >= 0) await hooks.prepare()
+          if (!ended.signal.aborted) await join()
+          continue
+        }
+        await wait(Math.max(50, Math.min(only ? QUICK_MS : BEAT_MS, sessionMs / 5)))
+        if (ended.signal.aborted || again) continue
+        await heartbeat()
+        if (performance.now() > lookAt) {
+          const complete = await lookAgain()
+          lookAt = performance.now() + (complete ? LOOK_AGAIN_MS : MISSING_MS)
+        }
+      } catch (error) {
+        if (!ended.signal.aborted) await recover(error)
+      }
+    }
+  }
+  const leave = async (id: string): Promise<void> => {
+    const link = await coordinator()
+    await link.call('LeaveGroup', { groupId: group, memberId: id, members: [{ memberId: id }] }, requestMs())
+  }
+  const loop = run()
+
+  return {
+    get memberId() {
+      return memberId
+    },
+    get sessionMs() {
+      return sessionMs
+    },
+    get hasOthers() {
+      return hasOthers
+    },
+    silentFor: () => performance.now() - lastSign,
+    rejoin() {
+      again = true
+      poke()
+    },
+    poke,
+    async commit(entries) {
+      const link = await coordinator()
+      const args = { groupId: group, groupGenerationId: generation, memberId, topics: byTopic(entries) }
+      await link.call('OffsetCommit', args, requestMs())
+    },
+    async committed(parts) {
+      const link = await coordinator()
+      return committedBy(link, group, parts)
+    },
+    async stop(leaving, signal) {
+      ended.abort()
+      wake?.()
+      const id = memberId
+      const goodbye =
+        leaving && id !== '' && !connection.closed ? leave(id).catch(() => undefined) : Promise.resolve()
+      await within(goodbye, 2_000, signal)
+      connection.endLane(lane)
+      await within(loop, 1_000, signal)
+    },
+  }
+}
+
+/** Entries as kafkajs takes them. */
+export function byTopic(entries: readonly CommitEntry[]): object[] {
+  const topics = new Map<string, object[]>()
+  for (const { topic, partition, offset, metadata } of entries) {
+    const list = topics.get(topic)
+    const entry = { partition, offset: String(offset), metadata }
+    if (list === undefined) topics.set(topic, [entry])
+    else list.push(entry)
+  }
+  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
+}
+
+/** What a group committed, by `topic/partition`; what it never committed is left out. */
+export async function committedBy(link: Link, group: string, parts: Parts): Promise<Map<string, Commit>> {
+  const topics = Object.entries(parts).map(([topic, list]) => ({
+    topic,
+    partitions: list.map((partition) => ({ partition })),
+  }))
+  const out = new Map<string, Commit>()
+  if (topics.length === 0) return out
+  const answer = await link.call<{
+    responses: readonly {
+      topic: string
+      partitions: readonly { partition: number; offset: string; metadata: string | null }[]
+    }[]
+  }>('OffsetFetch', { groupId: group, topics })
+  for (const { topic, partitions } of answer.responses) {
+    for (const { partition, offset, metadata } of partitions) {
+      if (Number(offset) >= 0) out.set(`${topic}/${partition}`, { offset: Number(offset), metadata })
+    }
+  }
+  return out
+}
+
+function countsOf(topics: readonly string[], partitions: Readonly<Record<string, number>>): string {
+  return topics.map((name) => partitions[name] ?? 0).join(' ')
+}
+
+/** In the format of every consumer, so that Kafka's own tools can show it. */
+function encodeView(topics: readonly string[], view: Pick<MemberView, 'owned' | 'pinned' | 'only'>): Buffer {
+  const data = Buffer.from(JSON.stringify(view))
+  const out = createWriter().int16(0).int32(topics.length)
+  for (const topic of topics) out.string(topic)
+  return out.int32(data.length).raw(data).done()
+}
+
+function decodeView(id: string, bytes: Buffer): MemberView {
+  const r = createReader(bytes)
+  r.int16()
+  const topics = r.array(() => r.string() ?? '')
+  const view = JSON.parse(r.raw(r.int32()).toString()) as ReturnType<MembershipHooks['view']>
+  return { id, topics, owned: view.owned, pinned: view.pinned, only: view.only }
+}
+
+function encodeAssignment(parts: Parts, moving: boolean, others: boolean): Buffer {
+  const topics = Object.entries(parts)
+  const out = createWriter().int16(0).int32(topics.length)
+  for (const [topic, list] of topics) {
+    out.string(topic).int32(list.length)
+    for (const partition of list) out.int32(partition)
+  }
+  return out
+    .int32(2)
+    .raw(Buffer.from([moving ? 1 : 0, others ? 1 : 0]))
+    .done()
+}
+
+function decodeAssignment(bytes: Buffer): { parts: Parts; moving: boolean; others: boolean } {
+  if (bytes.length === 0) return { parts: {}, moving: true, others: true }
+  const r = createReader(bytes)
+  r.int16()
+  const parts = Object.fromEntries(r.array(() => [r.string() ?? '', r.array(() => r.int32())] as const))
+  const [moving, others] = r.raw(r.int32())
+  return { parts, moving: moving === 1, others: others === 1 }
+}

@@ -1,0 +1,397 @@
+import type { LogRecord } from '../log/batch-reader.ts'
+import type { Taker } from './consumer-contract.ts'
+import { createHeap } from './heap.ts'
+import { createTracker, encodeNotes, parseNotes, type Tracker } from './tracker.ts'
+import { deliverAtOf, removalOf } from '../wire.ts'
+
+/** From so many unclean ends on, records are handed out one by one, each committed before the next: the one that kills is found. */
+const SERIAL_FROM = 2
+
+/** What a record went through before, as far as it does not say so itself. */
+export interface History {
+  /** Failed runs in place. */
+  readonly failures: number
+  /** When the first of them was, in ms since the epoch. */
+  readonly firstFailedAt: number | undefined
+  /** Unclean ends that it has seen. */
+  readonly stalls: number
+}
+
+export const NO_HISTORY: History = { failures: 0, firstFailedAt: undefined, stalls: 0 }
+
+/** What records that are handed out refer to: one for all of a call. */
+export interface Hold {
+  readonly partition: Partition
+  /** `null`: set aside, for being written anew elsewhere. */
+  readonly taker: Taker | null
+}
+
+/** One partition that this process reads: what was fetched, handed out, and done. */
+export interface Partition {
+  readonly topic: string
+  readonly number: number
+  readonly tracker: Tracker
+  /** Offset to fetch next. */
+  position: number
+  /** As the broker last said. */
+  highWatermark: number
+  /** Not ours any more. */
+  gone: boolean
+  /** To be let go when nothing of it is handed out; since when, by `performance.now()`. */
+  leavingSince: number | null
+  /** Where deletion of what is consumed got to. */
+  trimmed: number
+  /** Bytes that wait to be handed out, those that are not due included. */
+  readonly readyBytes: number
+  readonly delayedBytes: number
+  readonly readyCount: number
+  /** Time of the record that is next; meaningless where none is ready. */
+  readonly nextTime: number
+  readonly heldCount: number
+  /** What is handed out. */
+  held(): Iterable<LogRecord>
+  /** Whether the last commit's metadata had room for everything. */
+  readonly fits: boolean
+  /** When the next delayed record is due, in ms since the epoch; Infinity: none. */
+  readonly nextDue: number
+  /** Takes in what was fetched. */
+  accept(records: readonly LogRecord[], next: number): void
+  /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile. */
+  take(max: number, taker: Taker | null, ordered: boolean, now: number): LogRecord[]
+  /** Up to `max` ready records, taken out to be written anew elsewhere; ends with `complete` or `giveBack`. None while a poison is looked for. */
+  takeAside(max: number): LogRecord[]
+  /** It stays until what is held now is settled: that takes long, and must not be taken from whoever works on it. */
+  pin(): void
+  readonly isPinned: boolean
+  isHeld(offset: number): boolean
+  /** Settled for good. */
+  complete(offset: number): void
+  /** Back among the ready ones. */
+  giveBack(record: LogRecord): void
+  /** Back with a failure more after a wait; later records of its key wait behind it. */
+  retryInPlace(record: LogRecord, dueAt: number, now: number): void
+  /** It was not given back by whom it was handed out to. */
+  leftBehind(offset: number): void
+  historyOf(offset: number): History
+  /** The broker deleted what is below: what was not handed out is gone. */
+  dropBelow(offset: number): void
+  /** The first delayed records, for writing them anew at the end of the log. */
+  oldestDelayed(max: number): LogRecord[]
+  /** These were written anew. */
+  forgetDelayed(offsets: ReadonlySet<number>): void
+  /** What to commit, unless that is what was committed last. */
+  commitEntry(held: boolean, limit: number): { offset: number; metadata: string } | null
+  committed(offset: number, metadata: string): void
+  /** Nothing is held, and all that is done is committed: it can go without anything being repeated. */
+  readonly isSettled: boolean
+}
+
+export interface PartitionStart {
+  readonly topic: string
+  readonly number: number
+  readonly offset: number
+  /** Of the group's last commit. */
+  readonly metadata: string | null
+  readonly pattern: string | undefined
+  /** Removals may follow: nothing is handed out before everything was read that was there at the start. */
+  readonly readsAhead: boolean
+}
+
+/** Most bytes that are read ahead for removals. */
+const MOST_AHEAD = 32 * 1024 * 1024
+
+export function createPartition(start: PartitionStart): Partition {
+  const before = parseNotes(start.offset, start.metadata)
+  const tracker = createTracker(start.offset, before.done)
+  let stalls = before.held ? before.stalls + 1 : before.stalls
+  let stalledAt = start.offset
+  let ready: LogRecord[] = []
+  let head = 0
+  let readyBytes = 0
+  let delayedBytes = 0
+  const delayed = createHeap<{ dueAt: number; record: LogRecord }>(
+    (a, b) => a.dueAt - b.dueAt || a.record.offset - b.record.offset,
+  )
+  const held = new Map<number, LogRecord>()
+  const failures = new Map<number, number>(before.attempts)
+  const firstFailures = new Map<number, number>()
+  const returns = new Map<number, number>()
+  const blockedKeys = new Map<string, number>()
+  let holder: Taker | null = null
+  let last = ''
+  let lastOffset = -1
+  let fits = true
+  let pinnedBy: readonly number[] = []
+  let readAheadTo: number | null = start.readsAhead ? -1 : null
+
+  const moved = (): void => {
+    // Progress clears the suspicion.
+    if (tracker.base > stalledAt) {
+      stalledAt = tracker.base
+      stalls = 0
+      if (failures.size === 0) return
+      for (const offset of failures.keys()) if (offset < tracker.base) failures.delete(offset)
+      for (const offset of firstFailures.keys()) if (offset < tracker.base) firstFailures.delete(offset)
+    }
+  }
+  const insert = (record: LogRecord): void => {
+    readyBytes += sizeOf(record)
+    if (head === ready.length || (ready[ready.length - 1] as LogRecord).offset < record.offset) {
+      ready.push(record)
+      return
+    }
+    if (head > 0 && record.offset < (ready[head] as LogRecord).offset) {
+      ready[--head] = record
+      return
+    }
+    let low = head
+    let high = ready.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((ready[middle] as LogRecord).offset < record.offset) low = middle + 1
+      else high = middle
+    }
+    ready.splice(low, 0, record)
+  }
+  const promote = (now: number): void => {
+    for (let first = delayed.peek(); first !== undefined && first.dueAt <= now; first = delayed.peek()) {
+      delayed.pop()
+      delayedBytes -= sizeOf(first.record)
+      unblock(first.record)
+      insert(first.record)
+    }
+  }
+  const block = ({ key }: LogRecord): void => {
+    if (key === null) return
+    const name = key.toString('latin1')
+    blockedKeys.set(name, (blockedKeys.get(name) ?? 0) + 1)
+  }
+  const unblock = ({ key, offset }: LogRecord): void => {
+    if (key === null || !failures.has(offset)) return
+    const name = key.toString('latin1')
+    const count = (blockedKeys.get(name) ?? 0) - 1
+    if (count > 0) blockedKeys.set(name, count)
+    else blockedKeys.delete(name)
+  }
+  const isSerial = (): boolean => stalls >= SERIAL_FROM
+
+  const partition: Partition = {
+    topic: start.topic,
+    number: start.number,
+    tracker,
+    position: start.offset,
+    highWatermark: -1,
+    gone: false,
+    leavingSince: null,
+    trimmed: start.offset,
+    get readyBytes() {
+      return readyBytes
+    },
+    get delayedBytes() {
+      return delayedBytes
+    },
+    get readyCount() {
+      if (partition.leavingSince !== null || partition.gone) return 0
+      promote(Date.now())
+      return ready.length - head
+    },
+    get nextTime() {
+      return ready[head]?.timestamp ?? Number.POSITIVE_INFINITY
+    },
+    get heldCount() {
+      return held.size
+    },
+    held: () => held.values(),
+    get fits() {
+      return fits
+    },
+    get nextDue() {
+      return delayed.peek()?.dueAt ?? Number.POSITIVE_INFINITY
+    },
+
+    accept(records, next) {
+      if (readAheadTo === -1) readAheadTo = partition.highWatermark
+      let at = partition.position
+      for (const record of records) {
+        const { offset } = record
+        if (offset < at) continue
+        // What is missing was compacted away, or belongs to a transaction.
+        if (offset > at) tracker.complete(at, offset)
+        at = offset + 1
+        if (tracker.isDone(offset)) continue
+        const removed = removalOf(record)
+        if (removed !== null) {
+          tracker.complete(offset)
+          for (const each of removed) if (!held.has(each)) tracker.complete(each)
+          continue
+        }
+        const dueAt = deliverAtOf(record)
+        if (dueAt > Date.now()) {
+          delayed.push({ dueAt, record })
+          delayedBytes += sizeOf(record)
+        } else insert(record)
+      }
+      if (next > at) tracker.complete(at, next)
+      partition.position = Math.max(partition.position, next)
+      moved()
+    },
+
+    take(max, by, ordered, now) {
+      if (partition.gone || partition.leavingSince !== null) return []
+      if (ordered && holder !== by && held.size > 0) return []
+      if (readAheadTo !== null) {
+        if (partition.position < readAheadTo && readyBytes < MOST_AHEAD) return []
+        if (readAheadTo >= 0) readAheadTo = null
+      }
+      promote(now)
+      let room = max
+      if (isSerial()) {
+        if (held.size > 0 || lastOffset < tracker.base) return []
+        room = 1
+      }
+      const out: LogRecord[] = []
+      const hold: Hold = { partition, taker: by }
+      let skipped: LogRecord[] | null = null
+      while (out.length < room && head < ready.length) {
+        const record = ready[head] as LogRecord
+        ready[head++] = undefined as never
+        if (tracker.isDone(record.offset)) {
+          readyBytes -= sizeOf(record)
+          continue
+        }
+        if (blockedKeys.size > 0 && record.key !== null && blockedKeys.has(record.key.toString('latin1'))) {
+          ;(skipped ??= []).push(record)
+          continue
+        }
+        readyBytes -= sizeOf(record)
+        held.set(record.offset, record)
+        record.hold = hold
+        out.push(record)
+      }
+      if (head === ready.length) {
+        ready = []
+        head = 0
+      } else if (head > 1_024 && head > ready.length >> 1) {
+        ready = ready.slice(head)
+        head = 0
+      }
+      if (skipped !== null) {
+        for (const record of skipped) {
+          readyBytes -= sizeOf(record)
+          insert(record)
+        }
+      }
+      if (out.length > 0) holder = by
+      return out
+    },
+
+    takeAside: (max) => (isSerial() ? [] : partition.take(max, null, false, Date.now())),
+    pin() {
+      partition.leavingSince = null
+      pinnedBy = [...held.keys()]
+    },
+    get isPinned() {
+      if (pinnedBy.length > 0) pinnedBy = pinnedBy.filter((offset) => held.has(offset))
+      return pinnedBy.length > 0
+    },
+    isHeld: (offset) => held.has(offset),
+    complete(offset) {
+      held.delete(offset)
+      tracker.complete(offset)
+      if (failures.size > 0) {
+        failures.delete(offset)
+        firstFailures.delete(offset)
+      }
+      if (returns.size > 0) returns.delete(offset)
+      moved()
+    },
+    giveBack(record) {
+      record.hold = null
+      held.delete(record.offset)
+      insert(record)
+    },
+    retryInPlace(record, dueAt, now) {
+      held.delete(record.offset)
+      failures.set(record.offset, (failures.get(record.offset) ?? 0) + 1)
+      if (!firstFailures.has(record.offset)) firstFailures.set(record.offset, now)
+      block(record)
+      delayed.push({ dueAt, record })
+      delayedBytes += sizeOf(record)
+    },
+    leftBehind: (offset) => void returns.set(offset, (returns.get(offset) ?? 0) + 1),
+    historyOf(offset) {
+      const own = offset === stalledAt ? stalls : 0
+      if (own === 0 && failures.size === 0 && returns.size === 0) return NO_HISTORY
+      return {
+        failures: failures.get(offset) ?? 0,
+        firstFailedAt: firstFailures.get(offset),
+        stalls: own + (returns.get(offset) ?? 0),
+      }
+    },
+
+    dropBelow(offset) {
+      if (offset <= tracker.base) return
+      const kept = [...held.keys()].filter((each) => each < offset).sort((a, b) => a - b)
+      let from = tracker.base
+      for (const each of kept) {
+        if (each > from) tracker.complete(from, each)
+        from = each + 1
+      }
+      if (offset > from) tracker.complete(from, offset)
+      const gone = (record: LogRecord): boolean => record.offset < offset && !held.has(record.offset)
+      ready = ready.slice(head).filter((record) => !gone(record))
+      head = 0
+      readyBytes = ready.reduce((sum, record) => sum + sizeOf(record), 0)
+      delayed.remove(({ record }) => gone(record))
+      delayedBytes = 0
+      blockedKeys.clear()
+      for (const { record } of delayed.all()) {
+        delayedBytes += sizeOf(record)
+        if (failures.has(record.offset)) block(record)
+      }
+      partition.position = Math.max(partition.position, offset)
+      moved()
+    },
+
+    oldestDelayed: (max) =>
+      delayed
+        .all()
+        .map(({ record }) => record)
+        .filter((record) => !failures.has(record.offset))
+        .sort((a, b) => a.offset - b.offset)
+        .slice(0, max),
+
+    forgetDelayed(offsets) {
+      delayed.remove(({ record }) => offsets.has(record.offset))
+      delayedBytes = delayed.all().reduce((sum, { record }) => sum + sizeOf(record), 0)
+    },
+    commitEntry(isHeldNow, limit) {
+      const attempts = new Map<number, number>()
+      for (const [offset, count] of failures) if (!held.has(offset)) attempts.set(offset, count)
+      const notes = {
+        stalls,
+        held: isHeldNow,
+        heldCount: held.size,
+        pattern: start.pattern,
+        done: tracker.ranges(),
+        attempts,
+      }
+      const encoded = encodeNotes(tracker.base, notes, limit)
+      fits = encoded.fits
+      if (tracker.base === lastOffset && encoded.text === last) return null
+      return { offset: tracker.base, metadata: encoded.text }
+    },
+    get isSettled() {
+      return held.size === 0 && last !== '' && partition.commitEntry(false, last.length + 1_024) === null
+    },
+    committed(offset, metadata) {
+      lastOffset = offset
+      last = metadata
+    },
+  }
+  return partition
+}
+
+function sizeOf(record: LogRecord): number {
+  return 64 + (record.value?.length ?? 0) + record.headers.length
+}

@@ -1,0 +1,160 @@
+import type { Committer } from './committer.ts'
+import type { Connection } from '../connection.ts'
+import type { ConsumerSetup } from './consumer-contract.ts'
+import type { Holdings } from './holdings.ts'
+import type { Membership, Parts } from './membership.ts'
+import { offsetsOf } from '../log/offsets.ts'
+import type { Partition } from './partition.ts'
+import { parseNotes } from './tracker.ts'
+import { encodeAsIs } from '../wire.ts'
+
+/** Ready records that one round moves out of the way of one partition. */
+const MOVED_AT_ONCE = 32
+/** After so long without a call those that only pull let others have what waits, in ms. */
+const PULL_PAUSE_MS = 500
+
+/**
+ * Who should have what is ready here. Partitions belong to whole processes: one that does not ask for messages now must not keep them
+ * from others, and one that holds a message must not keep what lies behind it.
+ */
+export interface Sharing {
+  /** Somebody here asks, or does so no longer. */
+  ask(): void
+  asked(): void
+  /** Nobody here asks for messages now. */
+  isQuiet(): boolean
+  /** Told the group to give this member no more than it has. */
+  readonly limited: boolean
+  /** What this member reads and wants, at the beginning of a round. */
+  view(): { readonly owned: Parts; readonly pinned: Parts; readonly only: boolean }
+  /** Gives up what can be given up, before a round. */
+  prepare(): Promise<void>
+  /** Lets the group know when messages wait here while everybody is busy. */
+  shareWhenQuiet(): void
+  /** Whether something that others read may be ready, and is not handed out. */
+  waitsElsewhere(): Promise<boolean>
+}
+
+export interface SharingSetup extends Pick<ConsumerSetup, 'names' | 'ordered' | 'produceTo' | 'ensureLater'> {
+  readonly connection: Connection
+  readonly holdings: Holdings
+  readonly committer: Committer
+  membership(): Membership | null
+  sessionMs(): number
+  /** A round is under way, or will follow. */
+  moving(): boolean
+  /** Leaves the group if nothing is handed out and nobody asks. */
+  rest(): Promise<boolean>
+}
+
+export function createSharing(setup: SharingSetup): Sharing {
+  const { connection, holdings, committer, names } = setup
+  let asking = 0
+  let lastAsked = performance.now()
+  let limited = false
+
+  const onlyPulls = (): boolean => holdings.takers().every((taker) => taker.pulls)
+  // Those that only pull are quiet between two calls; others when they have enough to do for long.
+  const isQuiet = (): boolean =>
+    asking === 0 && (performance.now() - lastAsked > setup.sessionMs() || onlyPulls())
+  // An order must stay, and so must the places that removals of dead letters name.
+  const mayMove = !setup.ordered && !names.main.endsWith('.dlq')
+
+  /** Partitions that others read, or nobody. */
+  const notMine = async (): Promise<Record<string, number[]>> => {
+    const known = await connection.topics([names.main, names.later])
+    const parts: Record<string, number[]> = {}
+    for (const [topic, { leaders }] of known) {
+      for (let number = 0; number < leaders.length; number++)
+        if (!holdings.owned.has(`${topic}/${number}`)) (parts[topic] ??= []).push(number)
+    }
+    return parts
+  }
+  const hasOthers = (): boolean => setup.membership()?.hasOthers === true
+
+  /** A partition that this member does not read: it goes to those that ask. */
+  const elsewhere = async (): Promise<{ topic: string; partition: number } | null> => {
+    await setup.ensureLater()
+    // What several groups read must not come to the others once more.
+    for (const topic of names.mainIsShared ? [names.later] : [names.later, names.main]) {
+      const count = (await connection.topic(topic))?.leaders.length ?? 0
+      for (let partition = 0; partition < count; partition++)
+        if (!holdings.owned.has(`${topic}/${partition}`)) return { topic, partition }
+    }
+    return null
+  }
+
+  /** What is ready behind records that are held here is written anew where others read. */
+  const clear = async (partition: Partition): Promise<void> => {
+    const records = partition.takeAside(MOVED_AT_ONCE)
+    if (records.length === 0) return
+    try {
+      const to = await elsewhere()
+      if (to === null) throw new Error('every partition is read here')
+      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs))
+    } catch (error) {
+      connection.options.logger.debug({ group: names.group, error }, 'what waits here could not be shared')
+      if (!partition.gone) for (const record of records) partition.giveBack(record)
+      return
+    }
+    if (!partition.gone) for (const { offset } of records) partition.complete(offset)
+  }
+
+  return {
+    ask: () => void asking++,
+    asked() {
+      asking--
+      lastAsked = performance.now()
+    },
+    isQuiet,
+    get limited() {
+      return limited
+    },
+    view() {
+      const only = isQuiet()
+      limited = only
+      if (only) {
+        // What is not said to be owned goes to others by this very round: from here on it must not be handed out, and nothing of it may be left to commit.
+        for (const partition of [...holdings.owned.values()])
+          if (partition.isSettled) holdings.drop(partition, undefined)
+      }
+      return {
+        owned: holdings.parts(),
+        pinned: holdings.parts((partition) => partition.isPinned),
+        only,
+      }
+    },
+    async prepare() {
+      // One that only pulls, and holds nothing, leaves the floor to others.
+      if (await setup.rest()) return
+      await committer.commit(true)
+      if (!isQuiet()) return
+      // One that holds something keeps that, and no more.
+      for (const partition of [...holdings.owned.values()])
+        if (partition.isSettled) holdings.drop(partition, undefined)
+      if (!mayMove || !hasOthers()) return
+      for (const partition of [...holdings.owned.values()])
+        if (partition.heldCount > 0 && partition.readyCount > 0) await clear(partition)
+      await committer.commit(false)
+    },
+    shareWhenQuiet() {
+      if (setup.moving() || !isQuiet() || !hasOthers()) return
+      if (onlyPulls() && performance.now() - lastAsked < PULL_PAUSE_MS) return
+      const waits = ({ readyCount, heldCount }: Partition): boolean =>
+        readyCount > 0 && (heldCount === 0 || mayMove)
+      if ([...holdings.owned.values()].some(waits)) setup.membership()?.rejoin()
+    },
+    async waitsElsewhere() {
+      const mine = setup.membership()
+      const parts = await notMine()
+      if (mine === null || Object.keys(parts).length === 0) return false
+      const [commits, ends] = await Promise.all([mine.committed(parts), offsetsOf(connection, parts)])
+      return [...ends].some(([key, { low, high }]) => {
+        const commit = commits.get(key)
+        const base = Math.max(commit?.offset ?? low, low)
+        const { done, heldCount } = parseNotes(base, commit?.metadata)
+        return done.reduce((left, [from, to]) => left - (to - from), high - base) > heldCount
+      })
+    },
+  }
+}

@@ -1,0 +1,124 @@
+import { pause } from '../abort.ts'
+import type { Connection } from '../connection.ts'
+import { leaderMoves } from '../errors.ts'
+
+const TRIES = 100
+const AGAIN_MS = 25
+const MOST_MS = 250
+
+export interface LogEnds {
+  /** First offset that is there. */
+  readonly low: number
+  /** One past the last that consumers may see. */
+  readonly high: number
+}
+
+/** Where the logs of partitions begin and end, by `topic/partition`. */
+export async function offsetsOf(
+  connection: Connection,
+  parts: Readonly<Record<string, readonly number[]>>,
+): Promise<Map<string, LogEnds>> {
+  const [low, high] = await Promise.all([
+    persistently(connection, parts, () => listOffsets(connection, parts, -2)),
+    persistently(connection, parts, () => listOffsets(connection, parts, -1)),
+  ])
+  const out = new Map<string, LogEnds>()
+  for (const [key, first] of low) out.set(key, { low: first, high: high.get(key) ?? first })
+  return out
+}
+
+async function persistently<T>(
+  connection: Connection,
+  parts: Readonly<Record<string, unknown>>,
+  call: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await call()
+    } catch (error) {
+      if (tries >= TRIES || !leaderMoves(error)) throw error
+      const known = await connection.topics(Object.keys(parts), true)
+      // Not passing, but gone.
+      if (known.size < Object.keys(parts).length) throw error
+      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+    }
+  }
+}
+
+async function listOffsets(
+  connection: Connection,
+  parts: Readonly<Record<string, readonly number[]>>,
+  timestamp: number,
+): Promise<Map<string, number>> {
+  const out = new Map<string, number>()
+  await Promise.all(
+    [...(await byLeader(connection, parts))].map(async ([node, topics]) => {
+      const link = await connection.link(node, 'main')
+      const args = {
+        isolationLevel: 1,
+        topics: Object.entries(topics).map(([topic, list]) => ({
+          topic,
+          partitions: list.map((partition) => ({ partition, timestamp })),
+        })),
+      }
+      const answer = await link
+        .call<{
+          responses: readonly {
+            topic: string
+            partitions: readonly { partition: number; offset: string }[]
+          }[]
+        }>('ListOffsets', args)
+        .catch((error: unknown) => {
+          // Its leader may have moved.
+          for (const topic of Object.keys(topics)) connection.forgetTopic(topic)
+          throw error
+        })
+      for (const { topic, partitions } of answer.responses) {
+        for (const { partition, offset } of partitions) out.set(`${topic}/${partition}`, Number(offset))
+      }
+    }),
+  )
+  return out
+}
+
+/** Deletes what lies below the given offsets. */
+export async function deleteRecords(
+  connection: Connection,
+  below: Readonly<Record<string, readonly { readonly partition: number; readonly offset: number }[]>>,
+): Promise<void> {
+  const parts = Object.fromEntries(
+    Object.entries(below).map(([topic, list]) => [topic, list.map(({ partition }) => partition)]),
+  )
+  await Promise.all(
+    [...(await byLeader(connection, parts))].flatMap(([node, topics]) =>
+      Object.entries(topics).map(async ([topic, list]) => {
+        const link = await connection.link(node, 'main')
+        const partitions = list.map((partition) => ({
+          partition,
+          offset: String((below[topic] ?? []).find((each) => each.partition === partition)?.offset ?? 0),
+        }))
+        await link.call('DeleteRecords', {
+          topics: [{ topic, partitions }],
+          timeout: connection.options.requestTimeoutMs,
+        })
+      }),
+    ),
+  )
+}
+
+async function byLeader(
+  connection: Connection,
+  parts: Readonly<Record<string, readonly number[]>>,
+): Promise<Map<number, Record<string, number[]>>> {
+  const known = await connection.topics(Object.keys(parts))
+  const out = new Map<number, Record<string, number[]>>()
+  for (const [topic, list] of Object.entries(parts)) {
+    for (const partition of list) {
+      const leader = known.get(topic)?.leaders[partition] ?? -1
+      let topics = out.get(leader)
+      if (topics === undefined) out.set(leader, (topics = {}))
+      ;(topics[topic] ??= []).push(partition)
+    }
+  }
+  return out
+}

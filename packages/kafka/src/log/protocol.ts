@@ -1,0 +1,205 @@
+import { createReader, createWriter } from './bytes.ts'
+import type { CustomRequest } from '../client.ts'
+
+/** Requests that are coded here, because kafkajs gives up on the first error of a partition or decodes what need not be decoded. */
+
+export interface BrokerInfo {
+  readonly id: number
+  readonly host: string
+  readonly port: number
+}
+
+export interface TopicInfo {
+  readonly name: string
+  /** Error code; 0: none, 3: there is no such topic. */
+  readonly error: number
+  /** Leader of each partition by its number; -1: none now. */
+  readonly leaders: readonly number[]
+  readonly replicas: number
+}
+
+export interface Metadata {
+  readonly brokers: readonly BrokerInfo[]
+  readonly controller: number
+  readonly topics: readonly TopicInfo[]
+}
+
+/** `null`: every topic. */
+export function metadataRequest(topics: readonly string[] | null): CustomRequest<Metadata> {
+  const body = createWriter()
+  if (topics === null) body.int32(-1)
+  else {
+    body.int32(topics.length)
+    for (const topic of topics) body.string(topic)
+  }
+  // Topics are made by declaring them, never by looking at them.
+  body.int8(0)
+  return {
+    apiKey: 3,
+    apiVersion: 6,
+    apiName: 'Metadata',
+    body: body.done(),
+    answered: true,
+    decode(payload) {
+      const r = createReader(payload)
+      r.int32()
+      const brokers = r.array(() => {
+        const broker = { id: r.int32(), host: r.string() ?? '', port: r.int32() }
+        r.string()
+        return broker
+      })
+      r.string()
+      const controller = r.int32()
+      const found = r.array((): TopicInfo => {
+        const error = r.int16()
+        const name = r.string() ?? ''
+        r.int8()
+        const leaders: number[] = []
+        let replicas = 0
+        r.array(() => {
+          r.int16()
+          const partition = r.int32()
+          leaders[partition] = r.int32()
+          replicas = r.array(() => r.int32()).length
+          r.array(() => r.int32())
+          r.array(() => r.int32())
+        })
+        return { name, error, leaders, replicas }
+      })
+      return { brokers, controller, topics: found }
+    },
+  }
+}
+
+export interface ProducePart {
+  readonly topic: string
+  readonly partition: number
+  /** One encoded batch. */
+  readonly batch: Buffer
+}
+
+export interface ProduceAnswer {
+  readonly topic: string
+  readonly partition: number
+  readonly error: number
+  readonly baseOffset: number
+}
+
+export function produceRequest(
+  parts: readonly ProducePart[],
+  acks: number,
+  timeoutMs: number,
+): CustomRequest<readonly ProduceAnswer[]> {
+  const size = parts.reduce((sum, part) => sum + part.batch.length + part.topic.length + 16, 64)
+  const body = createWriter(size).string(null).int16(acks).int32(timeoutMs).int32(parts.length)
+  for (const { topic, partition, batch } of parts)
+    body.string(topic).int32(1).int32(partition).int32(batch.length).raw(batch)
+  return {
+    apiKey: 0,
+    apiVersion: 7,
+    apiName: 'Produce',
+    body: body.done(),
+    answered: acks !== 0,
+    decode(payload) {
+      const r = createReader(payload)
+      return r
+        .array(() => {
+          const topic = r.string() ?? ''
+          return r.array(() => {
+            const answer = { topic, partition: r.int32(), error: r.int16(), baseOffset: r.int64() }
+            r.int64()
+            r.int64()
+            return answer
+          })
+        })
+        .flat()
+    },
+  }
+}
+
+export interface FetchPart {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
+export interface FetchAnswer {
+  readonly topic: string
+  readonly partition: number
+  readonly error: number
+  readonly highWatermark: number
+  readonly logStart: number
+  readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
+  readonly records: Buffer
+}
+
+export interface FetchLimits {
+  readonly maxWaitMs: number
+  readonly minBytes: number
+  readonly partitionBytes: number
+  readonly bytes: number
+}
+
+export function fetchRequest(
+  parts: readonly FetchPart[],
+  limits: FetchLimits,
+): CustomRequest<readonly FetchAnswer[]> {
+  const body = createWriter()
+    .int32(-1)
+    .int32(limits.maxWaitMs)
+    .int32(limits.minBytes)
+    .int32(limits.bytes)
+    // Only what is committed: records of a transaction that was given up never existed.
+    .int8(1)
+    .int32(0)
+    .int32(-1)
+    .int32(parts.length)
+  for (const { topic, partition, offset } of parts) {
+    body
+      .string(topic)
+      .int32(1)
+      .int32(partition)
+      .int32(-1)
+      .int64(offset)
+      .int64(-1)
+      .int32(limits.partitionBytes)
+  }
+  body.int32(0).string('')
+  return {
+    apiKey: 1,
+    apiVersion: 11,
+    apiName: 'Fetch',
+    body: body.done(),
+    answered: true,
+    decode(payload) {
+      const r = createReader(payload)
+      r.int32()
+      const error = r.int16()
+      r.int32()
+      return r
+        .array(() => {
+          const topic = r.string() ?? ''
+          return r.array((): FetchAnswer => {
+            const partition = r.int32()
+            const own = r.int16()
+            const highWatermark = r.int64()
+            r.int64()
+            const logStart = r.int64()
+            const aborted = r.array(() => ({ producerId: r.int64(), firstOffset: r.int64() }))
+            r.int32()
+            const length = r.int32()
+            return {
+              topic,
+              partition,
+              error: error === 0 ? own : error,
+              highWatermark,
+              logStart,
+              aborted,
+              records: r.raw(Math.max(0, length)),
+            }
+          })
+        })
+        .flat()
+    },
+  }
+}

@@ -1,0 +1,109 @@
+import { matchesPattern } from '@mq/core/adapter'
+import { pause } from '../abort.ts'
+import { decodeBatches, type LogRecord } from './batch-reader.ts'
+import { protocolError } from '../client.ts'
+import type { Connection } from '../connection.ts'
+import { leaderMoves } from '../errors.ts'
+import type { Commit } from '../group/membership.ts'
+import { type FetchAnswer, fetchRequest } from './protocol.ts'
+import { createTracker, parseNotes, type Tracker } from '../group/tracker.ts'
+import { decodeRecord, deliverAtOf, removalOf } from '../wire.ts'
+
+const LANE = 'scan'
+const CHUNK_BYTES = 1024 * 1024
+const TRIES = 100
+const AGAIN_MS = 25
+const MOST_MS = 250
+
+export interface Chunk {
+  readonly records: readonly LogRecord[]
+  /** Where to read on. */
+  readonly next: number
+  readonly highWatermark: number
+}
+
+/** What a partition holds from `offset` on, one request's worth; without waiting. */
+export async function readChunk(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  offset: number,
+  bytes = CHUNK_BYTES,
+): Promise<Chunk> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await readOnce(connection, topic, partition, offset, bytes, tries > 0)
+    } catch (error) {
+      if (tries >= TRIES || !leaderMoves(error)) throw error
+      // Not passing, but gone.
+      if ((await connection.topic(topic, true)) === null) throw error
+      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+    }
+  }
+}
+
+async function readOnce(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  offset: number,
+  bytes: number,
+  fresh: boolean,
+): Promise<Chunk> {
+  const info = await connection.topic(topic, fresh)
+  const link = await connection.link(info?.leaders[partition] ?? -1, LANE)
+  const limits = { maxWaitMs: 0, minBytes: 1, partitionBytes: bytes, bytes }
+  const [answer] = await link.custom(fetchRequest([{ topic, partition, offset }], limits))
+  const { error, records, highWatermark } = answer as FetchAnswer
+  const failure = protocolError(error)
+  if (failure !== null) throw failure
+  const decoded =
+    records.length === 0 ? { records: [], next: offset } : await decodeBatches(answer as FetchAnswer, offset)
+  return { ...decoded, highWatermark }
+}
+
+/** What the group left of a partition: the start of what waits, and what is done behind it. */
+export function leftBy(commit: Commit | undefined, low: number): Tracker {
+  if (commit === undefined || commit.offset < low) return createTracker(low)
+  return createTracker(commit.offset, parseNotes(commit.offset, commit.metadata).done)
+}
+
+/** Records of a partition that wait: neither done, nor removed, in order, up to the end as it was at the call. */
+export async function waitingRecords(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  left: Tracker,
+  high: number,
+): Promise<LogRecord[]> {
+  const out: LogRecord[] = []
+  for (let at = left.base; at < high;) {
+    const chunk = await readChunk(connection, topic, partition, at)
+    for (const record of chunk.records) {
+      const removed = removalOf(record)
+      if (removed !== null) for (const offset of removed) left.complete(offset)
+      else if (!left.isDone(record.offset)) out.push(record)
+    }
+    if (chunk.next === at) break
+    at = chunk.next
+  }
+  return out.filter((record) => !left.isDone(record.offset))
+}
+
+/** How many messages of a partition wait for a consumer; `due`: those left out that have to wait longer. */
+export async function waitingCount(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  commit: Commit | undefined,
+  end: { low: number; high: number },
+  of: { readonly pattern: string | undefined; readonly due: boolean },
+): Promise<number> {
+  const records = await waitingRecords(connection, topic, partition, leftBy(commit, end.low), end.high)
+  const now = Date.now()
+  return records.filter(
+    (record) =>
+      (!of.due || deliverAtOf(record) <= now) &&
+      (of.pattern === undefined || matchesPattern(of.pattern, decodeRecord(record).routingKey ?? '')),
+  ).length
+}

@@ -1,0 +1,177 @@
+import { describe, expect, it } from '@jest/globals'
+import { decodeBatches, type LogRecord } from '../../src/log/batch-reader.ts'
+import { encodeBatch, type RecordParts } from '../../src/log/batch-writer.ts'
+import { createPartition, type Partition } from '../../src/group/partition.ts'
+import { encodeRemoval } from '../../src/wire.ts'
+
+const start = { topic: 't', number: 0, offset: 0, metadata: null, pattern: undefined, readsAhead: false }
+const LIMIT = 4_096
+const taker = () => ({ pulls: false, lost: () => undefined })
+const me = taker()
+
+async function records(parts: readonly Partial<RecordParts>[], from = 0): Promise<LogRecord[]> {
+  const full = parts.map((each) => ({
+    timestamp: 1,
+    key: null,
+    value: Buffer.from('v'),
+    headers: [],
+    ...each,
+  }))
+  const batch = encodeBatch(full, 'none')
+  batch.writeBigInt64BE(BigInt(from), 0)
+  const answer = {
+    topic: 't',
+    partition: 0,
+    error: 0,
+    highWatermark: 0,
+    logStart: 0,
+    aborted: [],
+    records: batch,
+  }
+  return (await decodeBatches(answer, from)).records
+}
+async function filled(count: number, more: Partial<typeof start> = {}): Promise<Partition> {
+  const partition = createPartition({ ...start, ...more })
+  const offset = more.offset ?? 0
+  partition.accept(
+    await records(
+      Array.from({ length: count }, () => ({})),
+      offset,
+    ),
+    offset + count,
+  )
+  return partition
+}
+const offsets = (list: readonly LogRecord[]) => list.map(({ offset }) => offset)
+const take = (partition: Partition, max: number, by: ReturnType<typeof taker> = me, ordered = false) =>
+  partition.take(max, by, ordered, Date.now())
+
+describe('a partition', () => {
+  it('hands out in order, and again in order what was given back', async () => {
+    const partition = await filled(5)
+    const first = take(partition, 3)
+    expect(offsets(first)).toEqual([0, 1, 2])
+    partition.giveBack(first[1] as LogRecord)
+    partition.giveBack(first[0] as LogRecord)
+    expect(offsets(take(partition, 9))).toEqual([0, 1, 3, 4])
+  })
+
+  it('stays pinned until what was held then is settled, whatever is handed out later', async () => {
+    const partition = await filled(4)
+    take(partition, 2)
+    partition.pin()
+    take(partition, 1)
+    partition.complete(0)
+    expect(partition.isPinned).toBe(true)
+    partition.complete(1)
+    expect([partition.isPinned, partition.heldCount]).toEqual([false, 1])
+  })
+
+  it('gives what is ready to be moved elsewhere, but not while a poison is looked for', async () => {
+    const partition = await filled(3)
+    take(partition, 1)
+    expect(offsets(partition.takeAside(9))).toEqual([1, 2])
+    const suspicious = await filled(3, { metadata: 'mq1 s=2' as never })
+    expect(suspicious.takeAside(9)).toEqual([])
+  })
+
+  it('does not hand out what an earlier owner has done', async () => {
+    const earlier = await filled(6)
+    take(earlier, 6)
+    for (const offset of [0, 2, 3]) earlier.complete(offset)
+    const entry = earlier.commitEntry(true, LIMIT)
+    expect(entry?.offset).toBe(1)
+    const next = await filled(5, { offset: 1, metadata: entry?.metadata as never })
+    expect(offsets(take(next, 9))).toEqual([1, 4, 5])
+  })
+
+  it('takes gaps of the log for done', async () => {
+    const partition = createPartition(start)
+    partition.accept(await records([{}], 3), 10)
+    expect(offsets(take(partition, 9))).toEqual([3])
+    partition.complete(3)
+    expect(partition.tracker.base).toBe(10)
+  })
+
+  it('counts unclean ends against the record that stands in the way, and clears them when it moves', async () => {
+    let metadata: string | null = null
+    for (let end = 0; end < 3; end++) {
+      const partition: Partition = await filled(3, { metadata: metadata as never })
+      metadata = partition.commitEntry(true, LIMIT)?.metadata ?? null
+      expect(partition.historyOf(0).stalls).toBe(end)
+      expect(partition.historyOf(1).stalls).toBe(0)
+    }
+    const last = await filled(3, { metadata: metadata as never })
+    last.committed(0, '')
+    take(last, 1)
+    last.complete(0)
+    expect(last.historyOf(1).stalls).toBe(0)
+  })
+
+  it('counts no clean end', async () => {
+    const before = await filled(1)
+    const metadata = before.commitEntry(false, LIMIT)?.metadata
+    expect((await filled(1, { metadata: metadata as never })).historyOf(0).stalls).toBe(0)
+  })
+
+  it('that was left uncleanly twice hands out one by one, each committed before the next', async () => {
+    const partition = await filled(3, { metadata: 'mq1 h s=1' as never })
+    expect(take(partition, 9)).toEqual([])
+    partition.committed(0, 'x')
+    expect(offsets(take(partition, 9))).toEqual([0])
+    expect(take(partition, 9)).toEqual([])
+    partition.complete(0)
+    expect(offsets(take(partition, 9))).toEqual([1, 2])
+  })
+
+  it('keeps a delayed record until it is due', async () => {
+    const partition = createPartition(start)
+    const due = Date.now() + 60_000
+    partition.accept(await records([{ headers: ['mq-deliver-at', String(due)] }, {}]), 2)
+    expect(offsets(take(partition, 9))).toEqual([1])
+    expect(partition.nextDue).toBe(due)
+    expect(offsets(partition.take(9, me, false, due))).toEqual([0])
+  })
+
+  it('with order gives nobody else any while something is held', async () => {
+    const partition = await filled(3)
+    expect(offsets(take(partition, 1, me, true))).toEqual([0])
+    expect(take(partition, 1, taker(), true)).toEqual([])
+    partition.complete(0)
+    const other = taker()
+    expect(offsets(take(partition, 1, other, true))).toEqual([1])
+    expect(take(partition, 1, me, true)).toEqual([])
+  })
+
+  it('holds back the later ones of a key that waits in place', async () => {
+    const partition = createPartition(start)
+    partition.accept(await records([{ key: 'a' }, { key: 'a' }, { key: 'b' }]), 3)
+    const [first] = take(partition, 1)
+    const now = Date.now()
+    partition.retryInPlace(first as LogRecord, now + 60_000, now)
+    expect(offsets(take(partition, 9))).toEqual([2])
+    expect(partition.historyOf(0).failures).toBe(1)
+    expect(offsets(partition.take(9, me, true, now + 60_000))).toEqual([0, 1])
+  })
+
+  it('drops what was deleted underneath, but not what is held', async () => {
+    const partition = await filled(5)
+    const [held] = take(partition, 1)
+    partition.dropBelow(4)
+    expect(partition.tracker.base).toBe(0)
+    partition.complete((held as LogRecord).offset)
+    expect(partition.tracker.base).toBe(4)
+    expect(offsets(take(partition, 9))).toEqual([4])
+  })
+
+  it('hands out nothing that a browser took away, wherever that is said', async () => {
+    const partition = createPartition({ ...start, readsAhead: true })
+    partition.highWatermark = 3
+    partition.accept(await records([{}, {}]), 2)
+    expect(take(partition, 9)).toEqual([])
+    partition.accept(await records([encodeRemoval([0])], 2), 3)
+    expect(offsets(take(partition, 9))).toEqual([1])
+    partition.complete(1)
+    expect(partition.tracker.base).toBe(3)
+  })
+})
