@@ -106,8 +106,7 @@ export default tseslint.config(
       `packages/core/src/${name}/**/*.ts`,
     ]),
     rules: restrict(foreignClients(), {
-      regex:
-        '^@mq/|/(message-queue|supervisor|factory|engine|send|consume|manage|memory)(/|\\.ts$)',
+      regex: '^@mq/|/(message-queue|supervisor|factory|engine|send|consume|manage|memory)(/|\\.ts$)',
       message: 'A leaf of core imports leaves only.',
     }),
   },

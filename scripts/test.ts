@@ -2,7 +2,7 @@
  * Runs the tests, then holds the conformance results against the suite's list.
  *
  *   pnpm test [jest arguments]    everything but the slow and the matrix suites
- *   pnpm test:all                 the slow suites (*.slow.test.ts) as well
+ *   pnpm test:all                 then the slow suites (*.slow.test.ts), one at a time: they need servers in numbers, and time
  *   pnpm test:matrix              only the suites against other server versions (*.matrix.test.ts)
  *
  * With Jest arguments (a path, -t …) it is a partial run: brokers are started as tests ask for them and results
@@ -33,7 +33,7 @@ const partial = jestArguments.length > 0
 const matrix = flags.has('--matrix')
 /** The Debian release whose servers `test:matrix` runs against: Redis 8.0 and RabbitMQ 4.0. */
 const otherDebian = 'trixie'
-const suites = matrix ? 'matrix' : flags.has('--slow') ? 'default,slow' : 'default'
+const suites = matrix ? ['matrix'] : flags.has('--slow') ? ['default', 'slow'] : ['default']
 
 /** A missing server ends the run here, with one line for each and the command that helps. */
 async function requireServers(): Promise<void> {
@@ -46,7 +46,7 @@ async function requireServers(): Promise<void> {
   await requireBrokers(fromDebian, { debian: otherDebian })
 }
 
-async function runJest(): Promise<JestReport> {
+async function runJest(suite: string): Promise<JestReport> {
   const folder = mkdtempSync(join(tmpdir(), 'mq-test-'))
   const file = join(folder, 'report.json')
   try {
@@ -58,10 +58,12 @@ async function runJest(): Promise<JestReport> {
         'node_modules/jest/bin/jest.js',
         '--json',
         `--outputFile=${file}`,
-        ...(matrix ? ['--passWithNoTests'] : []),
+        // What a path names may be in one suite alone.
+        ...(matrix || (partial && suites.length > 1) ? ['--passWithNoTests'] : []),
+        ...(suite === 'slow' ? ['--maxWorkers=1'] : []),
         ...jestArguments,
       ],
-      { cwd: root, env: { MQ_SUITES: suites }, inherit: true },
+      { cwd: root, env: { MQ_SUITES: suite }, inherit: true },
     )
     const jestReport = JSON.parse(readFileSync(file, 'utf8')) as JestReport
     const explained = jestReport.numFailedTests + jestReport.numRuntimeErrorTestSuites
@@ -77,15 +79,22 @@ try {
     rmSync(join(root, 'results'), { recursive: true, force: true })
     await requireServers()
   }
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, numRuntimeErrorTestSuites } =
-    await runJest()
+  let passed = 0
+  let failed = 0
+  let unrun = 0
+  for (const suite of suites) {
+    const report = await runJest(suite)
+    passed += report.numPassedTests
+    failed += report.numFailedTests + report.numRuntimeErrorTestSuites
+    unrun += report.numPendingTests + report.numTodoTests
+  }
   const problems = partial ? [] : await checkResults(matrix ? [] : requiredBrokers())
   for (const problem of problems) console.error(problem)
-  const unrun = numPendingTests + numTodoTests
   if (unrun > 0) console.log(`${unrun} not run (pending)`)
-  const failed = numFailedTests + numRuntimeErrorTestSuites + problems.length
+  failed += problems.length
+  if (partial && passed + failed === 0) throw new Error(`no test matches ${jestArguments.join(' ')}`)
   console.log(`tests took ${duration(performance.now() - started)}`)
-  console.log(tallyLine(numPassedTests, failed))
+  console.log(tallyLine(passed, failed))
   process.exitCode = failed > 0 ? 1 : 0
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)

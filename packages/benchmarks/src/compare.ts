@@ -32,17 +32,20 @@ export async function compare(
   messages: number,
   rounds: number,
 ): Promise<Row[]> {
-  const counts = contenders.map(() => messages)
   const rates = contenders.map((): number[] => [])
-  // A single round only shows that it runs.
-  for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
-    const order = contenders.map((_, i) => (i + Math.max(0, round)) % contenders.length)
-    if (round % 2 === 1) order.reverse()
-    for (const i of order) {
-      const rate = await (contenders[i] as Contender).run(counts[i] as number)
-      if (round >= 0) rates[i]?.push(rate)
-      else counts[i] = Math.min(messages, Math.max(FEWEST, Math.round((rate * LONGEST_S) / 100) * 100))
+  const counts = contenders.map(() => Math.min(messages, FEWEST))
+  // Warm-up; the first few messages tell which side would take minutes over all. A single round only shows that it runs.
+  for (let turn = 0; rounds > 1 && turn < 2; turn++) {
+    for (const [i, contender] of contenders.entries()) {
+      const rate = await contender.run(counts[i] as number)
+      counts[i] = Math.min(messages, Math.max(FEWEST, Math.round((rate * LONGEST_S) / 100) * 100))
     }
+  }
+  for (let round = 0; round < rounds; round++) {
+    const order = contenders.map((_, i) => (i + round) % contenders.length)
+    if (round % 2 === 1) order.reverse()
+    for (const i of order)
+      rates[i]?.push(await (contenders[i] as Contender).run(rounds > 1 ? (counts[i] as number) : messages))
   }
   const reference = rates[0] as number[]
   return contenders.map(({ name, weaker }, i) => {

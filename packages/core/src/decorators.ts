@@ -1,5 +1,10 @@
 import { ValidationError } from './errors.ts'
-import type { BatchHandlerFunction, HandlerContext, HandlerFunction, HandlerOptions } from './consume/handler.ts'
+import type {
+  BatchHandlerFunction,
+  HandlerContext,
+  HandlerFunction,
+  HandlerOptions,
+} from './consume/handler.ts'
 import type { Message } from './message/message.ts'
 import { resolveQueue, type QueueRef } from './message/typed.ts'
 

@@ -8,7 +8,12 @@ import { DeadLetters } from './manage/dead-letters.ts'
 import { handlersOf } from './decorators.ts'
 import type { Engine, MessageQueueEvents } from './engine.ts'
 import { toError, ValidationError } from './errors.ts'
-import type { BatchHandlerFunction, HandlerFunction, HandlerOptions, MessageHandler } from './consume/handler.ts'
+import type {
+  BatchHandlerFunction,
+  HandlerFunction,
+  HandlerOptions,
+  MessageHandler,
+} from './consume/handler.ts'
 import { checkHealth, type Health } from './manage/health.ts'
 import { checkInit, Message, type MessageInit } from './message/message.ts'
 import { toMiddleware, type MessageMiddleware } from './middleware/message-middleware.ts'
@@ -17,7 +22,14 @@ import { normalHandler } from './consume/normal-handler.ts'
 import type { ReceiveOptions } from './consume/receiving.ts'
 import { requestForm } from './send/request-form.ts'
 import { sendMany } from './send/send-many.ts'
-import { routeOf, shortFields, shortRoute, topicRoute, type SendFields, type SendOptions } from './send/routes.ts'
+import {
+  routeOf,
+  shortFields,
+  shortRoute,
+  topicRoute,
+  type SendFields,
+  type SendOptions,
+} from './send/routes.ts'
 import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import {

@@ -18,7 +18,13 @@ import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
-import { formatTraceparent, newSpanId, newTraceId, parseTraceparent, type TraceIds } from '../message/trace.ts'
+import {
+  formatTraceparent,
+  newSpanId,
+  newTraceId,
+  parseTraceparent,
+  type TraceIds,
+} from '../message/trace.ts'
 import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { withCertainty } from '../wrap-error.ts'

@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
-import { AdapterError, ErrorCode, type OutboundMessage, type PublishOutcome } from '../../src/adapter/index.ts'
+import {
+  AdapterError,
+  ErrorCode,
+  type OutboundMessage,
+  type PublishOutcome,
+} from '../../src/adapter/index.ts'
 import {
   connectedBench,
   deferred,

@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
-import { type CommitNotes, createTracker, encodeNotes, parseNotes, type Range } from '../../src/group/tracker.ts'
+import {
+  type CommitNotes,
+  createTracker,
+  encodeNotes,
+  parseNotes,
+  type Range,
+} from '../../src/group/tracker.ts'
 
 const notes = (more: Partial<CommitNotes> = {}): CommitNotes => ({
   stalls: 0,
