@@ -16,7 +16,7 @@ afterEach(() => {
 /** A program with a managed queue whose handlers take until `release` is written to its input. */
 function program() {
   const script = `
-    const { MessageQueueManager } = await import('${sources}manager.ts')
+    const { MessageQueueManager } = await import('${sources}manage/manager.ts')
     let release
     const released = new Promise((resolve) => { release = resolve })
     const alive = setInterval(() => undefined, 1000)
