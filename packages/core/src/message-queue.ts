@@ -22,24 +22,12 @@ import { normalHandler } from './consume/normal-handler.ts'
 import type { ReceiveOptions } from './consume/receiving.ts'
 import { requestForm } from './send/request-form.ts'
 import { sendMany } from './send/send-many.ts'
-import {
-  routeOf,
-  shortFields,
-  shortRoute,
-  topicRoute,
-  type SendFields,
-  type SendOptions,
-} from './send/routes.ts'
+import type { SendFields, SendOptions } from './send/routes.ts'
+import { routeOf, shortFields, shortRoute, topicRoute } from './send/routes.ts'
 import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
-import {
-  isQueueRef,
-  resolveQueue,
-  resolveTopic,
-  subscription,
-  type QueueRef,
-  type TopicRef,
-} from './message/typed.ts'
+import type { QueueRef, TopicRef } from './message/typed.ts'
+import { isQueueRef, resolveQueue, resolveTopic, subscription } from './message/typed.ts'
 import { notStored } from './wrap-error.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */
