@@ -105,8 +105,6 @@ export const publishing: readonly Broken[] = [
       'order.failed-blocks',
       'order.requeued-first',
       'order.slow-key',
-      'payload.json',
-      'publish.repeated',
       'receiver.browse',
       'retry.blocks-nothing',
     ],
