@@ -162,9 +162,14 @@ const LEADER_MOVES = new Set([
   'LEADER_NOT_AVAILABLE',
   'UNKNOWN_TOPIC_OR_PARTITION',
   'REPLICA_NOT_AVAILABLE',
+  'NOT_ENOUGH_REPLICAS',
+  'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
 ])
 
-/** A leader is being chosen, or does not know yet that it is one: the same will succeed soon, if the topic is there at all. */
+/**
+ * A leader is being chosen, does not know yet that it is one, or its followers are not back: the same will succeed soon, if the topic is there at all. May
+ * have been written all the same: for what can be written twice.
+ */
 export function leaderMoves(error: unknown): boolean {
   return LEADER_MOVES.has(errorType(error) ?? '')
 }
