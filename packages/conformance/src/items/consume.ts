@@ -309,9 +309,9 @@ export const consume = group('consume', (item) => {
       times.push(t.now())
     })
     await inbox.count(6)
-    // Runs 1 and 3, 2 and 4, … are a window apart: two start in any 200 ms.
+    // Runs 1 and 3, 2 and 4, … are a window apart: two start in any 200 ms. What is measured is when the handler runs, a little after its start.
     for (let i = 2; i < 6; i++)
-      assert.ok((times[i] as number) - (times[i - 2] as number) >= 198, `runs ${i - 2} and ${i}`)
+      assert.ok((times[i] as number) - (times[i - 2] as number) >= 190, `runs ${i - 2} and ${i}`)
     eachOnce(inbox.bodies(), numbers(6))
     assert.ok(
       inbox.messages.every(({ deliveryCount }) => deliveryCount === 0),
