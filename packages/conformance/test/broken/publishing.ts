@@ -100,7 +100,6 @@ export const publishing: readonly Broken[] = [
     }),
     fails: [
       'consume.order',
-      'extras.process-message',
       'order.crash-repeats',
       'order.failed-blocks',
       'order.requeued-first',
