@@ -88,7 +88,7 @@ export interface BrokerAdapter {
  * the broker is at the one before.
  */
 export interface Pace {
-  /** Most messages of one `publish` call. Default 500. */
+  /** Most messages of one `publish` call, where several may be under way at once. Default, and where they may not: 500. */
   readonly publish?: number
   /**
    * Handlers that a consumer starts before it lets the event loop turn, so that what they acknowledge, and the next read, is written

@@ -90,7 +90,8 @@ export class Outbox {
         destination: message.destination,
         label,
         maxInFlight,
-        maxBatch: Math.min(MAX_BATCH, this.#engine.adapter.pace?.publish ?? MAX_BATCH),
+        // Of calls that go one at a time there is nothing to do side by side: each is a round trip, so they hold as much as they may.
+        maxBatch: maxInFlight === 1 ? MAX_BATCH : (this.#engine.adapter.pace?.publish ?? MAX_BATCH),
         queue: [],
         open: null,
         scheduled: false,

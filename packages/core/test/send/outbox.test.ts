@@ -76,6 +76,13 @@ describe('gathering', () => {
     expect(calls(bench)).toEqual([['m0', 'm1'], ['m2', 'm3'], ['m4']])
   })
 
+  it('makes as few calls as it can where they go one at a time', async () => {
+    const config = { producer: { maxInFlightRequests: 1 } }
+    const bench = await connectedBench(config, { ...fakeAdapter(), pace: { publish: 2 } })
+    await Promise.all(Array.from({ length: 5 }, (_, i) => send(bench, `m${i}`)))
+    expect(calls(bench)).toEqual([['m0', 'm1', 'm2', 'm3', 'm4']])
+  })
+
   it('holds at most maxInFlightRequests calls open, one for an ordered queue', async () => {
     for (const [ordered, most] of [
       [false, 2],
