@@ -21,7 +21,8 @@ interface Entry {
 function bareSide(url: string): Side {
   return {
     name: 'node-redis streams',
-    async open(bytes) {
+    shapes: true,
+    async open(bytes, { queues } = { queues: 1, consumers: 1 }) {
       const make = () =>
         createClient({
           url,
@@ -30,13 +31,13 @@ function bareSide(url: string): Side {
           commandOptions: { timeout: 0 },
         }).connect()
       const [client, blocking] = await Promise.all([make(), make()])
-      const key = `bare:${randomUUID()}`
-      await client.xGroupCreate(key, 'g', '0', { MKSTREAM: true })
+      const keys = Array.from({ length: queues }, () => `bare:${randomUUID()}`)
+      await Promise.all(keys.map((key) => client.xGroupCreate(key, 'g', '0', { MKSTREAM: true })))
       // The fields that this library writes: the same ids, headers and bytes on the wire.
       const send = (i: number) =>
         client.sendCommand([
           'XADD',
-          key,
+          keys[i % keys.length] as string,
           '*',
           'id',
           randomUUID(),
@@ -60,19 +61,20 @@ function bareSide(url: string): Side {
               const answer = await blocking.xReadGroup(
                 'g',
                 'c',
-                { key, id: '>' },
+                keys.map((key) => ({ key, id: '>' })),
                 { COUNT: prefetch, BLOCK: 200 },
               )
-              const messages = (answer as { messages: Entry[] }[] | null)?.[0]?.messages ?? []
-              if (messages.length === 0) continue
-              await inFlight(messages.length, concurrency, (n) =>
-                handler(JSON.parse((messages[n] as Entry).message.body) as Reading),
-              )
-              const ids = messages.map(({ id }) => id)
-              const settled = Promise.all([client.xAck(key, 'g', ids), client.xDel(key, ids)])
-              settling.add(settled)
-              void settled.then(() => settling.delete(settled))
-              if (settling.size > 4) await Promise.race(settling)
+              const read = (answer ?? []) as { name: string; messages: Entry[] }[]
+              for (const { name, messages } of read) {
+                await inFlight(messages.length, concurrency, (n) =>
+                  handler(JSON.parse((messages[n] as Entry).message.body) as Reading),
+                )
+                const ids = messages.map(({ id }) => id)
+                const settled = Promise.all([client.xAck(name, 'g', ids), client.xDel(name, ids)])
+                settling.add(settled)
+                void settled.then(() => settling.delete(settled))
+                if (settling.size > 4) await Promise.race(settling)
+              }
             }
             await Promise.all(settling)
           })()
@@ -81,7 +83,7 @@ function bareSide(url: string): Side {
         async close() {
           closed = true
           await reading
-          await client.del(key)
+          await client.del(keys)
           client.destroy()
           blocking.destroy()
         },

@@ -4,6 +4,7 @@ import { untilAborted } from './abort.ts'
 import { type Confirm, createConfirm } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
+import { createIdleLinks, type IdleLinks } from './idle-links.ts'
 import { hashTag } from './keys.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -20,7 +21,7 @@ interface Node {
   /** Where a replica confirms what is published, and the socket of that. */
   readonly confirm: Confirm | null
   readonly confirming: Link | null
-  readonly idle: Link[]
+  readonly idle: IdleLinks
 }
 
 interface Topology {
@@ -87,7 +88,7 @@ export async function connectCluster(
             ? await openLink({ address, options: within, scripts: false, lost: fail }, until)
             : null
         const confirm = confirming === null ? null : createConfirm(confirming, options)
-        const node: Node = { address, command, confirm, confirming, idle: [] }
+        const node: Node = { address, command, confirm, confirming, idle: createIdleLinks() }
         if (over) {
           dispose(node, undefined)
           throw offline(undefined)
@@ -220,6 +221,16 @@ export async function connectCluster(
     }
   }
 
+  /** Whether one more socket may be opened; an idle one of another master makes room. */
+  const hasRoom = (): boolean => {
+    const idle = [...nodes.values()].map((node) => node.idle)
+    const open = borrowed + nodes.size + idle.reduce((sum, { size }) => sum + size, 0)
+    if (open < options.maxConnections) return true
+    const spare = idle.find(({ size }) => size > 0)?.take()
+    spare?.destroy(undefined)
+    return spare !== undefined
+  }
+
   try {
     await connectMasters(signal, options)
     const first = nodes.values().next().value as Node
@@ -242,12 +253,12 @@ export async function connectCluster(
       send: (key, args: readonly Argument[]) => routed(key, (node) => node.command.send(args)),
       borrow: async (key) => {
         const node = await nodeFor(key)
-        const free = node.idle.pop()
-        if (free !== undefined && !free.dead) {
+        const free = node.idle.take()
+        if (free !== undefined) {
           borrowed++
           return free
         }
-        if (borrowed + nodes.size >= options.maxConnections || performance.now() < fullUntil) return null
+        if (performance.now() < fullUntil || !hasRoom()) return null
         borrowed++
         try {
           return await openLink(
@@ -264,7 +275,7 @@ export async function connectCluster(
       giveBack: (link) => {
         borrowed--
         const node = nodes.get(nameOf(link.address))
-        if (node !== undefined && !over && !link.dead && node.idle.length < 16) node.idle.push(link)
+        if (node !== undefined && !over && !link.dead) node.idle.put(link)
         else link.destroy(undefined)
       },
       unblock: (_, link) => {
@@ -327,11 +338,13 @@ function nameOf(address: Address): string {
 }
 
 function linksOf({ command, confirming, idle }: Node): Link[] {
-  return confirming === null ? [command, ...idle] : [command, confirming, ...idle]
+  return confirming === null ? [command, ...idle.all()] : [command, confirming, ...idle.all()]
 }
 
-function dispose(node: Node, cause: unknown): void {
-  for (const link of linksOf(node)) link.destroy(cause)
+function dispose({ command, confirming, idle }: Node, cause: unknown): void {
+  command.destroy(cause)
+  confirming?.destroy(cause)
+  idle.destroy(cause)
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { createConfirm } from './confirm.ts'
 import { replyCode } from './errors.ts'
+import { createIdleLinks } from './idle-links.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Script } from './scripts/index.ts'
@@ -41,7 +42,7 @@ export async function connectSingle(
   const address: Address = options.sentinel ? await masterOf(options, signal) : options
   let over = false
   const all = new Set<Link>()
-  const idle: Link[] = []
+  const idle = createIdleLinks((link) => all.delete(link))
   let borrowed = 0
   let fullUntil = 0
   let rest = (): void => undefined
@@ -50,6 +51,7 @@ export async function connectSingle(
     if (over) return
     over = true
     rest()
+    idle.destroy(cause)
     for (const link of all) link.destroy(cause)
     all.clear()
   }
@@ -95,12 +97,12 @@ export async function connectSingle(
       publish: confirm === null ? (script, key, args) => command.run(script, key, args) : publish,
       send: (_, args) => command.send(args),
       borrow: async () => {
-        const free = idle.pop()
-        if (free !== undefined && !free.dead) {
+        const free = idle.take()
+        if (free !== undefined) {
           borrowed++
           return free
         }
-        if (borrowed + idle.length + 1 >= options.maxConnections || performance.now() < fullUntil) return null
+        if (borrowed + 1 >= options.maxConnections || performance.now() < fullUntil) return null
         borrowed++
         try {
           return await open(false, AbortSignal.timeout(options.connectTimeoutMs))
@@ -113,12 +115,7 @@ export async function connectSingle(
       },
       giveBack: (link) => {
         borrowed--
-        if (over || link.dead) return
-        if (idle.length < 16) idle.push(link)
-        else {
-          all.delete(link)
-          link.destroy(undefined)
-        }
+        if (!over && !link.dead) idle.put(link)
       },
       unblock: (_, link) => {
         if (!over && link.id > 0) command.send(['CLIENT', 'UNBLOCK', String(link.id)]).catch(() => undefined)
@@ -128,6 +125,7 @@ export async function connectSingle(
         if (over) return
         over = true
         rest()
+        idle.destroy(undefined)
         for (const link of all) if (link !== command) link.destroy(undefined)
         await command.close(until)
         all.clear()
