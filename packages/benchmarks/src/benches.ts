@@ -2,8 +2,10 @@ import type { BrokerName } from '@mq/brokers'
 import type { Side } from './side.ts'
 
 export interface Bench {
-  /** Messages of one run of W1 to W4. */
+  /** Messages of one run of W1 to W4: a second's worth or so, since the first tenth of one is warming up and joining. */
   readonly messages: number
+  /** Messages of one run of W6. */
+  readonly growing: number
   /** The server that it needs; absent: none. */
   readonly broker?: BrokerName
   /** The contenders; the first is what the others are measured by, the second is this library. */
@@ -18,12 +20,14 @@ export interface Bench {
 export const BENCHES: Readonly<Record<string, Bench>> = {
   memory: {
     messages: 100_000,
+    growing: 100_000,
     sides: async () => (await import('./memory.ts')).memorySides,
     backlog: [1_000, 100_000, 1_000_000],
     imports: ['@mq/core', 'p-queue', 'fastq'],
   },
   redis: {
-    messages: 20_000,
+    messages: 60_000,
+    growing: 20_000,
     broker: 'redis',
     sides: async (url) => (await import('./redis.ts')).redisSides(url),
     backlog: [1_000, 100_000, 1_000_000],
@@ -31,6 +35,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   },
   rabbitmq: {
     messages: 10_000,
+    growing: 10_000,
     broker: 'rabbitmq',
     sides: async (url) => (await import('./rabbitmq.ts')).rabbitmqSides(url),
     // A quorum queue keeps its log on disk: a million messages would measure that.
@@ -46,7 +51,8 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     ],
   },
   kafka: {
-    messages: 20_000,
+    messages: 60_000,
+    growing: 20_000,
     broker: 'kafka',
     sides: async (url) => (await import('./kafka.ts')).kafkaSides(url),
     backlog: [1_000, 100_000, 500_000],

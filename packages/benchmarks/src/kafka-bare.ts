@@ -13,21 +13,25 @@ export function clientOf(url: string): Kafka {
   return new Kafka({ clientId: 'bare', brokers: url.split(','), logLevel: logLevel.NOTHING })
 }
 
-/** Makes a topic that every side could have; answers how it is removed, with the groups that read it. */
-export async function makeTopic(
+/** Makes topics that every side could have; answers how they are removed, with the groups that read them. */
+export async function makeTopics(
   url: string,
-  topic: string,
+  topics: readonly string[],
   groups: readonly string[],
 ): Promise<() => Promise<void>> {
   const admin = clientOf(url).admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }], waitForLeaders: false })
+  await admin.createTopics({
+    topics: topics.map((topic) => ({ topic, numPartitions: PARTITIONS })),
+    waitForLeaders: false,
+  })
   // Not by its own waiting for leaders: what is sent before all of them lead is stored twice by its retries.
-  while (!(await isLed(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 5))
+  for (const topic of topics)
+    while (!(await isLed(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 5))
   await admin.disconnect()
   return async () => {
     await admin.connect()
-    await admin.deleteTopics({ topics: [topic] })
+    await admin.deleteTopics({ topics: [...topics] })
     // One that never read is unknown.
     await admin.deleteGroups([...groups]).catch(() => undefined)
     await admin.disconnect()
@@ -47,32 +51,33 @@ async function isLed(admin: Admin, topic: string): Promise<boolean> {
 export function kafkajsSide(url: string, gathered: boolean): Side {
   return {
     name: gathered ? 'kafkajs, sends gathered' : 'kafkajs',
-    async open(bytes) {
-      const topic = `bare-${randomUUID()}`
-      const remove = await makeTopic(url, topic, [topic])
+    shapes: true,
+    async open(bytes, { queues } = { queues: 1, consumers: 1 }) {
+      const group = `bare-${randomUUID()}`
+      const topics = Array.from({ length: queues }, (_, n) => `${group}-${n}`)
+      const remove = await makeTopics(url, topics, [group])
       const kafka = clientOf(url)
       const producer = kafka.producer({ allowAutoTopicCreation: false })
       await producer.connect()
-      const store = storing(producer, topic)
+      const store = storing(producer)
       // The headers that this library writes.
-      const messageOf = (i: number): Message => ({
+      const recordOf = (i: number): Stored => ({
+        topic: topics[i % topics.length] as string,
         value: JSON.stringify(body(i, bytes)),
         headers: { 'mq-id': randomUUID(), 'content-type': 'application/json' },
       })
       const gather = gathering(store)
       let consumer: Consumer | undefined
       const session: Session = {
-        publish: gathered
-          ? (i) => gather(messageOf(i))
-          : (i) => producer.send({ topic, messages: [messageOf(i)], acks: -1 }),
-        publishBatch: (from, count) => store(Array.from({ length: count }, (_, n) => messageOf(from + n))),
+        publish: gathered ? (i) => gather(recordOf(i)) : (i) => store([recordOf(i)]),
+        publishBatch: (from, count) => store(Array.from({ length: count }, (_, n) => recordOf(from + n))),
         async consume(arrived, { concurrency }) {
           consumer = kafka.consumer({
-            groupId: topic,
+            groupId: group,
             allowAutoTopicCreation: false,
             maxWaitTimeInMs: 500,
           })
-          await consume(consumer, topic, concurrency, arrived)
+          await consume(consumer, topics, concurrency, arrived)
         },
         async close() {
           await consumer?.disconnect()
@@ -85,35 +90,48 @@ export function kafkajsSide(url: string, gathered: boolean): Side {
   }
 }
 
-type Store = (messages: Message[]) => Promise<unknown>
+interface Stored extends Message {
+  readonly topic: string
+}
 
-function storing(producer: Producer, topic: string): Store {
-  return (messages) => producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages }] })
+type Store = (records: Stored[]) => Promise<unknown>
+
+function storing(producer: Producer): Store {
+  return (records) => {
+    const byTopic = new Map<string, Stored[]>()
+    for (const record of records) {
+      const messages = byTopic.get(record.topic)
+      if (messages === undefined) byTopic.set(record.topic, [record])
+      else messages.push(record)
+    }
+    const topicMessages = Array.from(byTopic, ([topic, messages]) => ({ topic, messages }))
+    return producer.sendBatch({ acks: -1, topicMessages })
+  }
 }
 
 /** What is sent in one turn of the event loop is stored by one request. */
-function gathering(store: Store): (message: Message) => Promise<void> {
-  let messages: Message[] = []
+function gathering(store: Store): (record: Stored) => Promise<void> {
+  let records: Stored[] = []
   let waiting: { resolve: () => void; reject: (error: unknown) => void }[] = []
   const flush = (): void => {
     const those = waiting
-    store(messages).then(
+    store(records).then(
       () => those.forEach(({ resolve }) => resolve()),
       (error: unknown) => those.forEach(({ reject }) => reject(error)),
     )
-    messages = []
+    records = []
     waiting = []
   }
-  return (message) =>
+  return (record) =>
     new Promise<void>((resolve, reject) => {
-      if (messages.push(message) === 1) setImmediate(flush)
+      if (records.push(record) === 1) setImmediate(flush)
       waiting.push({ resolve, reject })
     })
 }
 
 async function consume(
   consumer: Consumer,
-  topic: string,
+  topics: string[],
   concurrency: number,
   arrived: (i: number) => void,
 ): Promise<void> {
@@ -121,7 +139,7 @@ async function consume(
   const share = Math.floor(concurrency / atOnce)
   const handler = async (value: { i: number }): Promise<void> => arrived(value.i)
   await consumer.connect()
-  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.subscribe({ topics, fromBeginning: true })
   await consumer.run({
     eachBatchAutoResolve: false,
     autoCommitInterval: COMMIT_MS,

@@ -3,7 +3,7 @@ import { ClientKafka, ServerKafka } from '@nestjs/microservices'
 import { logLevel } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
 import { lastValueFrom } from 'rxjs'
-import { COMMIT_MS, makeTopic, PARTITIONS } from './kafka-bare.ts'
+import { COMMIT_MS, makeTopics, PARTITIONS } from './kafka-bare.ts'
 import { body } from './bodies.ts'
 import type { Side } from './side.ts'
 
@@ -17,7 +17,7 @@ export function nestSide(url: string): Side {
     async open(bytes) {
       Logger.overrideLogger(false)
       const topic = `nest-${randomUUID()}`
-      const remove = await makeTopic(url, topic, [`${topic}-server`])
+      const remove = await makeTopics(url, [topic], [`${topic}-server`])
       const client = { brokers: url.split(','), logLevel: logLevel.NOTHING }
       const sending = new ClientKafka({ client, producerOnlyMode: true, send: { acks: -1 } })
       await sending.connect()

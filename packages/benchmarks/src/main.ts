@@ -80,7 +80,11 @@ async function measure(
     number,
   ]
   const rows = await footprints(name, url, sides, [stored, many], progress)
-  const sizes = { messages, rounds: Math.min(rounds, 3), backlog: [few, many] as const }
+  const sizes = {
+    messages: some(bench.growing, effort.share),
+    rounds: Math.min(rounds, 3),
+    backlog: [few, many] as const,
+  }
   const grown = await growth(sides, sizes, progress)
   if (!bench.imports.every(isBuilt)) {
     progress('building the packages, whose import is measured')

@@ -18,56 +18,65 @@ const WINDOW = 1000
 export function amqplibSide(url: string, gathered: boolean): Side {
   return {
     name: gathered ? 'amqplib, writes gathered' : 'amqplib',
-    async open(bytes) {
+    shapes: true,
+    async open(bytes, shape = { queues: 1, consumers: 1 }) {
       const [publishing, consuming] = await Promise.all([
         connect(url, { noDelay: true }),
         connect(url, { noDelay: true }),
       ])
       if (gathered) for (const model of [publishing, consuming]) gather(model)
-      const queue = `bare-${randomUUID()}`
+      const queues = Array.from({ length: shape.queues }, () => `bare-${randomUUID()}`)
       const channel = await publishing.createConfirmChannel()
-      await channel.assertQueue(queue, { durable: true, arguments: QUORUM })
-      const send = windowed(channel, queue, bytes)
-      let receiving: ConfirmChannel | undefined
-      let tag = ''
+      for (const queue of queues) await channel.assertQueue(queue, { durable: true, arguments: QUORUM })
+      const send = windowed(channel, queues, bytes)
+      const cancels: (() => Promise<unknown>)[] = []
       return {
         publish: send,
         publishBatch: (from, count) => Promise.all(Array.from({ length: count }, (_, n) => send(from + n))),
-        async consume(arrived, { concurrency, prefetch }) {
-          const over = await consuming.createConfirmChannel()
-          receiving = over
-          await over.prefetch(prefetch)
-          const finished = acknowledger(over)
-          const handler = async (value: { i: number }): Promise<void> => arrived(value.i)
-          const handle = async (message: ConsumeMessage): Promise<void> => {
-            await handler(JSON.parse(message.content.toString()) as { i: number })
-            finished(message.fields.deliveryTag)
-          }
-          const waiting: ConsumeMessage[] = []
-          let running = 0
-          const next = async (): Promise<void> => {
-            running++
-            for (let message = waiting.shift(); message !== undefined; message = waiting.shift())
-              await handle(message)
-            running--
-          }
-          const consumer = await over.consume(queue, (message) => {
-            if (message === null) return
-            // With as much concurrency as is fetched there is nothing to hold back.
-            if (concurrency >= prefetch) return void handle(message)
-            waiting.push(message)
-            if (running < concurrency) void next()
-          })
-          tag = consumer.consumerTag
+        async consume(arrived, options) {
+          for (const queue of queues) cancels.push(await consume(consuming, queue, arrived, options))
         },
         async close() {
-          if (receiving !== undefined) await receiving.cancel(tag)
-          await channel.deleteQueue(queue)
+          for (const cancel of cancels) await cancel()
+          for (const queue of queues) await channel.deleteQueue(queue)
           await Promise.all([publishing.close(), consuming.close()])
         },
       }
     },
   }
+}
+
+/** Handles the messages of a queue on a channel of its own; answers what ends it. */
+async function consume(
+  model: ChannelModel,
+  queue: string,
+  arrived: (i: number) => void,
+  { concurrency, prefetch }: { concurrency: number; prefetch: number },
+): Promise<() => Promise<unknown>> {
+  const channel = await model.createConfirmChannel()
+  await channel.prefetch(prefetch)
+  const finished = acknowledger(channel)
+  const handler = async (value: { i: number }): Promise<void> => arrived(value.i)
+  const handle = async (message: ConsumeMessage): Promise<void> => {
+    await handler(JSON.parse(message.content.toString()) as { i: number })
+    finished(message.fields.deliveryTag)
+  }
+  const waiting: ConsumeMessage[] = []
+  let running = 0
+  const next = async (): Promise<void> => {
+    running++
+    for (let message = waiting.shift(); message !== undefined; message = waiting.shift())
+      await handle(message)
+    running--
+  }
+  const { consumerTag } = await channel.consume(queue, (message) => {
+    if (message === null) return
+    // With as much concurrency as is fetched there is nothing to hold back.
+    if (concurrency >= prefetch) return void handle(message)
+    waiting.push(message)
+    if (running < concurrency) void next()
+  })
+  return () => channel.cancel(consumerTag)
 }
 
 /** Corks the socket until the end of the turn. */
@@ -90,7 +99,11 @@ function gather(model: ChannelModel): void {
 }
 
 /** Publishes with the properties that this library writes. Rejects what the server returns. */
-function windowed(channel: ConfirmChannel, queue: string, bytes: number): (i: number) => Promise<void> {
+function windowed(
+  channel: ConfirmChannel,
+  queues: readonly string[],
+  bytes: number,
+): (i: number) => Promise<void> {
   const returned = new Set<unknown>()
   channel.on('return', ({ properties }: ConsumeMessage) => void returned.add(properties.messageId))
   const waiting: (() => void)[] = []
@@ -114,7 +127,7 @@ function windowed(channel: ConfirmChannel, queue: string, bytes: number): (i: nu
         const now = Date.now()
         const messageId = randomUUID()
         const room = channel.sendToQueue(
-          queue,
+          queues[i % queues.length] as string,
           Buffer.from(JSON.stringify(body(i, bytes))),
           {
             persistent: true,

@@ -20,7 +20,7 @@ export interface Side {
   readonly weaker?: string
   /** Workloads that this side cannot do. */
   readonly lacks?: readonly string[]
-  /** Whether `open` heeds a shape; otherwise there is one queue with one consumer. */
+  /** Whether `open` heeds how many queues a shape asks for; otherwise there is one. Several consumers of a queue only this library is asked for. */
   readonly shapes?: boolean
   readonly open: (bytes: number, shape?: Shape) => Promise<Session>
 }

@@ -9,6 +9,7 @@ function notingSide(name: string): { side: Side; waiting: number[][]; shapes: (S
   const shapes: (Shape | undefined)[] = []
   const side: Side = {
     name,
+    shapes: true,
     open(_bytes, shape) {
       const items: number[] = []
       const seen: number[] = []
@@ -60,6 +61,7 @@ describe('W6', () => {
     expect(rows.map(({ what, name }) => `${what}, ${name}`)).toEqual([
       '200 → 1,000 waiting, reference',
       '200 → 1,000 waiting, ours',
+      '10 → 100 queues, reference',
       '10 → 100 queues, ours',
       '1 → 10 consumers of a queue, ours',
       'bodies of 1 KiB → 10 KiB, reference',

@@ -9,7 +9,7 @@ type FakeLink = Link & { dead: boolean }
 
 function fake(): FakeLink {
   const link = { dead: false, destroy: () => void (link.dead = true) }
-  return link as FakeLink
+  return link as unknown as FakeLink
 }
 
 describe('idle sockets', () => {
