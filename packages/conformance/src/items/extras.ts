@@ -127,11 +127,20 @@ export const extras = group('extras', (item) => {
     const name = t.name()
     const id = await queue.send(name, 'x')
     const message = await take(t, queue, name, t.leaseMs)
-    for (let i = 0; i < 7; i++) {
-      await queue.extend(message, t.leaseMs)
-      await t.quiet(t.leaseMs / 2)
-      await nothing(other, name)
+    const end = t.now() + 3.5 * t.leaseMs
+    const keep = async (): Promise<void> => {
+      while (t.now() < end) {
+        await queue.extend(message, t.leaseMs)
+        await t.quiet(t.leaseMs / 4)
+      }
     }
+    const look = async (): Promise<void> => {
+      while (t.now() < end - t.leaseMs / 2) {
+        await nothing(other, name)
+        await t.quiet(t.leaseMs / 4)
+      }
+    }
+    await Promise.all([keep(), look()])
     await queue.acknowledge(message)
     await nothing(other, name)
     assert.equal(message.id, id)

@@ -60,22 +60,23 @@ export const ordering = group('order', (item) => {
     const queue = await t.connect()
     await queue.createQueue({ name, ordered: true, partitions: 1 })
     const runs: string[] = []
-    const retry = { maxRetries: 3, delayMs: 150, backoff: 'fixed', jitter: 0 } as const
+    const retry = { maxRetries: 10, delayMs: 150, backoff: 'fixed', jitter: 0 } as const
     await collect(t, queue, name, { concurrency: 4, retry }, (message) => {
       runs.push(`${message.key} ${String(message.body)}`)
-      if (message.body === 'fails once' && message.deliveryCount === 0) throw new Error('once')
+      // As often as it takes, a loaded machine being slow, but not for ever.
+      if (message.body === 'fails' && (message.deliveryCount === 0 || !runs.includes('b other')))
+        throw new Error('not yet')
     })
     await queue.sendBatch([
-      { body: 'fails once', key: 'a', queueName: name },
+      { body: 'fails', key: 'a', queueName: name },
       { body: 'second', key: 'a', queueName: name },
       { body: 'other', key: 'b', queueName: name },
     ])
-    await t.until(() => runs.length >= 4, 'all handled')
-    assert.deepEqual(
-      runs.filter((run) => run.startsWith('a')),
-      ['a fails once', 'a fails once', 'a second'],
-    )
-    assert.ok(runs.indexOf('b other') < runs.lastIndexOf('a fails once'), 'another key waited for it')
+    await t.until(() => runs.includes('a second') && runs.includes('b other'), 'all handled')
+    const ofA = runs.filter((run) => run.startsWith('a'))
+    assert.deepEqual(ofA.slice(-3), ['a fails', 'a fails', 'a second'])
+    assert.ok(!ofA.slice(0, -1).includes('a second'), 'a later message of the key passed it, or came twice')
+    assert.ok(runs.indexOf('b other') < runs.lastIndexOf('a fails'), 'another key waited for it')
     if (!t.capabilities.retryKeepsOrder) t.refused('retryKeepsOrder')
   })
 
