@@ -84,6 +84,11 @@ export default tseslint.config(
           selector: 'BinaryExpression[operator="instanceof"][right.name=/^(Error|Message|.*Error)$/]',
           message: 'Two copies of a class break instanceof: use util.types.isNativeError, a code or a brand.',
         },
+        {
+          selector:
+            'CallExpression[callee.object.name="AbortSignal"][callee.property.name="any"] CallExpression[callee.object.name="AbortSignal"][callee.property.name="timeout"]',
+          message: 'Garbage collection ends the time-out on Node 20: use deadlineSignal.',
+        },
       ],
       ...restrict(),
     },

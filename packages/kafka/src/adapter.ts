@@ -2,6 +2,7 @@ import {
   AdapterError,
   type BrokerAdapter,
   type Capabilities,
+  deadlineSignal,
   type Delivery,
   type Source,
   type Target,
@@ -164,7 +165,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     capabilities,
 
     async connect(on, signal) {
-      const until = AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)])
+      const until = deadlineSignal(signal, resolved.connectTimeoutMs)
       let mine: Connection | null = null
       mine = await connect(
         resolved,

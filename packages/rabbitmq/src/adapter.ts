@@ -3,6 +3,7 @@ import {
   type BrokerAdapter,
   type Capabilities,
   type ConnectionEvents,
+  deadlineSignal,
   type Receiver,
 } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
@@ -94,7 +95,7 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
         },
         blocked: on.blocked,
       }
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)])
+      const limit = deadlineSignal(signal, resolved.connectTimeoutMs)
       opened = await connectAny(resolved, attempts++, watched, limit)
       const started = begin(opened)
       try {

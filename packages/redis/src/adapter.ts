@@ -4,6 +4,7 @@ import {
   type BrokerAdapter,
   type Capabilities,
   type ConnectionEvents,
+  deadlineSignal,
   type Source,
 } from '@mq/core/adapter'
 import { withShared } from './abort.ts'
@@ -189,7 +190,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       over = await link(
         resolved,
         watched,
-        AbortSignal.any([signal, AbortSignal.timeout(resolved.connectTimeoutMs)]),
+        deadlineSignal(signal, resolved.connectTimeoutMs),
       )
       try {
         // The round trip that counts: the user may write here.

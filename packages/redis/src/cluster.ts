@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
+import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
 import { type Confirm, createConfirm } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
@@ -161,7 +161,7 @@ export async function connectCluster(
   /** Until every slot has a master that answers. Shared by all who wait. */
   const refresh = (): Promise<void> => {
     refreshing ??= (async () => {
-      const patience = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)])
+      const patience = deadlineSignal(stop.signal, PATIENCE_MS)
       for (;;) {
         try {
           return await connectMasters(patience, short)

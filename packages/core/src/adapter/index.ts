@@ -24,5 +24,6 @@ export {
   type Source,
   type Target,
 } from './contract.ts'
+export { deadlineSignal } from './deadline-signal.ts'
 export { matchesPattern } from './pattern.ts'
 export { deadLetterHeaders, parseDeadLetterHeaders, WireHeader } from './wire.ts'

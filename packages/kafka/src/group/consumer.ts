@@ -1,4 +1,4 @@
-import { AdapterError } from '@mq/core/adapter'
+import { AdapterError, deadlineSignal } from '@mq/core/adapter'
 import { atMost, pause, within } from '../abort.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { createCommitter } from './committer.ts'
@@ -240,7 +240,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         return
       }
       const mine = membership
-      await commitAtLast(left.length === 0, AbortSignal.any([signal, AbortSignal.timeout(CLOSE_COMMIT_MS)]))
+      await commitAtLast(left.length === 0, deadlineSignal(signal, CLOSE_COMMIT_MS))
       if (holdings.takers().length > 0) return
       error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
       setup.ended(consumer)
