@@ -199,13 +199,32 @@ export class RetryError extends MessageQueueError {
   }
 }
 
-/** Whatever was thrown, as an Error: handlers may throw anything. */
+/** Whatever was thrown, as an Error whose name, message and stack are text: handlers may throw anything, a proxy that throws itself included. */
 export function toError(thrown: unknown): Error {
-  if (types.isNativeError(thrown)) return thrown
-  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) {
-    return new Error(String(thrown.message), { cause: thrown })
+  try {
+    if (types.isNativeError(thrown)) return isReadable(thrown) ? thrown : copyOf(thrown)
+    if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) {
+      return new Error(safeString(thrown.message), { cause: thrown })
+    }
+  } catch {
+    // What cannot be read is described below.
   }
   return new Error(`non-error thrown: ${safeString(thrown)}`, { cause: thrown })
+}
+
+function isReadable({ name, message, stack }: Error): boolean {
+  return (
+    typeof name === 'string' &&
+    typeof message === 'string' &&
+    (stack === undefined || typeof stack === 'string')
+  )
+}
+
+function copyOf(thrown: Error): Error {
+  const error = new Error(safeString(thrown.message), { cause: thrown })
+  error.name = safeString(thrown.name)
+  if (typeof thrown.stack === 'string') error.stack = thrown.stack
+  return error
 }
 
 function safeString(value: unknown): string {
