@@ -7,7 +7,8 @@ import type { Consumer, StopResult } from './consume/consumer.ts'
 import { DeadLetters } from './manage/dead-letters.ts'
 import { handlersOf } from './decorators.ts'
 import type { Engine, MessageQueueEvents } from './engine.ts'
-import { toError, ValidationError } from './errors.ts'
+import { ErrorCode } from './error-codes.ts'
+import { ConnectionError, toError, ValidationError } from './errors.ts'
 import type {
   BatchHandlerFunction,
   HandlerFunction,
@@ -43,6 +44,8 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   readonly #engine: Engine
   readonly #supervisor: Supervisor
   #disconnecting: Promise<StopResult> | null = null
+  /** Whether `connect` was called after `disconnect`. */
+  #wanted = false
 
   /** `adapter`: an adapter, or how to load one at the first `connect`. Throws `ConfigurationError`. */
   constructor(
@@ -80,7 +83,10 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
    * concurrent calls share one attempt; works again after `disconnect`. A connection that was up is restored by itself when lost.
    */
   async connect(): Promise<void> {
+    this.#wanted = true
     await this.#disconnecting
+    if (!this.#wanted)
+      throw new ConnectionError('disconnect() was called while connecting', { code: ErrorCode.ABORTED })
     await this.#supervisor.connect()
   }
 
@@ -89,6 +95,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
    * sent, and closes. Always settles, also when the broker is dead. `abandoned`: ids whose handler was aborted. Idempotent.
    */
   disconnect(options: { timeoutMs?: number } = {}): Promise<StopResult> {
+    this.#wanted = false
     if (this.#supervisor.state === 'disconnected') return Promise.resolve({ drained: true, abandoned: [] })
     this.#disconnecting ??= this.#disconnect(options.timeoutMs ?? DRAIN_MS).finally(
       () => (this.#disconnecting = null),

@@ -106,7 +106,8 @@ export class Supervisor {
     if (this.#state === 'connected') return Promise.resolve()
     if (this.#state === 'reconnecting') return this.ready('connect', this.#options.connectTimeoutMs)
     this.#connecting ??= (async () => {
-      await this.#disconnecting
+      // At once where it can be: a disconnect in the same turn has to see it.
+      if (this.#disconnecting !== null) await this.#disconnecting
       this.#state = 'connecting'
       this.#lifetime = new AbortController()
       try {

@@ -270,4 +270,25 @@ describe('disconnect', () => {
     expect(queue.isConnected).toBe(true)
     await queue.disconnect()
   })
+
+  it('ends a connect of the same turn, before it or in between', async () => {
+    const { queue, adapter } = queueBench()
+    const first = refusal(queue.connect())
+    await expect(queue.disconnect()).resolves.toEqual({ drained: true, abandoned: [] })
+    expect((await first).code).toBe('MQ_ABORTED')
+    expect(queue.isConnected).toBe(false)
+
+    await queue.connect()
+    const closing = queue.disconnect()
+    const second = refusal(queue.connect())
+    await Promise.all([closing, queue.disconnect()])
+    expect((await second).code).toBe('MQ_ABORTED')
+    expect(queue.isConnected).toBe(false)
+    expect(adapter.disconnects).toBe(adapter.connections.length)
+
+    const last = [queue.connect(), queue.disconnect(), queue.connect()]
+    await Promise.all(last)
+    expect(queue.isConnected).toBe(true)
+    await queue.disconnect()
+  })
 })
