@@ -273,7 +273,8 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   /** The dead letters of a queue or subscription: look, redrive, purge. */
   deadLetters(queue: QueueRef): DeadLetters {
-    return new DeadLetters(this.#engine, this.#parts.sender, resolveQueue(queue).target)
+    const { target, config } = resolveQueue(queue)
+    return new DeadLetters(this.#engine, this.#parts.sender, target, config)
   }
 
   // Consuming

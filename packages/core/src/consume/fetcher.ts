@@ -164,7 +164,7 @@ export class Fetcher {
       this.#failing = failures > PASSING_FAILURES
       logger.warn({ queue: this.#plan.label, error, failures }, 'receiving failed; trying again')
     }
-    if (code === ErrorCode.QUEUE_NOT_FOUND) topology.forget(this.#plan.target)
+    if (code === ErrorCode.QUEUE_NOT_FOUND) topology.missing(this.#plan.target)
     const intake = this.#intake
     if (intake !== null && !intake.closed) {
       if (connected) await this.#host.giveBackUnstarted()

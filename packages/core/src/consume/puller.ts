@@ -116,7 +116,7 @@ export class Puller {
     const { adapter, config, topology } = this.#engine
     const { code } = classify(adapter, error)
     if (code !== ErrorCode.QUEUE_NOT_FOUND || !config.autoDeclare || this.#closed) return false
-    topology.forget(this.#target)
+    topology.missing(this.#target)
     return topology.ensure(this.#target).then(
       () => true,
       () => false,

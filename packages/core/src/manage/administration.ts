@@ -5,6 +5,8 @@ import type { Engine } from '../engine.ts'
 import { ValidationError } from '../errors.ts'
 import { checkQueueName } from '../message/names.ts'
 import type { Receiving } from '../consume/receiving.ts'
+import type { Outbox } from '../send/outbox.ts'
+import { keyOf } from './topology.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 import { wrapError } from '../wrap-error.ts'
 
@@ -12,10 +14,12 @@ import { wrapError } from '../wrap-error.ts'
 export class Administration {
   readonly #engine: Engine
   readonly #receiving: Receiving
+  readonly #outbox: Outbox
 
-  constructor(engine: Engine, receiving: Receiving) {
+  constructor(engine: Engine, receiving: Receiving, outbox: Outbox) {
     this.#engine = engine
     this.#receiving = receiving
+    this.#outbox = outbox
   }
 
   async createQueue(config: QueueConfigInput): Promise<void> {
@@ -59,6 +63,7 @@ export class Administration {
     await this.#call(adapter, 'delete', () => adapter.remove(target))
     this.#engine.topology.forget(target)
     this.#receiving.forget(target)
+    this.#outbox.forget(keyOf(target))
   }
 
   async #onExisting<T>(

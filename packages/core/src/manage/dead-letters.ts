@@ -1,5 +1,6 @@
 import type { Delivery, Destination, OutboundMessage, Target } from '../adapter/contract.ts'
 import { Browse, type Browsed } from './browse.ts'
+import type { QueueConfig } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { UnsupportedError, ValidationError } from '../errors.ts'
@@ -45,18 +46,22 @@ export class DeadLetters {
   readonly #engine: Engine
   readonly #sender: Sender
   readonly #source: Target
+  readonly #config: QueueConfig | undefined
 
-  constructor(engine: Engine, sender: Sender, source: Target) {
+  /** `config`: that of a typed queue, should this be its first use. */
+  constructor(engine: Engine, sender: Sender, source: Target, config: QueueConfig | undefined) {
     this.#engine = engine
     this.#sender = sender
     this.#source = source
+    this.#config = config
   }
 
   /** Dead letters that wait. */
   async count(): Promise<number> {
     const queue = await this.#queue('deadLetters.count')
     if (queue === null) return 0
-    if (!this.#isShared(queue)) return this.#call('count', () => this.#engine.adapter.size({ queue }))
+    const size = await this.#call('count', () => this.#engine.adapter.size({ queue }))
+    if (size === 0 || !this.#isShared(queue)) return size
     let count = 0
     await this.#scan(queue, undefined, (page) => {
       count += page.length
@@ -170,19 +175,39 @@ export class DeadLetters {
   async #queue(operation: string): Promise<string | null> {
     this.#engine.supervisor.adapterFor(operation)
     const { topology } = this.#engine
-    if ('queue' in this.#source && this.#source.queue.endsWith('.dlq')) {
-      await topology.ensure(this.#source)
-      return this.#source.queue
+    if (this.#isDeadLetterQueue()) {
+      await topology.ensure(this.#source, this.#config)
+      return (this.#source as { queue: string }).queue
     }
-    const { deadLetterQueue } = await topology.ensure(this.#source)
+    // A subscription is not made by a look at what it failed on: it would take all of its topic from then on.
+    const deadLetterQueue =
+      'subscription' in this.#source
+        ? topology.deadLetterQueueOf(this.#source)
+        : (await topology.ensure(this.#source, this.#config)).deadLetterQueue
     if (deadLetterQueue !== null) await topology.ensure({ queue: deadLetterQueue })
     return deadLetterQueue
   }
 
-  /** A dead-letter queue with a name of the user's own may take those of several queues. */
+  #isDeadLetterQueue(): boolean {
+    return 'queue' in this.#source && this.#source.queue.endsWith('.dlq')
+  }
+
+  /**
+   * Whether the queue may hold dead letters of others: one with a name of the user's own does, and so may one whose name could come about in
+   * another way, `a.b.dlq` being that of the queue `a.b` and of the subscription `b` of the topic `a`.
+   */
   #isShared(queue: string): boolean {
+    if (this.#isDeadLetterQueue()) return false
     const { queue: source, subscription } = this.#names()
-    return queue !== source && queue !== deadLetterQueueName(source, subscription)
+    return subscription !== null || source.includes('.') || queue !== deadLetterQueueName(source, null)
+  }
+
+  /** Letters that do not say whose they are belong to whoever asks, unless the queue has a name of the user's own. */
+  #isOwn({ deadLetter }: Message, queue: string): boolean {
+    const own = this.#names()
+    if (deadLetter === undefined || deadLetter.queue === '')
+      return queue === deadLetterQueueName(own.queue, own.subscription)
+    return deadLetter.queue === own.queue && deadLetter.subscription === own.subscription
   }
 
   #names(): { queue: string; subscription: string | null } {
@@ -198,18 +223,12 @@ export class DeadLetters {
     visit: (page: readonly Browsed[], all: readonly Browsed[], browse: Browse) => Promise<boolean>,
   ): Promise<boolean> {
     const shared = this.#isShared(queue)
-    const own = this.#names()
     const browse = await Browse.open(this.#engine, { queue }, queue, after)
     try {
       for (;;) {
         const all = await browse.next()
         if (all.length === 0) return true
-        const page = shared
-          ? all.filter(
-              ({ message: { deadLetter } }) =>
-                deadLetter?.queue === own.queue && deadLetter.subscription === own.subscription,
-            )
-          : all
+        const page = shared ? all.filter(({ message }) => this.#isOwn(message, queue)) : all
         if (!(await visit(page, all, browse))) return false
       }
     } finally {
@@ -227,8 +246,9 @@ export class DeadLetters {
       items.map(async ({ delivery, message }) => {
         try {
           const { destination, outbound } = await this.#outbound(delivery, message, options)
-          const settings = await this.#engine.topology.ensure(destination)
-          await this.#sender.resend(outbound, settings)
+          const known =
+            'subscription' in destination ? undefined : await this.#engine.topology.ensure(destination)
+          await this.#sender.resend(outbound, known)
           sent.push(delivery)
         } catch (error) {
           failed.push({ id: message.id, error: error as Error })
@@ -298,7 +318,7 @@ export class DeadLetters {
         ? { queue: info.queue }
         : { topic: info.queue, subscription: info.subscription }
     }
-    if (!('queue' in this.#source && this.#source.queue.endsWith('.dlq'))) return this.#source
+    if (!this.#isDeadLetterQueue()) return this.#source
     throw new UnsupportedError(`Message ${delivery.id} does not say where it failed: pass { to: 'queue' }`)
   }
 

@@ -1,4 +1,4 @@
-import type { DeclareTarget, QueueSettings } from '../adapter/contract.ts'
+import type { DeclareTarget, QueueSettings, Target } from '../adapter/contract.ts'
 import { refuseUnsupported } from '../capabilities.ts'
 import { queueSettings } from '../config/queue-settings.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
@@ -8,7 +8,7 @@ import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
 import { deadLetterQueueName } from '../message/names.ts'
-import { wrapError } from '../wrap-error.ts'
+import { classify, wrapError } from '../wrap-error.ts'
 
 interface Known {
   readonly target: DeclareTarget
@@ -21,15 +21,22 @@ export interface DeclareOptions {
   readonly config?: QueueConfig | undefined
   readonly pattern?: string | undefined
   readonly ifExists: 'take' | 'compare'
+  /** How long to wait for a connection, in ms. Default `producer.requestTimeoutMs`. */
+  readonly patienceMs?: number | undefined
 }
+
+/** Between a call that failed by its connection and the next one, in ms: the loss may not have been noticed yet. */
+const AGAIN_MS = 20
 
 /**
  * What this process knows of queues, topics and subscriptions: declares each on first use, remembers the settings in force, and
- * declares all again after a reconnection, since a broker may have come back empty.
+ * declares all again after a reconnection, since a broker may have come back empty. Waits out a lost connection.
  */
 export class Topology {
   readonly #engine: Engine
   readonly #known = new Map<string, Known>()
+  /** Found missing on the broker, and not used since: to be declared as they were. */
+  readonly #missing = new Map<string, Known>()
   readonly #pending = new Map<string, Promise<QueueSettings>>()
 
   constructor(engine: Engine) {
@@ -42,13 +49,14 @@ export class Topology {
   }
 
   /** Declares a target unless that has happened; concurrent calls share one declaration. Throws wrapped errors. */
-  async ensure(target: DeclareTarget, config?: QueueConfig): Promise<QueueSettings> {
+  async ensure(target: DeclareTarget, config?: QueueConfig, patienceMs?: number): Promise<QueueSettings> {
     const key = keyOf(target)
     const known = this.#known.get(key)
     if (known !== undefined) return known.settings
     let pending = this.#pending.get(key)
     if (pending === undefined) {
-      pending = this.declare(target, { config, ifExists: 'take' }).finally(() => this.#pending.delete(key))
+      const options = { config, ifExists: 'take', patienceMs } as const
+      pending = this.declare(target, options).finally(() => this.#pending.delete(key))
       this.#pending.set(key, pending)
     }
     return pending
@@ -57,16 +65,29 @@ export class Topology {
   /** Makes a target, or (`compare`) refuses one that differs. `autoDeclare: false` turns the declarations of `ensure` off, not those asked for. */
   async declare(target: DeclareTarget, options: DeclareOptions): Promise<QueueSettings> {
     const { adapter, config } = this.#engine
-    const wanted = settingsFor(target, options.config, config)
+    const { ifExists, patienceMs = config.producer.requestTimeoutMs } = options
+    const key = keyOf(target)
+    const before = ifExists === 'take' ? this.#missing.get(key) : undefined
+    const wanted =
+      (options.config === undefined ? before?.settings : undefined) ??
+      settingsFor(target, options.config, config)
     refuseUnsupported(adapter, wanted, this.#engine.deduplicationStore !== undefined)
-    const pattern = 'subscription' in target ? (options.pattern ?? '#') : undefined
+    const pattern = 'subscription' in target ? (options.pattern ?? before?.pattern ?? '#') : undefined
     let settings = wanted
-    if (config.autoDeclare || options.ifExists === 'compare') {
-      if ('subscription' in target) await this.ensure({ topic: target.topic })
-      settings = await this.#send(target, wanted, pattern, options.ifExists)
+    if (config.autoDeclare || ifExists === 'compare') {
+      if ('subscription' in target) await this.ensure({ topic: target.topic }, undefined, patienceMs)
+      settings = await this.#send(target, wanted, pattern, ifExists, patienceMs)
     }
-    this.#known.set(keyOf(target), { target, settings, pattern })
+    this.#known.set(key, { target, settings, pattern })
+    this.#missing.delete(key)
     return settings
+  }
+
+  /** Name of the queue for the dead letters of a subscription, of which nothing need be there; `null` when dead-lettering is off. */
+  deadLetterQueueOf(subscription: Target): string | null {
+    const settings =
+      this.settingsOf(keyOf(subscription)) ?? settingsFor(subscription, undefined, this.#engine.config)
+    return settings.deadLetterQueue
   }
 
   async #send(
@@ -74,27 +95,54 @@ export class Topology {
     wanted: QueueSettings,
     pattern: string | undefined,
     ifExists: 'take' | 'compare',
+    patienceMs: number,
   ): Promise<QueueSettings> {
-    const { adapter, clock, config, logger } = this.#engine
+    const { adapter, clock, config, logger, supervisor } = this.#engine
     const label = labelOf(target)
-    try {
-      const revealed = await withDeadline(clock, config.producer.requestTimeoutMs, `declaring ${label}`, () =>
-        adapter.declare(target, { settings: wanted, pattern, ifExists }),
-      )
-      logger.debug({ queue: label }, 'declared')
-      return { ...wanted, ...revealed }
-    } catch (error) {
-      throw wrapError(adapter, error, `Cannot declare ${label}`)
+    const deadline = clock.now() + patienceMs
+    for (;;) {
+      try {
+        if (supervisor.state !== 'connected')
+          await supervisor.ready(`declaring ${label}`, Math.max(0, deadline - clock.now()), true)
+        const ms = config.producer.requestTimeoutMs
+        const revealed = await withDeadline(clock, ms, `declaring ${label}`, () =>
+          adapter.declare(target, { settings: wanted, pattern, ifExists }),
+        )
+        logger.debug({ queue: label }, 'declared')
+        return { ...wanted, ...revealed }
+      } catch (error) {
+        const lost = classify(adapter, error).code === ErrorCode.CONNECTION
+        if (!lost || clock.now() + AGAIN_MS >= deadline)
+          throw wrapError(adapter, error, `Cannot declare ${label}`)
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
+      }
     }
   }
 
-  /** Forgets a target: deleted here, or found missing. */
+  /** Deleted here. */
   forget(target: DeclareTarget): void {
-    this.#known.delete(keyOf(target))
-    if ('topic' in target && !('subscription' in target)) {
-      for (const [key, known] of this.#known)
-        if ('topic' in known.target && known.target.topic === target.topic) this.#known.delete(key)
+    for (const key of this.#keysOf(target)) {
+      this.#known.delete(key)
+      this.#missing.delete(key)
     }
+  }
+
+  /** Found missing, deleted underneath: the next use declares it as it was. */
+  missing(target: DeclareTarget): void {
+    for (const key of this.#keysOf(target)) {
+      const known = this.#known.get(key)
+      if (known === undefined) continue
+      this.#known.delete(key)
+      this.#missing.set(key, known)
+    }
+  }
+
+  /** With a topic go its subscriptions. */
+  #keysOf(target: DeclareTarget): string[] {
+    if (!('topic' in target) || 'subscription' in target) return [keyOf(target)]
+    const all = [...this.#known, ...this.#missing]
+    const own = all.filter(([, known]) => 'topic' in known.target && known.target.topic === target.topic)
+    return own.map(([key]) => key)
   }
 
   /** After a reconnection: a queue that was lost with the broker is there again. What fails is logged; its users will see it. */
@@ -103,7 +151,7 @@ export class Topology {
     const all = [...this.#known.values()].sort((a, b) => rank(a.target) - rank(b.target))
     for (const { target, settings, pattern } of all) {
       try {
-        await this.#send(target, settings, pattern, 'take')
+        await this.#send(target, settings, pattern, 'take', 0)
       } catch (error) {
         this.#engine.logger.warn({ queue: labelOf(target), error }, 'could not be declared again')
         if (MessageQueueError.is(error) && error.code === ErrorCode.CONNECTION) return

@@ -11,6 +11,7 @@ import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
 import { classify, publishError } from '../wrap-error.ts'
+import { abortedError } from './aborted.ts'
 
 /** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
 const MAX_BATCH = 500
@@ -70,18 +71,48 @@ export class Outbox {
     return this.#pending
   }
 
-  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination. */
+  /** Counts a message that cannot go yet, its destination being declared. Throws when there is no room for it. */
+  hold(message: OutboundMessage, label: string): void {
+    const size = message.body.length + OVERHEAD_BYTES
+    if (this.#bytes + size > this.#engine.config.producer.bufferMemory)
+      throw this.#bufferFull(message.id, label)
+    this.#bytes += size
+    this.#pending++
+  }
+
+  /** One that was held will not go. */
+  release(message: OutboundMessage): void {
+    this.#bytes -= message.body.length + OVERHEAD_BYTES
+    this.#pending--
+    if (this.#pending === 0 && this.#idle.length > 0) {
+      const waiting = this.#idle
+      this.#idle = []
+      for (const resolve of waiting) resolve()
+    }
+  }
+
+  /** A destination is gone: one of its name may differ, in order for example. */
+  forget(laneKey: string): void {
+    this.#lanes.delete(laneKey)
+  }
+
+  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination; `held`: it was counted before. */
   send(
     message: OutboundMessage,
     laneKey: string,
     label: string,
     settings: QueueSettings | undefined,
     signal: AbortSignal | undefined,
+    held = false,
   ): Promise<string> {
     const { config } = this.#engine
     const size = message.body.length + OVERHEAD_BYTES
-    if (this.#bytes + size > config.producer.bufferMemory)
-      return Promise.reject(this.#bufferFull(message.id, label))
+    if (!held) {
+      if (this.#bytes + size > config.producer.bufferMemory)
+        return Promise.reject(this.#bufferFull(message.id, label))
+      this.#bytes += size
+      this.#pending++
+    }
     let lane = this.#lanes.get(laneKey)
     if (lane === undefined) {
       // One call at a time keeps the order when a call must be repeated.
@@ -99,8 +130,6 @@ export class Outbox {
       }
       this.#lanes.set(laneKey, lane)
     }
-    this.#bytes += size
-    this.#pending++
     const gathering = lane
     return new Promise<string>((resolve, reject) => {
       const entry: Entry = { message, resolve, reject, attempted: false, abandoned: false }
@@ -167,7 +196,8 @@ export class Outbox {
     const deadline = batch.enqueuedAt + deliveryTimeoutMs
     let last: unknown = null
     for (let entries = batch.entries; ;) {
-      entries = this.#dropAbandoned(entries)
+      // A call whose outcome is unknown is repeated as it was: that is how the broker knows it.
+      if (batch.certainty !== 'unknown') entries = this.#dropAbandoned(entries)
       if (entries.length === 0) return
       const remaining = deadline - clock.now()
       if (supervisor.state !== 'connected' || supervisor.blocked !== null) {
@@ -188,7 +218,7 @@ export class Outbox {
         const outcome = (outcomes as readonly PublishOutcome[] | undefined)?.[i] ?? NO_OUTCOME
         if (outcome.ok) {
           this.#engine.stats.messagesSent++
-          this.#settle(entry)
+          this.release(entry.message)
           entry.resolve(entry.message.id)
           continue
         }
@@ -240,8 +270,7 @@ export class Outbox {
     if (supervisor.state === 'disconnected' || supervisor.state === 'disconnecting') return false
     const { code, retryable } = classify(adapter, error)
     // Deleted underneath: made again once, as on first use.
-    if (code === ErrorCode.QUEUE_NOT_FOUND)
-      return config.autoDeclare && !batch.redeclared && !('reply' in lane.destination)
+    if (code === ErrorCode.QUEUE_NOT_FOUND) return config.autoDeclare && !batch.redeclared && canBeMade(lane)
     // An outage is no failed attempt: it lasts as long as it lasts, up to the delivery time-out.
     if (code === ErrorCode.CONNECTION) return true
     return retryable && batch.attempts <= retries
@@ -260,7 +289,7 @@ export class Outbox {
     logger.debug({ queue: lane.label, attempt: batch.attempts, error }, 'publishing again')
     if (missing && !('reply' in destination)) {
       batch.redeclared = true
-      topology.forget(destination)
+      topology.missing(destination)
       await topology.ensure(destination).catch(() => undefined)
       return
     }
@@ -271,14 +300,14 @@ export class Outbox {
   #dropAbandoned(entries: Entry[]): Entry[] {
     if (!entries.some((entry) => entry.abandoned)) return entries
     return entries.filter((entry) => {
-      if (entry.abandoned) this.#settle(entry)
+      if (entry.abandoned) this.release(entry.message)
       return !entry.abandoned
     })
   }
 
   #reject(lane: Lane, entries: readonly Entry[], error: unknown, certainty: Certainty): void {
     for (const entry of entries) {
-      this.#settle(entry)
+      this.release(entry.message)
       this.#engine.stats.errorCount++
       const destination = lane.label
       entry.reject(
@@ -293,27 +322,11 @@ export class Outbox {
     }
   }
 
-  #settle(entry: Entry): void {
-    this.#bytes -= entry.message.body.length + OVERHEAD_BYTES
-    this.#pending--
-    if (this.#pending === 0 && this.#idle.length > 0) {
-      const waiting = this.#idle
-      this.#idle = []
-      for (const resolve of waiting) resolve()
-    }
-  }
-
   #abortable(entry: Entry, label: string, signal: AbortSignal): void {
     const abort = () => {
       entry.abandoned = true
       const certainty = entry.attempted ? 'unknown' : 'not-stored'
-      entry.reject(
-        new PublishError(`Sending ${entry.message.id} to ${label} was aborted`, {
-          code: ErrorCode.ABORTED,
-          cause: signal.reason,
-          certainty,
-        }),
-      )
+      entry.reject(abortedError(entry.message.id, label, signal, certainty))
     }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
@@ -344,6 +357,11 @@ export class Outbox {
       clock.clearTimeout(timer)
     }
   }
+}
+
+/** Requesters come and go. A subscription that is gone would come back for all of its topic, its pattern being the one that made it. */
+function canBeMade({ destination }: Lane): boolean {
+  return !('reply' in destination) && !('subscription' in destination)
 }
 
 /** An adapter that says nothing about a message leaves its fate unknown. */

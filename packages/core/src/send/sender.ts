@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { types } from 'node:util'
-import type { BrokerAdapter, Destination, OutboundMessage, QueueSettings } from '../adapter/contract.ts'
+import type {
+  BrokerAdapter,
+  DeclareTarget,
+  Destination,
+  OutboundMessage,
+  QueueSettings,
+} from '../adapter/contract.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import {
@@ -16,6 +22,7 @@ import { checkMessage, inferContentType, Message, type MessageInit } from '../me
 import { composeSend } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
+import { unlessAborted } from './aborted.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
 import {
@@ -27,7 +34,7 @@ import {
 } from '../message/trace.ts'
 import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
-import { withCertainty } from '../wrap-error.ts'
+import { publishError, withCertainty } from '../wrap-error.ts'
 
 /** Where a message goes and what is known of the place. */
 export interface Route {
@@ -112,22 +119,43 @@ export class Sender {
       if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
       // refused leaves no trace on the broker.
-      const outbound = this.#encode(message, route)
-      return this.#engine.topology.ensure(destination, config).then(
-        (known) => {
-          try {
-            return this.#hand(this.#fit(outbound, message, known), route, known)
-          } catch (error) {
-            throw refused(error)
-          }
-        },
-        (error: unknown) => {
-          throw refused(error)
-        },
-      )
+      return this.#onceDeclared(this.#encode(message, route), message, route, destination, config)
     } catch (error) {
       return Promise.reject(refused(error))
     }
+  }
+
+  /** Of the first messages to a destination: they wait for it as long as any waits to be confirmed, and count as those do. */
+  #onceDeclared(
+    outbound: OutboundMessage,
+    message: MessageInit,
+    { key, label, signal }: Route,
+    destination: DeclareTarget,
+    config: QueueConfig | undefined,
+  ): Promise<string> {
+    const { id } = outbound
+    const outbox = this.#outbox
+    const {
+      topology,
+      adapter,
+      config: { producer },
+    } = this.#engine
+    outbox.hold(outbound, label)
+    const declared = topology.ensure(destination, config, producer.deliveryTimeoutMs)
+    return (signal === undefined ? declared : unlessAborted(declared, signal, id, label)).then(
+      (known) => {
+        try {
+          return outbox.send(this.#fit(outbound, message, known), key, label, known, signal, true)
+        } catch (error) {
+          outbox.release(outbound)
+          throw refused(error)
+        }
+      },
+      (error: unknown) => {
+        outbox.release(outbound)
+        throw publishError(adapter, id, label, error, 'not-stored')
+      },
+    )
   }
 
   #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {

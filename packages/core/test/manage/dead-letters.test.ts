@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
 import { MessageQueue } from '../../src/message-queue.ts'
 import { createMemoryBroker, memoryAdapter } from '../../src/memory/index.ts'
 import { Message, type MessageInit } from '../../src/message/message.ts'
 import type { MessageQueueConfigInput } from '../../src/config/message-queue-config.ts'
-import { subscription } from '../../src/message/typed.ts'
+import { defineQueue, subscription } from '../../src/message/typed.ts'
 import { recorder, refusal, until } from '../engine-bench.ts'
 import { VirtualClock } from '../memory/virtual-clock.ts'
 
@@ -211,6 +212,51 @@ describe('redriving', () => {
     })
     expect(await queue.receive(subscription('orders', 'billing'))).toMatchObject({ body: { n: 1 } })
     await expect(queue.receive(subscription('orders', 'mail'))).resolves.toBeNull()
+  })
+})
+
+describe('names that meet in one dead-letter queue', () => {
+  it('keep to their own: that of a queue with a dot, and that of a subscription', async () => {
+    const { queue, fail } = await bench()
+    await queue.createSubscription('orders', 'billing')
+    await queue.publish('orders', new Message({ id: 'of the subscription', body: 1 }))
+    await queue.reject((await queue.receive(subscription('orders', 'billing'))) as Message)
+    await fail('orders.billing', 'of the queue')
+    const both = [queue.deadLetters('orders.billing'), queue.deadLetters(subscription('orders', 'billing'))]
+    expect(await Promise.all(both.map((letters) => letters.count()))).toEqual([1, 1])
+    const [first, second] = both
+    expect(ids((await first?.list())?.messages ?? [])).toEqual(['of the queue'])
+    await expect(first?.purge()).resolves.toBe(1)
+    expect(ids((await second?.list())?.messages ?? [])).toEqual(['of the subscription'])
+    await expect(second?.redrive()).resolves.toMatchObject({ moved: 1 })
+    await expect(queue.getQueueSize(subscription('orders', 'billing'))).resolves.toBe(1)
+  })
+})
+
+describe('a source that is not there', () => {
+  it('is not made by a look at the dead letters of a subscription, nor by moving them back', async () => {
+    const { queue } = await bench()
+    const target = subscription('orders', 'billing')
+    await queue.createSubscription('orders', 'billing', { pattern: 'orders.*' })
+    await queue.publish('orders', 1, { routingKey: 'orders.new' })
+    await queue.reject((await queue.receive(target)) as Message)
+    await queue.deleteSubscription('orders', 'billing')
+    const letters = queue.deadLetters(target)
+    await expect(letters.count()).resolves.toBe(1)
+    const result = await letters.redrive()
+    expect(result.moved).toBe(0)
+    expect(result.failed[0]?.error).toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+    await queue.publish('orders', 2, { routingKey: 'other' })
+    await queue.createSubscription('orders', 'billing', { pattern: 'orders.*' })
+    await expect(queue.getQueueSize(target)).resolves.toBe(0)
+    await expect(letters.redrive()).resolves.toMatchObject({ moved: 1 })
+  })
+
+  it('is made as its type says, should this be its first use', async () => {
+    const { queue } = await bench()
+    const urgent = defineQueue('urgent', { schema: Type.String(), maxPriority: 5 })
+    await expect(queue.deadLetters(urgent).count()).resolves.toBe(0)
+    await queue.send(urgent, 'x', { priority: 5 })
   })
 })
 

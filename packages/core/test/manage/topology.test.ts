@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import { keyOf, labelOf } from '../../src/manage/topology.ts'
-import { connectedBench, deferred, refusal, type EngineBench } from '../engine-bench.ts'
+import { QueueConfig } from '../../src/config/queue-config.ts'
+import { connectedBench, deferred, lastOf, refusal, type EngineBench } from '../engine-bench.ts'
 import { fakeAdapter } from '../fake-adapter.ts'
 
 const q = { queue: 'q' }
@@ -78,6 +79,43 @@ describe('Topology.ensure', () => {
   })
 })
 
+describe('without a connection', () => {
+  it('a declaration waits for it', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onConnect = () => Promise.reject(new Error('down'))
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    const declared = bench.engine.topology.ensure(q)
+    await bench.clock.advance(1_000)
+    expect(names(bench)).toEqual([])
+    bench.adapter.onConnect = () => Promise.resolve()
+    await bench.clock.advance(5_000)
+    await declared
+    expect(names(bench)).toEqual(['q'])
+  })
+
+  it('one that the loss interrupts is made again', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onDeclare = () => {
+      bench.adapter.onDeclare = async () => ({})
+      lastOf(bench.adapter.connections).lost(new Error('cut'))
+      return Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'cut'))
+    }
+    const declared = bench.engine.topology.ensure(q)
+    await bench.clock.advance(5_000)
+    await declared
+    expect(names(bench)).toEqual(['q', 'q'])
+  })
+
+  it('it gives up in time, and says why', async () => {
+    const bench = await connectedBench({ producer: { requestTimeoutMs: 100 } })
+    bench.adapter.onConnect = () => Promise.reject(new Error('down'))
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    const failed = refusal(bench.engine.topology.ensure(q))
+    await bench.clock.advance(100)
+    expect(await failed).toMatchObject({ name: 'ConnectionError', code: ErrorCode.TIMEOUT })
+  })
+})
+
 describe('a conflict', () => {
   it('names every difference with both values, and nothing is remembered', async () => {
     const bench = await connectedBench()
@@ -102,6 +140,27 @@ describe('Topology.forget', () => {
       false,
       true,
     ])
+  })
+})
+
+describe('Topology.missing', () => {
+  it('has the next use declare what is missing as it was', async () => {
+    const { engine, adapter } = await connectedBench()
+    const config = QueueConfig.parse({ name: 'q', maxPriority: 5 })
+    await engine.topology.ensure(q, config)
+    await engine.topology.declare(sub, { pattern: 'a.*', ifExists: 'compare' })
+    for (const target of [q, sub]) engine.topology.missing(target)
+    adapter.declared.length = 0
+    for (const target of [q, sub]) await engine.topology.ensure(target)
+    expect(
+      adapter.declared.map(({ declaration: { settings, pattern } }) => [settings.maxPriority, pattern]),
+    ).toEqual([
+      [5, undefined],
+      [null, 'a.*'],
+    ])
+    engine.topology.forget(q)
+    await engine.topology.ensure(q)
+    expect(lastOf(adapter.declared).declaration.settings.maxPriority).toBeNull()
   })
 })
 

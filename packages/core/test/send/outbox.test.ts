@@ -327,6 +327,30 @@ describe('an abort', () => {
   })
 })
 
+describe('an abort of one among others', () => {
+  it('leaves the call that is repeated as it was, so that the broker knows it', async () => {
+    const bench = await connectedBench()
+    let tries = 0
+    bench.adapter.onPublish = (batch) => {
+      const answer: Answer = tries++ === 0 ? unknown : stored
+      return Promise.resolve(batch.map(answer))
+    }
+    const controller = new AbortController()
+    const aborted = refusal(send(bench, 'a', {}, controller.signal))
+    const others = ['b', 'c'].map((id) => send(bench, id))
+    await until(() => tries === 1)
+    controller.abort()
+    expect(await aborted).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'unknown' })
+    await bench.clock.advance(5_000)
+    await expect(Promise.all(others)).resolves.toEqual(['b', 'c'])
+    expect(calls(bench)).toEqual([
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+    ])
+    expect(bench.outbox.pending).toBe(0)
+  })
+})
+
 describe('Outbox.flush', () => {
   it('resolves when everything is confirmed, or with false when its time is up', async () => {
     const bench = await connectedBench()

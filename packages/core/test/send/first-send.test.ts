@@ -1,0 +1,101 @@
+import { describe, expect, it } from '@jest/globals'
+import { deferred, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
+
+const cut = (bench: ReturnType<typeof queueBench>): void => {
+  bench.adapter.onConnect = () => Promise.reject(new Error('down'))
+  lastOf(bench.adapter.connections).lost(new Error('cut'))
+}
+
+describe('the first send to a queue', () => {
+  it('waits for the connection as any other does', async () => {
+    const bench = queueBench()
+    await bench.queue.connect()
+    cut(bench)
+    const sent = [1, 2, 3].map((n) => bench.queue.send('new', n))
+    await bench.clock.advance(1_000)
+    bench.adapter.onConnect = () => Promise.resolve()
+    await bench.clock.advance(10_000)
+    const ids = await Promise.all(sent)
+    expect(bench.adapter.published.flat().map(({ id }) => id)).toEqual(ids)
+  })
+
+  it('is given up after deliveryTimeoutMs, with nothing stored', async () => {
+    const bench = queueBench({ producer: { deliveryTimeoutMs: 2_000, requestTimeoutMs: 500 } })
+    await bench.queue.connect()
+    cut(bench)
+    const failed = refusal(bench.queue.send('new', 1))
+    await bench.clock.advance(2_000)
+    expect(await failed).toMatchObject({
+      name: 'PublishError',
+      code: 'MQ_TIMEOUT',
+      certainty: 'not-stored',
+    })
+  })
+
+  it('counts against bufferMemory meanwhile, and is let go when it fails', async () => {
+    const bench = queueBench({ producer: { bufferMemory: 10_000, batchSize: 1_000 } })
+    await bench.queue.connect()
+    const gate = deferred<object>()
+    bench.adapter.onDeclare = () => gate.promise
+    const sent = Array.from({ length: 30 }, () =>
+      bench.queue.send('new', 'x').catch((error: unknown) => error),
+    )
+    gate.reject(new Error('no'))
+    const results = await Promise.all(sent)
+    const full = results.filter((error) => String(error).includes('bufferMemory'))
+    expect(full.length).toBeGreaterThan(5)
+    expect(full.length).toBeLessThan(25)
+    bench.adapter.onDeclare = async () => ({})
+    await expect(
+      Promise.all(Array.from({ length: 15 }, () => bench.queue.send('new', 'x'))),
+    ).resolves.toHaveLength(15)
+  })
+
+  it('ends with its signal', async () => {
+    const bench = queueBench()
+    await bench.queue.connect()
+    bench.adapter.onDeclare = () => new Promise(() => undefined)
+    const controller = new AbortController()
+    const failed = refusal(bench.queue.send('new', 'x', { signal: controller.signal } as never))
+    controller.abort()
+    expect((await failed).certainty).toBe('not-stored')
+  })
+
+  it('is flushed by a disconnect', async () => {
+    const bench = queueBench()
+    await bench.queue.connect()
+    const gate = deferred<object>()
+    bench.adapter.onDeclare = () => gate.promise
+    const sent = bench.queue.send('new', 'x')
+    const closing = bench.queue.disconnect()
+    await until(() => bench.adapter.declared.length === 1)
+    gate.resolve({})
+    await expect(sent).resolves.toEqual(expect.any(String))
+    await closing
+  })
+})
+
+describe('a queue that was deleted here', () => {
+  it('is sent to in its own way when it is made anew', async () => {
+    const bench = queueBench({ producer: { maxInFlightRequests: 5 } })
+    await bench.queue.connect()
+    await bench.queue.send('q', 1)
+    await bench.queue.deleteQueue('q')
+    await bench.queue.createQueue({ name: 'q', ordered: true })
+    const gate = deferred()
+    let calls = 0
+    bench.adapter.onPublish = async (batch) => {
+      calls++
+      await gate.promise
+      return batch.map(() => ({ ok: true }))
+    }
+    const sent: Promise<string>[] = []
+    for (let turn = 0; turn < 3; turn++) {
+      sent.push(bench.queue.send('q', turn))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(calls).toBe(1)
+    gate.resolve()
+    await Promise.all(sent)
+  })
+})
