@@ -96,15 +96,22 @@ export class Verdicts {
       { id: message.id, queue: this.#plan.label, attempt: held.deliveryCount + 1, error },
       'a handler failed',
     )
-    if (held.state !== 'open') return this.#leave(held)
+    if (held.state !== 'open') {
+      // A lost one comes again; one that was settled by hand, or before the run, has no other attempt to be answered by.
+      if (held.state !== 'lost') this.#answerFailure(message, error)
+      return this.#leave(held)
+    }
     const decision = this.#decide(thrown, held, message)
     if (decision.action === 'retry') return this.#retry(held, decision.delayMs)
     this.#deadLetter(held, message, decision.reason, thrown, true)
-    if (message.replyTo !== undefined) {
-      this.#host.answer(message, { error }).catch((failure: unknown) => {
-        logger.warn({ id: message.id, error: failure }, 'a failed request could not be answered')
-      })
-    }
+    this.#answerFailure(message, error)
+  }
+
+  #answerFailure(message: Message, error: Error): void {
+    if (message.replyTo === undefined) return
+    this.#host.answer(message, { error }).catch((failure: unknown) => {
+      this.#engine.logger.warn({ id: message.id, error: failure }, 'a failed request could not be answered')
+    })
   }
 
   #decide(thrown: unknown, held: Held, message: Message): Decision {
@@ -130,7 +137,10 @@ export class Verdicts {
       { id: held.delivery.id, queue: this.#plan.label, reason },
       'a message is refused',
     )
-    this.#deadLetter(held, held.message ?? rawMessage(held, this.#plan.queueName), reason, thrown, false)
+    const message = held.message ?? rawMessage(held, this.#plan.queueName)
+    this.#deadLetter(held, message, reason, thrown, false)
+    // Nobody waits any more for the answer to a request that expired.
+    if (reason !== 'expired') this.#answerFailure(message, toError(thrown))
   }
 
   #deadLetter(held: Held, message: Message, reason: DeadLetterReason, thrown: unknown, ran: boolean): void {

@@ -1,0 +1,60 @@
+import { describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
+import type { HandlerFunction, HandlerOptions } from '../../src/consume/handler.ts'
+import type { Message } from '../../src/message/message.ts'
+import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
+import { delivery } from '../fake-adapter.ts'
+
+const asked = { replyTo: 'reply:there', correlationId: 'c1' }
+
+/** The errors that requesters were answered with. */
+const answers = (bench: EngineBench) =>
+  bench.adapter.published.flat().map(({ headers }) => headers['mq-error-message'])
+
+describe('a request that fails', () => {
+  const acknowledgesFirst =
+    (bench: EngineBench): HandlerFunction =>
+    async (message: Message) => {
+      await bench.receiving.acknowledge(message)
+      throw new Error('too late')
+    }
+  const throws = (): HandlerFunction => () => {
+    throw new Error('too late')
+  }
+
+  it.each<[string, (bench: EngineBench) => HandlerFunction, HandlerOptions]>([
+    ['was acknowledged before its run', throws, { acknowledgmentMode: 'none' }],
+    ['was acknowledged by its handler', acknowledgesFirst, {}],
+  ])('is answered although it %s', async (_name, handler, options) => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await bench.consume(handler(bench), options)
+    receiver.give(delivery('a', asked))
+    await until(() => bench.adapter.published.length > 0)
+    expect(answers(bench)).toEqual(['too late'])
+    await consumer.stop()
+  })
+
+  it('is answered when it is refused, unless its time is up', async () => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await bench.consume(() => 1, { schema: Type.Number() })
+    receiver.give(delivery('late', { ...asked, expiresAt: 0 }), delivery('invalid', asked))
+    await until(() => bench.adapter.published.length > 0)
+    await settled()
+    expect(answers(bench)).toEqual([expect.stringContaining('must be number')])
+    await consumer.stop()
+  })
+
+  it('is not answered by a run that was lost: it comes again', async () => {
+    const bench = await connectedBench()
+    const request = delivery('a', asked)
+    const { consumer, receiver } = await bench.consume(async (_message, { signal }) => {
+      receiver.lose(request)
+      signal.throwIfAborted()
+    })
+    receiver.give(request)
+    await until(() => consumer.stats().failed === 1)
+    await settled()
+    expect(answers(bench)).toEqual([])
+    await consumer.stop()
+  })
+})
