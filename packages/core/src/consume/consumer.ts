@@ -241,7 +241,7 @@ export class Consumer {
       ) {
         if (!this.#host.slots.take(this.#resumeRuns)) break
         if (this.#plan.batch === null) this.#startOne()
-        else this.#startBatch(this.#plan.batch.size)
+        else this.#startBatch(this.#batchSize(this.#plan.batch.size))
       }
     } finally {
       this.#starting = false
@@ -254,6 +254,11 @@ export class Consumer {
     this.#begin()
     if (this.#breaker?.started() === true) this.#probe = held
     this.#single.start(held)
+  }
+
+  /** The breaker probes with one message. */
+  #batchSize(size: number): number {
+    return this.#breaker === null || this.#breaker.state === 'closed' ? size : 1
   }
 
   #startBatch(size: number): void {
@@ -286,7 +291,7 @@ export class Consumer {
     const now = this.#engine.clock.now()
     let waitMs = Math.max(this.#limiter?.waitMs(now) ?? 0, this.#breaker?.waitMs(now) ?? 0)
     const { batch } = this.#plan
-    if (batch !== null && this.#backlog.ready < batch.size)
+    if (batch !== null && this.#backlog.ready < this.#batchSize(batch.size))
       waitMs = Math.max(waitMs, this.#firstOfBatchAt + batch.waitMs - now)
     if (waitMs <= 0) return true
     if (waitMs !== Infinity && this.#timer === null) {

@@ -108,6 +108,7 @@ export class Consumers implements ConsumerHost {
     const verdicts = new Verdicts(this.#engine, plan, {
       settled,
       idle: () => true,
+      isProbe: () => false,
       // There is no consumer to wait in: the broker's own retry, which here may lose the key's order.
       waitInPlace: (waiting, delayMs) => waiting.intake.settle(waiting, { kind: 'retry', delayMs }, settled),
       answer: (request, outcome) => this.answer(request, outcome),

@@ -8,7 +8,6 @@ import type { Held, SettleResult, Settled } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
-import { RELEASE } from './settlement.ts'
 import type { Verdicts } from './verdicts.ts'
 
 /** Middleware around the handler, composed once. */
@@ -18,8 +17,6 @@ export interface RunnerHost {
   readonly chain: Chain
   /** A run is over (its settlement may still be on its way): its slot is free. `ok: null` when no handler ran. */
   ended(held: Held, ok: boolean | null): void
-  /** Whether the failure of this run is the circuit breaker's probe: given back, at no attempt. */
-  isProbe(held: Held): boolean
   readonly extend: (held: Held, ms: number) => Promise<void>
   readonly settled: Settled
 }
@@ -187,9 +184,7 @@ export class SingleRunner {
   #fail(run: Run, error: unknown): void {
     const { held, message } = run
     if (!this.#over(run)) return
-    if (this.#host.isProbe(held) && held.state === 'open') {
-      held.intake.settle(held, RELEASE, this.#host.settled)
-    } else this.#verdicts.failed(held, message, error)
+    this.#verdicts.failed(held, message, error)
     this.#host.ended(held, false)
     this.#now = 0
   }

@@ -7,6 +7,7 @@ import { rawMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { decide, type Decision } from './retry.ts'
+import { RELEASE } from './settlement.ts'
 
 /** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
 export interface VerdictHost {
@@ -14,6 +15,8 @@ export interface VerdictHost {
   readonly settled: Settled
   /** Whether nothing else is under way: an acknowledgement then need not wait for company. */
   idle(): boolean
+  /** Whether this run was the circuit breaker's probe: when it fails, its message is given back at no attempt. */
+  isProbe(held: Held): boolean
   /** An ordered queue whose broker cannot keep order over a retry: run it again here after `delayMs`. */
   waitInPlace(held: Held, delayMs: number): void
   /** Answers a request. Rejects when the answer could not be stored. */
@@ -88,6 +91,9 @@ export class Verdicts {
 
   /** The handler threw, timed out, or could not be answered for. */
   failed(held: Held, message: Message, thrown: unknown): void {
+    if (held.state === 'open' && this.#host.isProbe(held)) {
+      return held.intake.settle(held, RELEASE, this.#host.settled)
+    }
     const { logger, stats } = this.#engine
     const error = toError(thrown)
     stats.messagesFailed++

@@ -1,0 +1,44 @@
+import { describe, expect, it } from '@jest/globals'
+import type { HandlerOptions } from '../../src/consume/handler.ts'
+import type { Message } from '../../src/message/message.ts'
+import { connectedBench, until, type EngineBench } from '../engine-bench.ts'
+import { delivery } from '../fake-adapter.ts'
+
+const kinds = (bench: EngineBench) =>
+  bench.adapter.receivers.flatMap(({ settled }) => settled.map(({ kind, ids }) => `${kind} ${ids.join('+')}`))
+
+/** A consumer with a batch handler: three at once, at most 50 ms apart. */
+async function consumeBatches(
+  bench: EngineBench,
+  handler: (messages: Message[]) => unknown,
+  options: HandlerOptions = {},
+) {
+  return bench.consume(handler as never, { batch: { size: 3, waitMs: 50 }, ...options })
+}
+
+describe('the circuit breaker of a batch handler', () => {
+  it('probes with one message, at once, and gives it back uncounted when it fails', async () => {
+    const bench = await connectedBench({ retryJitter: 0 })
+    const runs: string[] = []
+    let broken = true
+    const { consumer, receiver } = await consumeBatches(
+      bench,
+      (messages) => {
+        runs.push(messages.map(({ id }) => id).join('+'))
+        if (broken) throw new Error('down')
+      },
+      { circuitBreaker: { failures: 3, openMs: 100 } },
+    )
+    receiver.give(...['a', 'b', 'c', 'd', 'e', 'f'].map((id) => delivery(id)))
+    await until(() => consumer.stats().circuit === 'open')
+    await bench.clock.advance(100)
+    expect(runs).toEqual(['a+b+c', 'd'])
+    expect(kinds(bench)).toEqual(['retry a', 'retry b', 'retry c', 'release d'])
+    broken = false
+    await bench.clock.advance(100)
+    await until(() => consumer.stats().circuit === 'closed')
+    await bench.clock.advance(50)
+    expect(runs.slice(2)).toEqual(['e', 'f'])
+    await consumer.stop()
+  })
+})
