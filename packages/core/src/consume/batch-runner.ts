@@ -1,10 +1,10 @@
-import { types } from 'node:util'
 import { admit } from './admission.ts'
+import { answerOf } from './batch-answer.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
 import type { HandlerContext } from './handler.ts'
-import { heldOf, type Held } from './held.ts'
+import type { Held } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
@@ -16,6 +16,9 @@ interface Item {
   resolve: (value: unknown) => void
   reject: (error: unknown) => void
 }
+
+/** What middleware wraps. The delivery goes with its message, in whose place a middleware may put another. */
+export type BatchCore = (message: Message, held: Held) => unknown
 
 interface BatchRun {
   readonly helds: readonly Held[]
@@ -54,11 +57,7 @@ export class BatchRunner {
   }
 
   /** One batch, one slot; `done` when the slot is free. */
-  start(
-    helds: readonly Held[],
-    wrap: (core: (message: Message) => unknown) => (message: Message) => unknown,
-    done: () => void,
-  ): void {
+  start(helds: readonly Held[], wrap: (core: BatchCore) => BatchCore, done: () => void): void {
     const items: { held: Held; message: Message }[] = []
     for (const held of helds) {
       this.#active.add(held)
@@ -72,7 +71,7 @@ export class BatchRunner {
 
   async #run(
     items: readonly { held: Held; message: Message }[],
-    wrap: (core: (message: Message) => unknown) => (message: Message) => unknown,
+    wrap: (core: BatchCore) => BatchCore,
   ): Promise<void> {
     if (this.#plan.mode === 'none') {
       await Promise.all(
@@ -87,15 +86,11 @@ export class BatchRunner {
       arrived.add(held)
       if (arrived.size === items.length) open()
     }
-    // A middleware may have put another message in the place of the one that came.
-    const heldFor = (message: Message) =>
-      heldOf(message) ?? items.find((item) => item.message.id === message.id)?.held
     const chain = wrap(
-      (message) =>
+      (message, held) =>
         new Promise((resolve, reject) => {
           gathered.push({ message, resolve, reject })
-          const held = heldFor(message)
-          if (held !== undefined) arrive(held)
+          arrive(held)
         }),
     )
     const run: BatchRun = {
@@ -111,7 +106,7 @@ export class BatchRunner {
     const beganAt = performance.now()
     const ends = items.map(async ({ held, message }) => {
       try {
-        const value = await chain(message)
+        const value = await chain(message, held)
         // A middleware that answers without calling next never arrives.
         if (!arrived.has(held)) arrive(held)
         this.#active.delete(held)
@@ -137,9 +132,11 @@ export class BatchRunner {
     const context = new BatchContext(run.helds, this.#engine.logger, this.#host.extend)
     const assign = (answers: unknown) => {
       gathered.forEach((item, i) => {
-        const failure = Array.isArray(answers) ? failureOfItem(answers[i]) : null
-        if (failure === null) item.resolve(undefined)
-        else item.reject(failure.error)
+        try {
+          item.resolve(answerOf(answers, i))
+        } catch (error) {
+          item.reject(error)
+        }
       })
     }
     const failAll = (error: unknown) => {
@@ -205,16 +202,4 @@ class BatchContext implements HandlerContext {
   async extend(ms: number): Promise<void> {
     await Promise.all(this.#helds.map((held) => this.#extend(held, ms)))
   }
-}
-
-function failureOfItem(answer: unknown): { error: unknown } | null {
-  if (types.isNativeError(answer)) return { error: answer }
-  if (
-    typeof answer === 'object' &&
-    answer !== null &&
-    (answer as { status?: unknown }).status === 'rejected'
-  ) {
-    return { error: (answer as { reason?: unknown }).reason }
-  }
-  return null
 }

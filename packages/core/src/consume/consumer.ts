@@ -273,7 +273,7 @@ export class Consumer {
     if (this.#breaker?.started() === true) this.#probe = helds[0] ?? null
     this.#batches.start(
       helds,
-      (core) => composeProcess(this.#host.middlewares, async (message) => core(message)),
+      (core) => composeProcess<[Held]>(this.#host.middlewares, async (message, held) => core(message, held)),
       () => this.#freeSlot(),
     )
   }

@@ -20,7 +20,8 @@ export type HandlerFunction<Body = unknown, Result = unknown> = (
 
 /**
  * With `batch`, the handler gets an array. It may answer an array with one entry per message, in order: an Error, or
- * `{ status: 'rejected', reason }` (what `Promise.allSettled` gives), fails that message; anything else acknowledges it.
+ * `{ status: 'rejected', reason }` (what `Promise.allSettled` gives), fails that message; anything else acknowledges it, and answers
+ * it when it is a request: with the entry, or with the `value` of `{ status: 'fulfilled', value }`.
  */
 export type BatchHandlerFunction<Body = unknown> = (
   messages: Message<Body>[],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HandlerOptions } from '../../src/consume/handler.ts'
-import type { Message } from '../../src/message/message.ts'
+import { Message } from '../../src/message/message.ts'
 import { connectedBench, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
@@ -39,6 +39,39 @@ describe('the circuit breaker of a batch handler', () => {
     await until(() => consumer.stats().circuit === 'closed')
     await bench.clock.advance(50)
     expect(runs.slice(2)).toEqual(['e', 'f'])
+    await consumer.stop()
+  })
+})
+
+describe('a batch', () => {
+  it('settles each message although middleware put others in their place', async () => {
+    const bench = await connectedBench({ retryJitter: 0 })
+    bench.middlewares.push({
+      name: 'replace',
+      process: (message, next) => next(new Message({ body: message.body })),
+    })
+    const { consumer, receiver } = await consumeBatches(bench, (messages) =>
+      messages.map(({ body }) => (body === 'b' ? new Error('no') : undefined)),
+    )
+    receiver.give(...['a', 'b', 'c'].map((id) => delivery(id)))
+    await until(() => consumer.stats().handled + consumer.stats().failed === 3)
+    await until(() => kinds(bench).length === 2)
+    expect(kinds(bench).sort()).toEqual(['ack a+c', 'retry b'])
+    await consumer.stop()
+  })
+
+  it('answers each request with its entry', async () => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await consumeBatches(bench, () => [
+      { sum: 3 },
+      { status: 'fulfilled', value: 4 },
+    ])
+    receiver.give(...['a', 'b', 'c'].map((id) => delivery(id, { replyTo: 'reply:there' })))
+    await until(() => bench.adapter.published.flat().length === 3)
+    const replies = bench.adapter.published.flat()
+    expect(
+      replies.map(({ correlationId, body }) => `${correlationId} ${new TextDecoder().decode(body)}`),
+    ).toEqual(['a {"sum":3}', 'b 4', 'c null'])
     await consumer.stop()
   })
 })
