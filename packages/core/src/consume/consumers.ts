@@ -78,8 +78,8 @@ export class Consumers implements ConsumerHost {
     overrides: HandlerOptions,
   ): Promise<ConsumerPlan> {
     const { topology, config } = this.#engine
-    // What the handler was registered with knows the configuration of a typed queue, which a plain name does not.
-    const known = registration.queue.config === undefined ? queue : registration.queue
+    // A typed queue or subscription has a schema and a configuration, which its name alone does not know.
+    const known = registration.queue.validate === undefined ? queue : registration.queue
     const settings = await topology.ensure(known.target, known.config)
     return planConsumer(
       known,
