@@ -1,3 +1,4 @@
+import { answerOf } from './batch-answer.ts'
 import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
 import type { Engine } from '../engine.ts'
 import { HandlerNotFoundError, ValidationError } from '../errors.ts'
@@ -97,9 +98,13 @@ export class Consumers implements ConsumerHost {
   async process(message: Message): Promise<unknown> {
     this.#engine.supervisor.adapterFor('processMessage')
     if (!Message.is(message)) throw new ValidationError('processMessage takes a Message')
-    const held = heldOf(message)
+    const received = heldOf(message)
     const queue =
-      held === null ? resolveQueue(message.queueName as string) : resolveTarget(held.intake.source.target)
+      received === null
+        ? resolveQueue(message.queueName as string)
+        : resolveTarget(received.intake.source.target)
+    // What another MessageQueue received is settled there.
+    const held = received?.intake.belongsTo(this.#engine) === true ? received : null
     const registration = this.#handlers.get(queue.label)
     if (registration === undefined) throw new HandlerNotFoundError(queue.label)
     const plan = await this.#plan(registration, queue, {})
@@ -120,15 +125,19 @@ export class Consumers implements ConsumerHost {
         `Message ${message.id} was not handled: it expired, or its body is not valid; it is dead-lettered`,
       )
     }
-    const chain = composeProcess(this.middlewares, async (inner: Message) =>
-      plan.handler.run(inner as never, this.#context(inner, held)),
-    )
+    const chain = composeProcess(this.middlewares, async (inner: Message) => {
+      const context = this.#context(inner, held)
+      if (plan.batch === null) return plan.handler.run(inner as never, context)
+      return answerOf(await plan.handler.run([inner] as never, context), 0)
+    })
     try {
       const result = await chain(message)
-      if (held !== null) verdicts.succeeded(held, message, result)
+      if (held === null) this.#engine.stats.messagesProcessed++
+      else verdicts.succeeded(held, message, result)
       return result
     } catch (error) {
-      if (held !== null) verdicts.failed(held, message, error)
+      if (held === null) verdicts.tell(message, error)
+      else verdicts.failed(held, message, error)
       throw error
     } finally {
       if (settles) await settlement

@@ -94,14 +94,7 @@ export class Verdicts {
     if (held.state === 'open' && this.#host.isProbe(held)) {
       return held.intake.settle(held, RELEASE, this.#host.settled)
     }
-    const { logger, stats } = this.#engine
-    const error = toError(thrown)
-    stats.messagesFailed++
-    this.#tellHandler(message, error)
-    logger.debug(
-      { id: message.id, queue: this.#plan.label, attempt: held.deliveryCount + 1, error },
-      'a handler failed',
-    )
+    const error = this.tell(message, thrown)
     if (held.state !== 'open') {
       // A lost one comes again; one that was settled by hand, or before the run, has no other attempt to be answered by.
       if (held.state !== 'lost') this.#answerFailure(message, error)
@@ -111,6 +104,19 @@ export class Verdicts {
     if (decision.action === 'retry') return this.#retry(held, decision.delayMs)
     this.#deadLetter(held, message, decision.reason, thrown, true)
     this.#answerFailure(message, error)
+  }
+
+  /** A failed run is counted and logged, and its handler hears of it, whatever becomes of the message. */
+  tell(message: Message, thrown: unknown): Error {
+    const { logger, stats } = this.#engine
+    const error = toError(thrown)
+    stats.messagesFailed++
+    this.#tellHandler(message, error)
+    logger.debug(
+      { id: message.id, queue: this.#plan.label, attempt: message.deliveryCount + 1, error },
+      'a handler failed',
+    )
+    return error
   }
 
   #answerFailure(message: Message, error: Error): void {

@@ -1,0 +1,80 @@
+import { describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
+import { Message } from '../../src/message/message.ts'
+import { MessageQueueManager } from '../../src/manage/manager.ts'
+import { defineQueue, defineTopic, subscription } from '../../src/message/typed.ts'
+import { lastOf, queueBench, refusal, until } from '../engine-bench.ts'
+import { delivery, fakeAdapter } from '../fake-adapter.ts'
+
+const numbers = { schema: Type.Number() }
+
+describe('the schema of a handler’s queue', () => {
+  it.each([
+    ['typed queue', defineQueue('orders', numbers), 'orders'],
+    ['subscription', subscription(defineTopic('orders', numbers), 'billing'), 'orders/billing'],
+  ])('holds for a %s that is started by its name', async (_name, typed, label) => {
+    const { queue, adapter } = queueBench()
+    queue.registerFunctionHandler(typed, () => undefined)
+    const manager = new MessageQueueManager()
+    manager.addQueue('main', queue)
+    await manager.start()
+    expect(queue.getStats().activeQueues).toEqual([label])
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('no number'))
+    await until(() => receiver.settled.length > 0)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', reasons: ['invalid'] }])
+    await manager.stop()
+  })
+})
+
+describe('processMessage', () => {
+  it('counts a message that was not received, and tells handleError of its failure', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    const told: string[] = []
+    queue.registerHandler('q', {
+      handle: ({ body }) => {
+        if (body === 'bad') throw new Error('no')
+      },
+      handleError: (_message, error) => void told.push(error.message),
+    })
+    await queue.processMessage(new Message({ queueName: 'q', body: 'good' }))
+    await expect(queue.processMessage(new Message({ queueName: 'q', body: 'bad' }))).rejects.toThrow('no')
+    expect(told).toEqual(['no'])
+    expect(queue.getStats()).toMatchObject({ messagesProcessed: 1, messagesFailed: 1 })
+    await queue.disconnect()
+  })
+
+  it('gives a batch handler a batch of one, and unwraps its answer', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler(
+      'q',
+      (messages: Message[]) =>
+        messages.map(({ body }) => (body === 'bad' ? new Error('no') : `${String(body)}!`)),
+      { batch: { size: 5, waitMs: 10 } },
+    )
+    await expect(queue.processMessage(new Message({ queueName: 'q', body: 'good' }))).resolves.toBe('good!')
+    await expect(queue.processMessage(new Message({ queueName: 'q', body: 'bad' }))).rejects.toThrow('no')
+    await queue.disconnect()
+  })
+
+  it('settles what this queue received, and leaves what another one did to that', async () => {
+    const adapter = fakeAdapter()
+    const [one, other] = [queueBench({}, adapter).queue, queueBench({}, adapter).queue]
+    await Promise.all([one.connect(), other.connect()])
+    one.registerFunctionHandler('q', () => 'done')
+    other.registerFunctionHandler('q', () => 'done elsewhere')
+    const receiving = one.receive('q', { timeoutMs: 1000 })
+    await until(() => adapter.receivers.length === 1)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'))
+    const message = (await receiving) as Message
+    expect(await other.processMessage(message)).toBe('done elsewhere')
+    expect(receiver.settled).toEqual([])
+    expect(await one.processMessage(message)).toBe('done')
+    expect(receiver.settled).toMatchObject([{ kind: 'ack', ids: ['a'] }])
+    expect((await refusal(one.acknowledge(message))).name).toBe('AlreadySettledError')
+    await Promise.all([one.disconnect(), other.disconnect()])
+  })
+})
