@@ -9,15 +9,15 @@ import type { ConsumerPlan } from './plan.ts'
 import { classify } from '../wrap-error.ts'
 
 /** A consumer waits for the connection as long as it takes; this only bounds one wait. */
-const RECONNECT_PATIENCE_MS = 3_600_000
+export const RECONNECT_PATIENCE_MS = 3_600_000
 
-const RETRY_OPEN = { backoff: 'exponential', delayMs: 50, maxDelayMs: 5000, jitter: 0.2 } as const
+export const RETRY_OPEN = { backoff: 'exponential', delayMs: 50, maxDelayMs: 5000, jitter: 0.2 } as const
 
 /** The first failures are often passing; what lasts is shown by health. */
 const PASSING_FAILURES = 3
 
 /** How long a receiver may take to hear that it is to receive no more. */
-const END_MS = 5000
+export const END_MS = 5000
 
 export interface FetcherHost {
   /** Fetched, and could start now. */

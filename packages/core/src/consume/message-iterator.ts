@@ -1,39 +1,127 @@
+import type { Source } from '../adapter/contract.ts'
+import { backoffDelay } from '../backoff.ts'
+import { endWithin, pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
 import type { Held } from './held.ts'
 import { Intake } from './intake.ts'
-import type { Source } from '../adapter/contract.ts'
+import { keyOf } from '../manage/topology.ts'
+import { classify, wrapError } from '../wrap-error.ts'
+
+export interface IteratorHost {
+  lost(held: Held): void
+  /** Left, with everything settled. */
+  closed(): void
+}
 
 /**
- * Deliveries one after another, fetched a few ahead, renewed until settled. Leaving the loop gives back what was read ahead; what was
- * handed out stays with its owner, and the receiver closes once that is settled.
+ * Deliveries one after another, fetched a few ahead, renewed until settled; a lost connection is waited out. Leaving the loop gives
+ * back what was read ahead; what was handed out stays with its owner, and the receiver closes once that is settled.
  */
-export async function* iterate(
-  engine: Engine,
-  source: Source,
-  opened: (intake: Intake) => void,
-): AsyncGenerator<Held, void, undefined> {
-  const intake = await Intake.open(engine, source)
-  opened(intake)
-  let ahead: Held[] = []
-  const leave = new AbortController()
-  try {
-    while (!intake.closed) {
-      if (ahead.length === 0) ahead = await intake.receive(source.prefetch, leave.signal)
-      const next = ahead.shift()
-      if (next === undefined) {
-        await new Promise((resolve) => setImmediate(resolve))
-        continue
+export class MessageIterator {
+  readonly #engine: Engine
+  readonly #source: Source
+  readonly #host: IteratorHost
+  #intake: Intake | null = null
+  #call = new AbortController()
+  #reading: Promise<unknown> = Promise.resolve()
+  #failures = 0
+  #ended = false
+  #closing: Promise<void> | null = null
+
+  constructor(engine: Engine, source: Source, host: IteratorHost) {
+    this.#engine = engine
+    this.#source = source
+    this.#host = host
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Held, void, undefined> {
+    let ahead: Held[] = []
+    try {
+      while (!this.#ended) {
+        const next = ahead.shift()
+        if (next === undefined) ahead = await this.#fetch()
+        else if (next.state === 'open') yield next
       }
-      if (next.state === 'open') yield next
+    } finally {
+      await this.#leave(ahead)
     }
-  } finally {
-    leave.abort()
+  }
+
+  /** Some deliveries; none when it has to be asked again. Throws wrapped errors. */
+  async #fetch(): Promise<Held[]> {
+    try {
+      if (this.#intake === null || this.#intake.closed) this.#intake = await this.#open()
+      const reading = this.#intake.receive(this.#source.prefetch, this.#call.signal)
+      this.#reading = reading
+      const helds = await reading
+      this.#failures = 0
+      if (helds.length === 0) await new Promise((resolve) => setImmediate(resolve))
+      return helds
+    } catch (error) {
+      if (!this.#ended) await this.#recover(error)
+      return []
+    }
+  }
+
+  async #open(): Promise<Intake> {
+    const { supervisor, topology } = this.#engine
+    await supervisor.ready('messages', RECONNECT_PATIENCE_MS, true)
+    await topology.ensure(this.#source.target)
+    const intake = await Intake.open(this.#engine, this.#source)
+    intake.onLost = (held) => this.#host.lost(held)
+    // Opened after the end: nobody else would close it.
+    if (this.#ended) await intake.close()
+    return intake
+  }
+
+  /** After a lost connection the next fetch opens anew. Whatever else happened is for the loop's owner. */
+  async #recover(error: unknown): Promise<void> {
+    const { adapter, clock, supervisor } = this.#engine
+    const { code } = classify(adapter, error)
+    const reconnecting = supervisor.state === 'reconnecting' && code !== ErrorCode.AUTHENTICATION
+    if (code !== ErrorCode.CONNECTION && !reconnecting) {
+      throw wrapError(adapter, error, `Cannot receive from ${keyOf(this.#source.target)}`)
+    }
+    const intake = this.#intake
+    if (intake !== null && !intake.closed) {
+      intake.abandon(error)
+      void intake.receiver.close(AbortSignal.timeout(END_MS)).catch(() => undefined)
+    }
+    await pause(clock, backoffDelay(RETRY_OPEN, Math.min(++this.#failures, 10)), this.#call.signal)
+  }
+
+  async #leave(ahead: readonly Held[]): Promise<void> {
+    this.#ended = true
+    const intake = this.#intake
+    if (intake === null) return this.close()
     await intake.release(ahead)
-    if (intake.size === 0) await intake.close()
-    else {
-      intake.onFreed = () => {
-        if (intake.size === 0) void intake.close()
-      }
+    if (intake.size === 0) return this.close()
+    intake.onFreed = () => {
+      if (intake.size === 0) void this.close()
     }
+  }
+
+  connectionLost(cause: unknown): void {
+    this.#intake?.abandon(cause)
+    // A call on a dead receiver should reject by itself; it must not depend on that.
+    this.#call.abort()
+    this.#call = new AbortController()
+  }
+
+  /** Ends the loop, and gives back everything that is unsettled. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#ended = true
+    // First: what is given back must not come to this loop again.
+    this.#call.abort()
+    await endWithin(this.#engine.clock, END_MS, 'ending to read', () => this.#reading).catch(() => undefined)
+    await this.#intake?.close()
+    this.#host.closed()
   }
 }

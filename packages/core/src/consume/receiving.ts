@@ -10,8 +10,7 @@ import {
 import { failureOf } from './failure.ts'
 import { heldOf, type Held } from './held.ts'
 import { inboundMessage, rawMessage } from './inbound.ts'
-import type { Intake } from './intake.ts'
-import { iterate } from './message-iterator.ts'
+import { MessageIterator } from './message-iterator.ts'
 import type { Message } from '../message/message.ts'
 import { Puller } from './puller.ts'
 import { ACK, type Settlement } from './settlement.ts'
@@ -29,7 +28,7 @@ export interface ReceiveOptions {
 export class Receiving {
   readonly #engine: Engine
   readonly #pullers = new Map<string, Puller>()
-  readonly #iterating = new Set<Intake>()
+  readonly #iterating = new Set<MessageIterator>()
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -111,11 +110,12 @@ export class Receiving {
       ordered: settings.ordered,
       after: undefined,
     } as const
-    const helds = iterate(this.#engine, source, (intake) => {
-      intake.onLost = (held) => this.#lost(held)
-      this.#iterating.add(intake)
+    const iterator = new MessageIterator(this.#engine, source, {
+      lost: (held) => this.#lost(held),
+      closed: () => this.#iterating.delete(iterator),
     })
-    for await (const held of helds) {
+    this.#iterating.add(iterator)
+    for await (const held of iterator) {
       const message = this.#admit(held, queue)
       if (message === null) continue
       this.#engine.stats.messagesReceived++
@@ -228,19 +228,16 @@ export class Receiving {
 
   connectionLost(cause: unknown): void {
     for (const puller of this.#pullers.values()) puller.connectionLost(cause)
-    for (const intake of this.#iterating) intake.abandon(cause)
-    this.#iterating.clear()
+    for (const iterator of this.#iterating) iterator.connectionLost(cause)
   }
 
   /** Gives back everything received and unsettled. */
   async close(): Promise<void> {
     const pullers = [...this.#pullers.values()]
-    const intakes = [...this.#iterating]
     this.#pullers.clear()
-    this.#iterating.clear()
     await Promise.all([
       ...pullers.map((puller) => puller.close()),
-      ...intakes.map((intake) => intake.close()),
+      ...[...this.#iterating].map((iterator) => iterator.close()),
     ])
   }
 }

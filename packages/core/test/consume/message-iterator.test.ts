@@ -1,0 +1,88 @@
+import { describe, expect, it } from '@jest/globals'
+import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
+import type { Message } from '../../src/message/message.ts'
+import { lastOf, queueBench, refusal, settled, until } from '../engine-bench.ts'
+import { delivery, fakeAdapter } from '../fake-adapter.ts'
+
+/** A loop that has taken its first message, and is asked for the next one. */
+async function loopAtSecond() {
+  const bench = queueBench()
+  await bench.queue.connect()
+  const loop = bench.queue.messages('q')
+  const first = loop.next()
+  await until(() => bench.adapter.receivers.length === 1)
+  const receiver = lastOf(bench.adapter.receivers)
+  receiver.give(delivery('a'))
+  const { value: message } = (await first) as { value: Message }
+  return { ...bench, loop, receiver, message, second: loop.next() }
+}
+
+describe('a loop over messages', () => {
+  it('goes on after the connection was lost', async () => {
+    const { queue, adapter, clock, loop, second } = await loopAtSecond()
+    lastOf(adapter.connections).lost(new Error('cut'))
+    await until(async () => {
+      await clock.advance(100)
+      return adapter.receivers.length === 2
+    })
+    lastOf(adapter.receivers).give(delivery('b'))
+    expect(await second).toMatchObject({ done: false, value: { id: 'b' } })
+    await loop.return()
+    await queue.disconnect()
+  })
+
+  it('opens its receiver anew when only that lost its connection', async () => {
+    const { queue, adapter, clock, loop, receiver, second } = await loopAtSecond()
+    receiver.fail(new AdapterError(ErrorCode.CONNECTION, 'reset'))
+    await until(async () => {
+      await clock.advance(100)
+      return adapter.receivers.length === 2
+    })
+    expect(receiver.closed).toBe(true)
+    lastOf(adapter.receivers).give(delivery('b'))
+    expect(await second).toMatchObject({ done: false, value: { id: 'b' } })
+    await loop.return()
+    await queue.disconnect()
+  })
+
+  it('ends with an error of this library when its queue is gone', async () => {
+    const { queue, receiver, second } = await loopAtSecond()
+    receiver.fail(new AdapterError(ErrorCode.QUEUE_NOT_FOUND, 'no such queue'))
+    expect((await refusal(second)).name).toBe('QueueNotFoundError')
+    await queue.disconnect()
+  })
+
+  it('ends with disconnect, which gives back what it handed out, and not to this loop', async () => {
+    const { queue, adapter, receiver, second } = await loopAtSecond()
+    adapter.onSettle = (kind, given) => {
+      if (kind === 'release') receiver.give(given)
+      return 'settled'
+    }
+    await queue.disconnect()
+    expect(await second).toEqual({ done: true, value: undefined })
+    expect(receiver.settled).toMatchObject([{ kind: 'release', ids: ['a'] }])
+  })
+
+  it('is forgotten once it was left and what it handed out is settled', async () => {
+    const adapter = fakeAdapter()
+    let closes = 0
+    adapter.onClose = async () => void closes++
+    const { queue } = queueBench({}, adapter)
+    await queue.connect()
+    const loop = queue.messages('q')
+    const first = loop.next()
+    await until(() => adapter.receivers.length === 1)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'), delivery('b'))
+    const { value } = (await first) as { value: Message }
+    await loop.return()
+    expect(receiver.settled).toMatchObject([{ kind: 'release', ids: ['b'] }])
+    expect(closes).toBe(0)
+    await queue.acknowledge(value)
+    await until(() => closes === 1)
+    lastOf(adapter.connections).lost(new Error('cut'))
+    await settled()
+    expect(closes).toBe(1)
+    await queue.disconnect()
+  })
+})
