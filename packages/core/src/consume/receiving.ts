@@ -4,6 +4,7 @@ import {
   AlreadySettledError,
   LeaseLostError,
   RejectError,
+  UnsupportedError,
   ValidationError,
   type MessageQueueError,
 } from '../errors.ts'
@@ -145,6 +146,10 @@ export class Receiving {
     checkMs(delayMs, 'delayMs', 0)
     if (!requeue && delayMs > 0) throw new ValidationError('reject takes delayMs only with requeue: true')
     const held = this.#open(message, 'reject')
+    const { broker, capabilities } = this.#engine.adapter
+    if (delayMs > capabilities.maxDelayMs) {
+      throw new UnsupportedError(`${broker} delays at most ${capabilities.maxDelayMs} ms, not ${delayMs}`)
+    }
     if (!requeue) return this.#deadLetter(held, 'rejected', new RejectError(reason), true)
     this.#engine.stats.messagesRetried++
     await this.#settle(held, { kind: 'retry', delayMs })

@@ -134,8 +134,16 @@ export class Verdicts {
     return kept ? { action: 'retry', delayMs: retry.maxDelayMs } : decision
   }
 
-  #retry(held: Held, delayMs: number): void {
-    const { stats, adapter } = this.#engine
+  #retry(held: Held, askedMs: number): void {
+    const { stats, adapter, logger } = this.#engine
+    const { maxDelayMs } = adapter.capabilities
+    const delayMs = Math.min(askedMs, maxDelayMs)
+    if (delayMs < askedMs) {
+      logger.warn(
+        { id: held.delivery.id, queue: this.#plan.label, askedMs, maxDelayMs },
+        'a retry comes earlier than asked for: the broker delays no longer',
+      )
+    }
     stats.messagesRetried++
     if (this.#plan.ordered && !adapter.capabilities.retryKeepsOrder) {
       held.firstFailedAt ??= this.#engine.clock.now()

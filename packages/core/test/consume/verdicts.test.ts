@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
 import type { HandlerFunction, HandlerOptions } from '../../src/consume/handler.ts'
 import type { Message } from '../../src/message/message.ts'
+import { RetryError } from '../../src/errors.ts'
 import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
@@ -55,6 +56,22 @@ describe('a request that fails', () => {
     await until(() => consumer.stats().failed === 1)
     await settled()
     expect(answers(bench)).toEqual([])
+    await consumer.stop()
+  })
+})
+
+describe('a retry', () => {
+  it('comes after the longest delay of the broker, and says so, when asked for later', async () => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new RetryError('much later', { delayMs: 1e14 })
+    })
+    receiver.give(delivery('a'))
+    await until(() => receiver.settled.length > 0)
+    expect(receiver.settled).toMatchObject([{ kind: 'retry', delayMs: 1_000_000 }])
+    expect(bench.log).toContainEqual(
+      expect.objectContaining({ level: 'warn', fields: expect.objectContaining({ askedMs: 1e14 }) }),
+    )
     await consumer.stop()
   })
 })

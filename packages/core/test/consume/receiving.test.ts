@@ -1,0 +1,20 @@
+import { expect, it } from '@jest/globals'
+import { ErrorCode } from '../../src/adapter/index.ts'
+import type { Message } from '../../src/message/message.ts'
+import { connectedBench, lastOf, refusal, until } from '../engine-bench.ts'
+import { resolveQueue } from '../../src/message/typed.ts'
+import { delivery } from '../fake-adapter.ts'
+
+it('reject refuses a longer delay than the broker’s, and leaves the message unsettled', async () => {
+  const bench = await connectedBench()
+  const receiving = bench.receiving.receive(resolveQueue('q'), { timeoutMs: 1000 })
+  await until(() => bench.adapter.receivers.length === 1)
+  const receiver = lastOf(bench.adapter.receivers)
+  receiver.give(delivery('a'))
+  const message = (await receiving) as Message
+  const rejecting = bench.receiving.reject(message, { requeue: true, delayMs: 1_000_001 })
+  expect((await refusal(rejecting)).code).toBe(ErrorCode.UNSUPPORTED)
+  await bench.receiving.reject(message, { requeue: true, delayMs: 1_000_000 })
+  expect(receiver.settled).toMatchObject([{ kind: 'retry', delayMs: 1_000_000 }])
+  await bench.receiving.close()
+})
