@@ -199,7 +199,9 @@ class BatchContext implements HandlerContext {
     return this.#signal
   }
 
-  async extend(ms: number): Promise<void> {
-    await Promise.all(this.#helds.map((held) => this.#extend(held, ms)))
+  get extend(): (ms: number) => Promise<void> {
+    return async (ms) => {
+      await Promise.all(this.#helds.map((held) => this.#extend(held, ms)))
+    }
   }
 }

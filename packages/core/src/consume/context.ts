@@ -20,7 +20,8 @@ export class RunContext implements HandlerContext {
     return this.#held.signal
   }
 
-  extend(ms: number): Promise<void> {
-    return this.#extend(this.#held, ms)
+  /** Made when looked at: handlers may take it out of the context. */
+  get extend(): (ms: number) => Promise<void> {
+    return (ms) => this.#extend(this.#held, ms)
   }
 }
