@@ -11,7 +11,7 @@ import type { HandlerContext } from './handler.ts'
 import type { Held, Settled } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
-import { SingleRunner } from './runner.ts'
+import { SingleRunner, type Chain } from './runner.ts'
 import type { Slots } from './slots.ts'
 import { traced } from './traced.ts'
 import { Verdicts, type VerdictHost } from './verdicts.ts'
@@ -60,6 +60,9 @@ export class Consumer {
   readonly #breaker: CircuitBreaker | null
   readonly #fetcher: Fetcher
   readonly #backlog: Backlog
+  #chain: Chain
+  /** How many middlewares the chain has. */
+  #composed = 0
   #state: ConsumerStats['state'] = 'running'
   #running = 0
   #handled = 0
@@ -87,11 +90,18 @@ export class Consumer {
     this.#fetcher = new Fetcher(engine, plan, this)
     this.#backlog = new Backlog(engine.clock, plan.ordered)
     this.#lastProgressAt = engine.clock.now()
-    this.chain = traced(engine, plan, composeChain(host.middlewares, plan))
+    this.#chain = traced(engine, plan, plan.handler.run)
   }
 
-  /** @internal */
-  readonly chain: (message: Message, context: HandlerContext) => unknown
+  /** Middleware that is added while this runs wraps what comes from then on, as it does for sends. @internal */
+  get chain(): Chain {
+    const { middlewares } = this.#host
+    if (this.#composed !== middlewares.length) {
+      this.#composed = middlewares.length
+      this.#chain = traced(this.#engine, this.#plan, composeChain(middlewares, this.#plan))
+    }
+    return this.#chain
+  }
 
   /** Subscribes, then runs in the background. Rejects when the queue cannot be opened. @internal */
   start(): Promise<void> {
@@ -360,11 +370,8 @@ export class Consumer {
   readonly extend = (held: Held, ms: number): Promise<void> => this.#host.extend(held, ms)
 }
 
-/** Composed once per consumer; without middleware it is the handler itself. */
-function composeChain(
-  middlewares: readonly Middleware[],
-  plan: ConsumerPlan,
-): (message: Message, context: HandlerContext) => unknown {
+/** Without middleware it is the handler itself. */
+function composeChain(middlewares: readonly Middleware[], plan: ConsumerPlan): Chain {
   const { run } = plan.handler
   if (!middlewares.some((middleware) => middleware.process !== undefined)) return run
   return composeProcess<[HandlerContext]>(middlewares, async (message, context) =>

@@ -211,6 +211,30 @@ describe('gates', () => {
   })
 })
 
+describe('middleware', () => {
+  it.each([
+    ['one message', {}],
+    ['a batch', { batch: { size: 1, waitMs: 50 } }],
+  ])('that is added to a running consumer of %s wraps what comes from then on', async (_name, options) => {
+    const bench = await connectedBench()
+    const seen: string[] = []
+    const { consumer, receiver } = await bench.consume(() => undefined, options)
+    receiver.give(delivery('a'))
+    await until(() => consumer.stats().handled === 1)
+    bench.middlewares.push({
+      name: 'late',
+      process: (message, next) => {
+        seen.push(message.id)
+        return next()
+      },
+    })
+    receiver.give(delivery('b'))
+    await until(() => consumer.stats().handled === 2)
+    expect(seen).toEqual(['b'])
+    await consumer.stop()
+  })
+})
+
 describe('batches', () => {
   const batch = { size: 3, waitMs: 50 }
 
