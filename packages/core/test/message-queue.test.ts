@@ -82,6 +82,10 @@ const BAD_INPUT: Call[] = [
   ],
   ['registerHandlers of what has none', (queue) => queue.registerHandlers({})],
   ['addMiddleware()', (queue) => queue.addMiddleware(bad)],
+  [
+    'consume at a rate beyond the limit',
+    (queue) => queue.consume('q', NOTHING, { rateLimit: { max: 1e10, perMs: 1 } }),
+  ],
   ['consume without a handler', (queue) => queue.consume('q', bad)],
   ['startConsuming without a handler', (queue) => queue.startConsuming('q')],
   ['subscribe()', (queue) => queue.subscribe('t', bad, NOTHING)],

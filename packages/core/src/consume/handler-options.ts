@@ -7,6 +7,9 @@ import { ValidationError } from '../errors.ts'
 import type { HandlerOptions, RetryOptions } from './handler.ts'
 import { checkQueueName } from '../message/names.ts'
 
+/** The rate limiter remembers as many. */
+const MOST_STARTS = 1_000_000
+
 const exact = { additionalProperties: false }
 const count = Type.Integer({ minimum: 1 })
 const ms = Type.Number({ exclusiveMinimum: 0 })
@@ -37,7 +40,9 @@ const schema = Compile(
       acknowledgmentMode: Type.Optional(
         Type.Union([Type.Literal('auto'), Type.Literal('manual'), Type.Literal('none')]),
       ),
-      rateLimit: Type.Optional(Type.Object({ max: count, perMs: ms }, exact)),
+      rateLimit: Type.Optional(
+        Type.Object({ max: Type.Integer({ minimum: 1, maximum: MOST_STARTS }), perMs: ms }, exact),
+      ),
       circuitBreaker: Type.Optional(Type.Object({ failures: count, openMs: ms }, exact)),
     },
     exact,

@@ -63,8 +63,11 @@ export interface HandlerOptions {
   schema?: BodySchema
   /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. */
   acknowledgmentMode?: 'auto' | 'manual' | 'none'
-  /** At most `max` runs start in any `perMs`. */
+  /** At most `max` runs (1-1,000,000) start in any `perMs`. */
   rateLimit?: { max: number; perMs: number }
   /** After `failures` failed runs in a row the consumer pauses for `openMs`, then probes with one message. */
   circuitBreaker?: { failures: number; openMs: number }
 }
+
+/** Those that go with a batch handler. */
+export type BatchOptions = HandlerOptions & Required<Pick<HandlerOptions, 'batch'>>
