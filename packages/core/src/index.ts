@@ -49,6 +49,7 @@ export { ErrorCode } from './error-codes.ts'
 export { MessageQueueFactory } from './factory.ts'
 export type {
   BatchHandlerFunction,
+  BatchMessageHandler,
   HandlerContext,
   HandlerFunction,
   HandlerOptions,

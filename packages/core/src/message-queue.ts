@@ -10,7 +10,12 @@ import type { Engine, MessageQueueEvents } from './engine.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, toError, ValidationError } from './errors.ts'
 import type {
+  AnyHandler,
+  BatchHandler,
   BatchHandlerFunction,
+  BatchMessageHandler,
+  BatchOptions,
+  Handler,
   HandlerFunction,
   HandlerOptions,
   MessageHandler,
@@ -280,44 +285,28 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   // Consuming
 
   /** One handler a queue: a second registration throws `ValidationError`. */
-  registerHandler<Body>(
-    queue: QueueRef<Body>,
-    handler: MessageHandler<Body>,
-    options: HandlerOptions = {},
-  ): this {
+  registerHandler<B>(queue: QueueRef<B>, handler: BatchMessageHandler<B>, options: BatchOptions): this
+  registerHandler<B>(queue: QueueRef<B>, handler: MessageHandler<B>, options?: HandlerOptions): this
+  registerHandler(queue: QueueRef, handler: AnyHandler, options: HandlerOptions = {}): this {
     this.#parts.consumers.register(resolveQueue(queue), normalHandler(handler), options)
     return this
   }
 
   /** One handler a queue: a second registration throws `ValidationError`. */
-  registerFunctionHandler<Body>(
-    queue: QueueRef<Body>,
-    fn: BatchHandlerFunction<Body>,
-    options: HandlerOptions & { batch: { size: number; waitMs: number } },
-  ): this
-  registerFunctionHandler<Body>(
-    queue: QueueRef<Body>,
-    fn: HandlerFunction<Body>,
-    options?: HandlerOptions,
-  ): this
-  registerFunctionHandler(
-    queue: QueueRef,
-    fn: HandlerFunction | BatchHandlerFunction,
-    options: HandlerOptions = {},
-  ): this {
+  registerFunctionHandler<B>(queue: QueueRef<B>, fn: BatchHandlerFunction<B>, options: BatchOptions): this
+  registerFunctionHandler<B>(queue: QueueRef<B>, fn: HandlerFunction<B>, options?: HandlerOptions): this
+  registerFunctionHandler(queue: QueueRef, fn: AnyHandler, options: HandlerOptions = {}): this {
     if (typeof fn !== 'function') throw new ValidationError('registerFunctionHandler takes a function')
     this.#parts.consumers.register(resolveQueue(queue), normalHandler(fn), options)
     return this
   }
 
-  /** Instances with `@messageHandler` methods, or functions wrapped by `messageHandler(queue)(fn)`. */
+  /** Instances with `@messageHandler` methods, or functions wrapped by `messageHandler(queue)(fn)`: all of them, or none. */
   registerHandlers(...handlers: readonly (object | ((...args: never[]) => unknown))[]): this {
-    for (const handler of handlers) {
-      const found = handlersOf(handler)
-      if (found.length === 0)
-        throw new ValidationError('registerHandlers found no @messageHandler method or wrapped function')
-      for (const { queue, options, fn } of found) this.registerFunctionHandler(queue, fn, options)
-    }
+    const found = handlers.flatMap((handler) => handlersOf(handler))
+    this.#parts.consumers.registerAll(
+      found.map(({ queue, options, fn }) => [resolveQueue(queue), normalHandler(fn), options]),
+    )
     return this
   }
 
@@ -328,15 +317,11 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** Registers and starts in one. */
-  async consume<Body>(
-    queue: QueueRef<Body>,
-    handler: HandlerFunction<Body> | MessageHandler<Body>,
-    options: HandlerOptions = {},
-  ): Promise<Consumer> {
+  consume<B>(queue: QueueRef<B>, handler: BatchHandler<B>, options: BatchOptions): Promise<Consumer>
+  consume<B>(queue: QueueRef<B>, handler: Handler<B>, options?: HandlerOptions): Promise<Consumer>
+  async consume(queue: QueueRef, handler: AnyHandler, options: HandlerOptions = {}): Promise<Consumer> {
     this.#supervisor.adapterFor('consume')
-    if (typeof handler === 'function') this.registerFunctionHandler(queue, handler, options)
-    else this.registerHandler(queue, handler, options)
-    return this.startConsuming(queue)
+    return this.#parts.consumers.consume(resolveQueue(queue), normalHandler(handler), options)
   }
 
   /** Resolves once subscribed. `options` override those of the handler. Throws `HandlerNotFoundError`. */
@@ -346,15 +331,27 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** Makes the subscription (`pattern` filters by routing key), registers, and starts. */
-  async subscribe<Body>(
-    topic: TopicRef<Body>,
+  subscribe<B>(
+    topic: TopicRef<B>,
     name: string,
-    handler: HandlerFunction<Body> | MessageHandler<Body>,
+    handler: BatchHandler<B>,
+    options: BatchOptions & { pattern?: string },
+  ): Promise<Consumer>
+  subscribe<B>(
+    topic: TopicRef<B>,
+    name: string,
+    handler: Handler<B>,
+    options?: HandlerOptions & { pattern?: string },
+  ): Promise<Consumer>
+  async subscribe(
+    topic: TopicRef,
+    name: string,
+    handler: AnyHandler,
     options: HandlerOptions & { pattern?: string } = {},
   ): Promise<Consumer> {
     const { pattern, ...rest } = options
     if (pattern !== undefined) await this.createSubscription(topic, name, { pattern })
-    return this.consume(subscription(topic, name), handler, rest)
+    return this.consume(subscription(topic, name), handler as Handler, rest)
   }
 
   /** Runs middleware and handler for a message, then settles it if this queue received it. Rethrows the handler's error. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { messageHandler } from '../src/decorators.ts'
 import { Message } from '../src/message/message.ts'
 import { MessageQueue } from '../src/message-queue.ts'
 import { MessageQueueError } from '../src/errors.ts'
@@ -166,6 +167,28 @@ describe('without a connection', () => {
 })
 
 describe('handlers', () => {
+  it('are none after a consume that could not start', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    adapter.onOpen = () => Promise.reject(new Error('no'))
+    await refusal(queue.consume('q', NOTHING))
+    expect(queue.getStats().registeredHandlers).toEqual([])
+    adapter.onOpen = () => Promise.resolve()
+    await queue.consume('q', NOTHING)
+    await queue.disconnect()
+  })
+
+  it('are registered together, or none of them', async () => {
+    const { queue } = queueBench()
+    const [a, b, c] = (['a', 'b', 'c'] as const).map((name) => messageHandler(name)(() => undefined))
+    queue.registerFunctionHandler('b', NOTHING)
+    expect(await refused(() => queue.registerHandlers(a as object, b as object))).toBe('MQ_VALIDATION')
+    expect(await refused(() => queue.registerHandlers(a as object, {}))).toBe('MQ_VALIDATION')
+    expect(queue.getStats().registeredHandlers).toEqual(['b'])
+    queue.registerHandlers(a as object, c as object)
+    expect(queue.getStats().registeredHandlers).toEqual(['b', 'a', 'c'])
+  })
+
   it('are one a queue', async () => {
     const { queue } = queueBench()
     queue.registerFunctionHandler('q', NOTHING)

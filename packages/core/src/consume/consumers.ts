@@ -28,7 +28,7 @@ export class Consumers implements ConsumerHost {
   readonly #requests: Requests
   readonly middlewares: readonly Middleware[]
   readonly slots: Slots
-  readonly #handlers = new Map<string, Registration>()
+  #handlers = new Map<string, Registration>()
   readonly #consumers = new Set<Consumer>()
 
   constructor(engine: Engine, requests: Requests, middlewares: readonly Middleware[]) {
@@ -54,6 +54,28 @@ export class Consumers implements ConsumerHost {
       )
     }
     this.#handlers.set(queue.label, { queue, handler, options })
+  }
+
+  /** All, or none when one of them is refused. */
+  registerAll(all: readonly Parameters<Consumers['register']>[]): void {
+    const before = new Map(this.#handlers)
+    try {
+      for (const one of all) this.register(...one)
+    } catch (error) {
+      this.#handlers = before
+      throw error
+    }
+  }
+
+  /** Registers and starts: both, or neither. */
+  async consume(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions): Promise<Consumer> {
+    this.register(queue, handler, options)
+    try {
+      return await this.start(queue, {})
+    } catch (error) {
+      this.#handlers.delete(queue.label)
+      throw error
+    }
   }
 
   /** Resolves once subscribed. `overrides` win over what the handler was registered with. */

@@ -34,6 +34,17 @@ export interface MessageHandler<Body = unknown> {
   handleError?(message: Message<Body>, error: Error): unknown
 }
 
+/** The object form with `batch`: `handleError` runs for each message that failed. */
+export interface BatchMessageHandler<Body = unknown> {
+  handle(messages: Message<Body>[], context: HandlerContext): unknown
+  handleError?(message: Message<Body>, error: Error): unknown
+}
+
+export type Handler<Body = unknown> = HandlerFunction<Body> | MessageHandler<Body>
+export type BatchHandler<Body = unknown> = BatchHandlerFunction<Body> | BatchMessageHandler<Body>
+/** In whichever form. */
+export type AnyHandler = Handler<never> | BatchHandler<never>
+
 export interface RetryOptions {
   /** Retries after the first attempt; 0: none. Default: `maxRetryAttempts` (3). */
   maxRetries?: number
