@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
+import { checkOptions } from './check-options.ts'
 import { Administration } from './manage/administration.ts'
 import { BodyCodec, type Codecs } from './message/codec.ts'
 import { codecOptions, loadCodecs } from './message/codec-options.ts'
@@ -7,6 +8,7 @@ import { MessageBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { Consumers } from './consume/consumers.ts'
 import type { DeduplicationStore, Engine } from './engine.ts'
+import { ConfigurationError } from './errors.ts'
 import { defaultLogger, type Logger } from './logger.ts'
 import type { Middleware } from './middleware/types.ts'
 import { Outbox } from './send/outbox.ts'
@@ -33,6 +35,8 @@ export interface MessageQueueOptions {
   deduplicationStore?: DeduplicationStore
 }
 
+const OPTIONS = ['logger', 'tracer', 'clock', 'codecs', 'deduplicationStore'] as const
+
 /** An adapter, or how to load one at the first `connect`. */
 export type AdapterSource = BrokerAdapter | (() => Promise<BrokerAdapter>)
 
@@ -56,6 +60,7 @@ export function assemble(
   events: SupervisorEvents,
   emit: Engine['emit'],
 ): Parts {
+  checkOptions(options, OPTIONS, 'MessageQueue', ConfigurationError)
   const loaded = typeof source === 'function' ? null : source
   const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
   const logger = options.logger ?? defaultLogger()

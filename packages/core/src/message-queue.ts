@@ -4,6 +4,7 @@ import { assemble, type AdapterSource, type MessageQueueOptions, type Parts } fr
 import type { MessageQueueConfig, MessageQueueConfigInput } from './config/message-queue-config.ts'
 import type { QueueConfigInput } from './config/queue-config.ts'
 import type { Consumer, StopResult } from './consume/consumer.ts'
+import type { SubscriptionOptions } from './manage/administration.ts'
 import { DeadLetters } from './manage/dead-letters.ts'
 import { handlersOf } from './decorators.ts'
 import type { Engine, MessageQueueEvents } from './engine.ts'
@@ -25,15 +26,16 @@ import { checkInit, Message, type MessageInit } from './message/message.ts'
 import { toMiddleware, type MessageMiddleware } from './middleware/message-middleware.ts'
 import type { Middleware } from './middleware/types.ts'
 import { normalHandler } from './consume/normal-handler.ts'
-import type { ReceiveOptions } from './consume/receiving.ts'
+import type { IterateOptions, ReceiveOptions, RejectOptions } from './consume/receiving.ts'
 import { requestForm } from './send/request-form.ts'
 import { sendMany } from './send/send-many.ts'
 import type { SendFields, SendOptions } from './send/routes.ts'
-import { routeOf, shortFields, shortRoute, topicRoute } from './send/routes.ts'
+import { publishForm, routeOf, shortFields, shortRoute } from './send/routes.ts'
 import { snapshot, type MessageQueueStats } from './manage/stats.ts'
+import { checkStopOptions, type StopOptions } from './stop-options.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import type { QueueRef, TopicRef } from './message/typed.ts'
-import { isQueueRef, resolveQueue, resolveTopic, subscription } from './message/typed.ts'
+import { isQueueRef, resolveQueue, subscription } from './message/typed.ts'
 import { notStored } from './wrap-error.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */
@@ -99,9 +101,10 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
    * Stops taking messages, waits up to `timeoutMs` (default 30 s) for running handlers, gives back what was not started, flushes what was
    * sent, and closes. Always settles, also when the broker is dead. `abandoned`: ids whose handler was aborted. Idempotent.
    */
-  disconnect(options: { timeoutMs?: number } = {}): Promise<StopResult> {
+  async disconnect(options: StopOptions = {}): Promise<StopResult> {
+    checkStopOptions(options, 'disconnect')
     this.#wanted = false
-    if (this.#supervisor.state === 'disconnected') return Promise.resolve({ drained: true, abandoned: [] })
+    if (this.#supervisor.state === 'disconnected') return { drained: true, abandoned: [] }
     this.#disconnecting ??= this.#disconnect(options.timeoutMs ?? DRAIN_MS).finally(
       () => (this.#disconnecting = null),
     )
@@ -174,9 +177,8 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     message: Message<Body> | Body,
     fields: SendFields = {},
   ): Promise<string> {
-    const resolved = resolveTopic(topic)
-    const made = Message.is(message) ? (message as Message) : new Message({ ...fields, body: message })
-    return this.#parts.sender.send(made, topicRoute(resolved, Message.is(message) ? fields : {}))
+    const { made, route } = publishForm(topic, message, fields)
+    return this.#parts.sender.send(made, route)
   }
 
   /** Sends and waits for what the handler returns. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
@@ -211,7 +213,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   /** Deliveries one by one, back-pressured. Acknowledges nothing; leaving the loop gives back what was read ahead. */
   messages<Body = unknown>(
     queue: QueueRef<Body>,
-    options: { prefetch?: number; leaseMs?: number } = {},
+    options: IterateOptions = {},
   ): AsyncGenerator<Message<Body>, void, undefined> {
     return this.#parts.receiving.messages(resolveQueue(queue), options) as AsyncGenerator<
       Message<Body>,
@@ -229,10 +231,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
    * Not done. By default dead-lettered (`rejected`), or dropped when dead-lettering is off; `requeue` brings it back after `delayMs`
    * with `deliveryCount` + 1. Throws `AlreadySettledError`, `LeaseLostError`.
    */
-  async reject(
-    message: Message,
-    options: { requeue?: boolean; delayMs?: number; reason?: string } = {},
-  ): Promise<void> {
+  async reject(message: Message, options: RejectOptions = {}): Promise<void> {
     await this.#parts.receiving.reject(message, options)
   }
 
@@ -264,8 +263,8 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** Makes a subscription, and its topic. A changed pattern is a conflict. */
-  createSubscription(topic: TopicRef, name: string, options: { pattern?: string } = {}): Promise<void> {
-    return this.#parts.administration.createSubscription(topic, name, options.pattern)
+  createSubscription(topic: TopicRef, name: string, options: SubscriptionOptions = {}): Promise<void> {
+    return this.#parts.administration.createSubscription(topic, name, options)
   }
 
   deleteSubscription(topic: TopicRef, name: string): Promise<void> {
@@ -335,19 +334,19 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     topic: TopicRef<B>,
     name: string,
     handler: BatchHandler<B>,
-    options: BatchOptions & { pattern?: string },
+    options: BatchOptions & SubscriptionOptions,
   ): Promise<Consumer>
   subscribe<B>(
     topic: TopicRef<B>,
     name: string,
     handler: Handler<B>,
-    options?: HandlerOptions & { pattern?: string },
+    options?: HandlerOptions & SubscriptionOptions,
   ): Promise<Consumer>
   async subscribe(
     topic: TopicRef,
     name: string,
     handler: AnyHandler,
-    options: HandlerOptions & { pattern?: string } = {},
+    options: HandlerOptions & SubscriptionOptions = {},
   ): Promise<Consumer> {
     const { pattern, ...rest } = options
     if (pattern !== undefined) await this.createSubscription(topic, name, { pattern })

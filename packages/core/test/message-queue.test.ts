@@ -95,6 +95,24 @@ const BAD_INPUT: Call[] = [
   ['processMessage without a handler', (queue) => queue.processMessage(new Message({ queueName: 'q' }))],
 ]
 
+/** Calls that were heeded in part: one option is misspelled, or belongs elsewhere. */
+const UNKNOWN_OPTIONS: Call[] = [
+  ['receive', (queue) => queue.receive('q', { timeout: 1000 } as never)],
+  ['messages', (queue) => queue.messages('q', { prefetc: 1 } as never).next()],
+  ['reject', (queue) => queue.reject(new Message(), { requeue: true, delay: 60_000 } as never)],
+  ['publish', (queue) => queue.publish('t', 1, { headrs: {} } as never)],
+  ['publish of a message', (queue) => queue.publish('t', new Message(), { headers: { a: '1' } })],
+  ['createSubscription', (queue) => queue.createSubscription('t', 's', { patern: 'a' } as never)],
+  ['subscribe', (queue) => queue.subscribe('t', 's', NOTHING, { patern: 'a' } as never)],
+  ['deadLetters.list', (queue) => queue.deadLetters('q').list({ limt: 1 } as never)],
+  ['deadLetters.redrive', (queue) => queue.deadLetters('q').redrive({ dryrun: true } as never)],
+  ['deadLetters.purge', (queue) => queue.deadLetters('q').purge({ fliter: () => false } as never)],
+  ['disconnect', (queue) => queue.disconnect({ timeout: 1 } as never)],
+  ['disconnect without a time', (queue) => queue.disconnect({ timeoutMs: NaN })],
+  ['disconnect with a negative time', (queue) => queue.disconnect({ timeoutMs: -1 })],
+  ['disconnect with a text', (queue) => queue.disconnect({ timeoutMs: '5' as never })],
+]
+
 function circular(): object {
   const body: { self?: object } = {}
   body.self = body
@@ -112,10 +130,20 @@ describe('bad input', () => {
     await queue.disconnect()
   })
 
+  it.each(UNKNOWN_OPTIONS)('%s refuses a wrong option, and does nothing', async (_name, call) => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    expect(await refused(() => call(queue))).toBe('MQ_VALIDATION')
+    expect([adapter.published, adapter.declared, adapter.receivers]).toEqual([[], [], []])
+    expect(queue.isConnected).toBe(true)
+    await queue.disconnect({ timeoutMs: Infinity })
+  })
+
   it('to the constructor is refused', () => {
-    expect(() => new MessageQueue(fakeAdapter(), { nope: 1 } as never)).toThrow(
-      expect.objectContaining({ code: 'MQ_CONFIGURATION' }),
-    )
+    for (const [config, options] of [[{ nope: 1 }], [{}, { loger: console }]] as never[][])
+      expect(() => new MessageQueue(fakeAdapter(), config, options)).toThrow(
+        expect.objectContaining({ code: 'MQ_CONFIGURATION' }),
+      )
   })
 
   it('says of every send whether the message may be stored', async () => {

@@ -1,4 +1,5 @@
 import type { DeclareTarget } from '../adapter/contract.ts'
+import { checkMs, checkOptions } from '../check-options.ts'
 import type { Engine } from '../engine.ts'
 import {
   AlreadySettledError,
@@ -25,6 +26,22 @@ export interface ReceiveOptions {
   leaseMs?: number
 }
 
+export interface IterateOptions {
+  /** Most messages read ahead and unsettled. Default: `consumer.prefetchCount` (10). */
+  prefetch?: number
+  /** How long each stays with the caller, in ms. Default: `consumer.sessionTimeoutMs`. */
+  leaseMs?: number
+}
+
+export interface RejectOptions {
+  /** Brings it back, in place of dead-lettering it. Default `false`. */
+  requeue?: boolean
+  /** ms before it comes back; only with `requeue`. Default 0. */
+  delayMs?: number
+  /** Why, for whoever looks at the dead letters. */
+  reason?: string
+}
+
 /** Pulling messages by hand, and settling them by hand. */
 export class Receiving {
   readonly #engine: Engine
@@ -37,6 +54,7 @@ export class Receiving {
 
   async receive(queue: ResolvedQueue, options: ReceiveOptions): Promise<Message | null> {
     this.#engine.supervisor.adapterFor('receive')
+    checkOptions(options, ['timeoutMs', 'leaseMs'], 'receive')
     const { timeoutMs } = options
     const leaseMs = options.leaseMs ?? this.#engine.config.consumer.sessionTimeoutMs
     checkMs(leaseMs, 'leaseMs', 1)
@@ -92,11 +110,9 @@ export class Receiving {
     }
   }
 
-  async *messages(
-    queue: ResolvedQueue,
-    options: { prefetch?: number; leaseMs?: number },
-  ): AsyncGenerator<Message, void, undefined> {
+  async *messages(queue: ResolvedQueue, options: IterateOptions): AsyncGenerator<Message, void, undefined> {
     this.#engine.supervisor.adapterFor('messages')
+    checkOptions(options, ['prefetch', 'leaseMs'], 'messages')
     const { consumer } = this.#engine.config
     const prefetch = options.prefetch ?? consumer.prefetchCount
     const leaseMs = options.leaseMs ?? consumer.sessionTimeoutMs
@@ -138,10 +154,8 @@ export class Receiving {
     )
   }
 
-  async reject(
-    message: Message,
-    options: { requeue?: boolean; delayMs?: number; reason?: string },
-  ): Promise<void> {
+  async reject(message: Message, options: RejectOptions): Promise<void> {
+    checkOptions(options, ['requeue', 'delayMs', 'reason'], 'reject')
     const { requeue = false, delayMs = 0, reason } = options
     checkMs(delayMs, 'delayMs', 0)
     if (!requeue && delayMs > 0) throw new ValidationError('reject takes delayMs only with requeue: true')
@@ -254,10 +268,4 @@ function settleWith(
 ): void {
   if (result === null) resolve()
   else reject(result)
-}
-
-function checkMs(value: number, name: string, least: number): void {
-  if (!(Number.isFinite(value) && value >= least)) {
-    throw new ValidationError(`${name} must be a number, ${least} or more; it is ${String(value)}`)
-  }
 }

@@ -1,3 +1,4 @@
+import { checkOptions } from '../check-options.ts'
 import type { BrokerAdapter, DeclareTarget, Target } from '../adapter/contract.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
@@ -9,6 +10,11 @@ import type { Outbox } from '../send/outbox.ts'
 import { keyOf } from './topology.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 import { wrapError } from '../wrap-error.ts'
+
+export interface SubscriptionOptions {
+  /** Which routing keys it gets: `orders.*`, `#`. Default: all. */
+  pattern?: string
+}
 
 /** Making, sizing, emptying and deleting queues, topics and subscriptions: what `MessageQueue` offers under the same names. */
 export class Administration {
@@ -33,8 +39,10 @@ export class Administration {
     await this.#engine.topology.declare({ queue: parsed.name }, { config: parsed, ifExists: 'compare' })
   }
 
-  async createSubscription(topic: TopicRef, name: string, pattern: string | undefined): Promise<void> {
+  async createSubscription(topic: TopicRef, name: string, options: SubscriptionOptions): Promise<void> {
     this.#engine.supervisor.adapterFor('createSubscription')
+    checkOptions(options, ['pattern'], 'createSubscription')
+    const { pattern } = options
     await this.#engine.topology.declare(subscriptionTarget(topic, name), { pattern, ifExists: 'compare' })
   }
 

@@ -1,5 +1,6 @@
 import type { Delivery, Destination, OutboundMessage, Target } from '../adapter/contract.ts'
 import { Browse, type Browsed } from './browse.ts'
+import { checkOptions } from '../check-options.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
@@ -30,6 +31,8 @@ export interface RedriveOptions {
   /** Counts what would be moved, and moves nothing. */
   dryRun?: boolean
 }
+
+const REDRIVE_OPTIONS = ['filter', 'limit', 'ratePerSecond', 'to', 'edit', 'dryRun'] as const
 
 export interface RedriveResult {
   /** Moved; with `dryRun`, what would be. */
@@ -77,6 +80,7 @@ export class DeadLetters {
   async list(
     options: { limit?: number; filter?: DeadLetterFilter; cursor?: string | null } = {},
   ): Promise<{ messages: Message[]; cursor: string | null }> {
+    checkOptions(options, ['limit', 'filter', 'cursor'], 'deadLetters.list')
     const { limit = 100, filter } = options
     checkCount(limit, 'limit')
     const queue = await this.#queue('deadLetters.list')
@@ -119,6 +123,7 @@ export class DeadLetters {
    * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay.
    */
   async redrive(options: RedriveOptions = {}): Promise<RedriveResult> {
+    checkOptions(options, REDRIVE_OPTIONS, 'deadLetters.redrive')
     const { limit = Infinity, ratePerSecond, filter, dryRun = false } = options
     if (limit !== Infinity) checkCount(limit, 'limit')
     if (ratePerSecond !== undefined && !(ratePerSecond > 0))
@@ -155,6 +160,7 @@ export class DeadLetters {
 
   /** Removes them for good; answers how many. */
   async purge(options: { filter?: DeadLetterFilter } = {}): Promise<number> {
+    checkOptions(options, ['filter'], 'deadLetters.purge')
     const { filter } = options
     const queue = await this.#queue('deadLetters.purge')
     if (queue === null) return 0

@@ -1,7 +1,8 @@
 import type { MessageQueueConfigInput } from '../config/message-queue-config.ts'
 import type { StopResult } from '../consume/consumer.ts'
 import { ValidationError } from '../errors.ts'
-import { MessageQueueManager, type ManagerOptions, type StopOptions } from './manager.ts'
+import { checkStopOptions, type StopOptions } from '../stop-options.ts'
+import { MessageQueueManager, type ManagerOptions } from './manager.ts'
 
 let instance: MessageQueueManager | null = null
 
@@ -25,8 +26,9 @@ export function getMessageQueueManager(): MessageQueueManager | null {
   return instance
 }
 
-/** Stops that manager, if there is one, and forgets it. Never rejects. */
+/** Stops that manager, if there is one, and forgets it. Rejects for wrong options alone. */
 export async function shutdownMessageQueueManager(options: StopOptions = {}): Promise<StopResult> {
+  checkStopOptions(options, 'shutdownMessageQueueManager')
   const manager = instance
   instance = null
   return manager === null ? { drained: true, abandoned: [] } : manager.stop(options)

@@ -1,21 +1,24 @@
 import { constants } from 'node:os'
 import { systemClock, type Clock } from '../adapter/clock.ts'
+import { checkOptions } from '../check-options.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from '../config/message-queue-config.ts'
 import type { StopResult } from '../consume/consumer.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { ConnectionError, MessageQueueError, QueueNotFoundError, ValidationError } from '../errors.ts'
+import {
+  ConfigurationError,
+  ConnectionError,
+  MessageQueueError,
+  QueueNotFoundError,
+  ValidationError,
+} from '../errors.ts'
 import { HealthWatch } from './health-watch.ts'
 import { defaultLogger, type Logger } from '../logger.ts'
 import type { Message, MessageInit } from '../message/message.ts'
 import type { MessageQueue } from '../message-queue.ts'
 import type { SendOptions } from '../send/routes.ts'
+import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import type { MessageQueueStats } from './stats.ts'
 import { subscription, type QueueRef } from '../message/typed.ts'
-
-export interface StopOptions {
-  /** ms that running handlers get. Default: each queue's own. */
-  timeoutMs?: number
-}
 
 export interface ManagerOptions {
   /** Default: warnings and errors to stderr. */
@@ -72,6 +75,7 @@ export class MessageQueueManager {
 
   /** Throws `ConfigurationError`. */
   constructor(config: MessageQueueConfigInput = {}, options: ManagerOptions = {}) {
+    checkOptions(options, ['logger', 'clock'], 'MessageQueueManager', ConfigurationError)
     this.config = MessageQueueConfig.parse(config)
     this.#logger = options.logger ?? defaultLogger()
     this.#watch = new HealthWatch({
@@ -155,10 +159,11 @@ export class MessageQueueManager {
   }
 
   /**
-   * Drains and disconnects all queues at the same time, those of a `start()` under way included. Always settles, never rejects;
-   * concurrent calls share one attempt.
+   * Drains and disconnects all queues at the same time, those of a `start()` under way included. Always settles, and rejects for
+   * wrong options alone; concurrent calls share one attempt.
    */
-  stop(options: StopOptions = {}): Promise<StopResult> {
+  async stop(options: StopOptions = {}): Promise<StopResult> {
+    checkStopOptions(options, 'stop')
     this.#stopAsked = true
     this.#stopping ??= this.#stop(options).finally(() => {
       this.#stopping = null
@@ -256,6 +261,7 @@ export class MessageQueueManager {
    * at once, with status 128 + the signal's number. Answers a function that takes the listeners away again.
    */
   stopOnSignals(options: StopOptions = {}): () => void {
+    checkStopOptions(options, 'stopOnSignals')
     if (this.#uninstall !== null) return this.#uninstall
     let asked = false
     const listener = (signal: 'SIGINT' | 'SIGTERM') => {

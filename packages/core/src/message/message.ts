@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 import type { DeadLetterInfo, Delivery } from '../adapter/contract.ts'
+import { didYouMean } from '../config/suggest.ts'
 import { SerializationError, ValidationError } from '../errors.ts'
 import { newMessageId } from './message-id.ts'
 
@@ -257,7 +258,10 @@ export function checkInit(init: unknown): void {
 /** Refuses fields that no message has: one that is misspelled must not be ignored. */
 export function checkFields(init: object): void {
   for (const field in init) {
-    if (!FIELDS.has(field)) throw new ValidationError(`A message has no field ${JSON.stringify(field)}`)
+    if (!FIELDS.has(field))
+      throw new ValidationError(
+        `A message has no field ${JSON.stringify(field)}${didYouMean(field, [...FIELDS])}`,
+      )
   }
 }
 

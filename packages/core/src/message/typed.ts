@@ -1,4 +1,5 @@
 import type { Target } from '../adapter/contract.ts'
+import { checkOptions } from '../check-options.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { ValidationError } from '../errors.ts'
 import { checkQueueName } from './names.ts'
@@ -56,6 +57,7 @@ export function defineTopic<S extends BodySchema>(
   name: string,
   config: { schema: S },
 ): TypedTopic<BodyOf<S>> {
+  checkOptions(config, ['schema'], 'defineTopic')
   return { name: checkQueueName(name, 'topic name'), schema: config.schema, [BRAND]: 'topic' }
 }
 

@@ -1,9 +1,9 @@
+import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
-import { checkFields, type MessageInit } from '../message/message.ts'
+import { checkFields, Message, type MessageInit } from '../message/message.ts'
 import { checkQueueName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
-import type { Validate } from '../message/schema.ts'
-import { resolveQueue, type QueueRef } from '../message/typed.ts'
+import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 
 export interface SendOptions {
   /** Wins over the message's own. */
@@ -70,11 +70,17 @@ export function shortFields(body: unknown, fields: SendFields | undefined): Mess
   return { ...fields, body }
 }
 
-export function topicRoute(
-  topic: { name: string; validate: Validate | undefined },
+/** What `publish(topic, message | body, fields)` sends, and where. A message has its fields already: all but the routing key. */
+export function publishForm(
+  topic: TopicRef,
+  message: unknown,
   fields: SendFields,
-): Route {
-  return { ...routeTo({ topic: topic.name }), validate: topic.validate, routingKey: fields.routingKey }
+): { made: Message; route: Route } {
+  const { name, validate } = resolveTopic(topic)
+  const route: Route = { ...routeTo({ topic: name }), validate }
+  if (!Message.is(message)) return { made: new Message({ ...fields, body: message }), route }
+  checkOptions(fields, ['routingKey'], 'publish of a Message')
+  return { made: message, route: { ...route, routingKey: fields.routingKey } }
 }
 
 function refuseLibraryQueue(queue: string): void {

@@ -47,6 +47,18 @@ describe('addQueue and getQueue', () => {
     expect(() => manager.addQueue('', fakeQueue().queue)).toThrow(/needs a name/)
     expect(() => manager.addQueue('x', {} as never)).toThrow(/takes a MessageQueue/)
   })
+
+  it('refuses options that nothing has, and stops nothing by them', async () => {
+    expect(() => new MessageQueueManager({}, { loger: 1 } as never)).toThrow(/did you mean "logger"/)
+    const orders = fakeQueue()
+    const manager = manage({ orders })
+    await manager.start()
+    await expect(manager.stop({ timeout: 5 } as never)).rejects.toThrow('stop has no option "timeout"')
+    await expect(shutdownMessageQueueManager({ timeoutMs: NaN })).rejects.toThrow(/timeoutMs must be/)
+    expect(() => manager.stopOnSignals({ timeoutMs: -1 })).toThrow(/timeoutMs must be/)
+    expect(manager.isRunning).toBe(true)
+    await manager.stop()
+  })
 })
 
 describe('start', () => {

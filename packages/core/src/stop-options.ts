@@ -1,0 +1,15 @@
+import { checkOptions } from './check-options.ts'
+import { ValidationError } from './errors.ts'
+
+export interface StopOptions {
+  /** ms that running handlers get; `Infinity`: as long as they take. Default: each queue's own. */
+  timeoutMs?: number
+}
+
+/** Throws `ValidationError`: a time that is none would abort every handler at once. */
+export function checkStopOptions(options: StopOptions, where: string): void {
+  checkOptions(options, ['timeoutMs'], where)
+  const { timeoutMs = 0 } = options
+  if (!(typeof timeoutMs === 'number' && timeoutMs >= 0))
+    throw new ValidationError(`timeoutMs must be a number, 0 or more; it is ${String(timeoutMs)}`)
+}
