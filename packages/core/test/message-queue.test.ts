@@ -103,6 +103,11 @@ const UNKNOWN_OPTIONS: Call[] = [
   ['publish', (queue) => queue.publish('t', 1, { headrs: {} } as never)],
   ['publish of a message', (queue) => queue.publish('t', new Message(), { headers: { a: '1' } })],
   ['createSubscription', (queue) => queue.createSubscription('t', 's', { patern: 'a' } as never)],
+  [
+    'createSubscription of no pattern',
+    (queue) => queue.createSubscription('t', 's', { pattern: 5 as never }),
+  ],
+  ['subscribe of half a pattern', (queue) => queue.subscribe('t', 's', NOTHING, { pattern: 'or*' })],
   ['subscribe', (queue) => queue.subscribe('t', 's', NOTHING, { patern: 'a' } as never)],
   ['deadLetters.list', (queue) => queue.deadLetters('q').list({ limt: 1 } as never)],
   ['deadLetters.redrive', (queue) => queue.deadLetters('q').redrive({ dryrun: true } as never)],

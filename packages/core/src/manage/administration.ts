@@ -4,7 +4,7 @@ import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ValidationError } from '../errors.ts'
-import { checkQueueName } from '../message/names.ts'
+import { checkPattern, checkQueueName } from '../message/names.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
 import { keyOf } from './topology.ts'
@@ -42,7 +42,7 @@ export class Administration {
   async createSubscription(topic: TopicRef, name: string, options: SubscriptionOptions): Promise<void> {
     this.#engine.supervisor.adapterFor('createSubscription')
     checkOptions(options, ['pattern'], 'createSubscription')
-    const { pattern } = options
+    const pattern = options.pattern === undefined ? undefined : checkPattern(options.pattern)
     await this.#engine.topology.declare(subscriptionTarget(topic, name), { pattern, ifExists: 'compare' })
   }
 

@@ -16,6 +16,21 @@ export function checkQueueName(name: unknown, what = 'queue name'): string {
   )
 }
 
+/**
+ * Refuses a subscription's pattern that no broker should be asked for. Words are separated by dots; `*` and `#` are whole words: within
+ * one they would match themselves alone. Patterns are short strings on AMQP: 255 bytes.
+ */
+export function checkPattern(pattern: unknown): string {
+  if (typeof pattern === 'string' && pattern !== '' && Buffer.byteLength(pattern) <= 255) {
+    const mixed = pattern.split('.').some((word) => word.length > 1 && /[*#]/.test(word))
+    if (!mixed) return pattern
+  }
+  throw new ValidationError(
+    `${JSON.stringify(pattern) ?? String(pattern)} is not a pattern: 1-255 bytes of words separated by dots, ` +
+      'such as orders.* (one more word) or orders.# (any number of words)',
+  )
+}
+
 const LIBRARY_SUFFIX = /\.(dlq|retry|delay)$/
 
 /** Names that the library makes for itself: such a queue can be consumed, not created by hand. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import {
   checkHeaders,
+  checkPattern,
   checkQueueName,
   deadLetterQueueName,
   isLibraryName,
@@ -30,6 +31,16 @@ describe('queue names', () => {
   it('of dead-letter queues say whose they are', () => {
     expect(deadLetterQueueName('orders', null)).toBe('orders.dlq')
     expect(deadLetterQueueName('orders', 'billing')).toBe('orders.billing.dlq')
+  })
+})
+
+describe('patterns', () => {
+  it.each(['#', '*', 'orders', 'orders.*', '#.eu', '*.b.#', 'a b.c', 'ä'])('take %s', (pattern) => {
+    expect(checkPattern(pattern)).toBe(pattern)
+  })
+
+  it.each(['', 'or*', '##', 'a.b#.c', 'ä'.repeat(128), null, undefined, 5, {}])('refuse %p', (pattern) => {
+    expect(() => checkPattern(pattern)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
   })
 })
 
