@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from './standard-schema.ts'
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { ValidationError } from '../errors.ts'
+import { MessageQueueError, toError, ValidationError } from '../errors.ts'
 
 /** A TypeBox schema, or any validator with the Standard Schema interface (https://standardschema.dev). */
 export type BodySchema = TSchema | StandardSchemaV1
@@ -10,19 +10,40 @@ export type BodySchema = TSchema | StandardSchemaV1
 export type BodyOf<S> =
   S extends StandardSchemaV1<unknown, infer Output> ? Output : S extends TSchema ? Static<S> : unknown
 
-/** Answers the body (a Standard Schema may change it), or throws `ValidationError` naming every problem. */
+/**
+ * Answers the body as its receiver sees it (a Standard Schema may change it), or throws `ValidationError` naming every problem. What is
+ * sent is checked alone: its receiver has the schema change it.
+ */
 export type Validate = (body: unknown) => unknown
 
 const compiled = new WeakMap<object, Validate>()
 
-/** The validator of a schema, compiled once per schema. */
+/** The validator of a schema, compiled once per schema. Throws `ValidationError` for what is none. */
 export function validatorOf(schema: BodySchema): Validate {
+  // Some validators are functions.
+  if (schema === null || (typeof schema !== 'object' && typeof schema !== 'function')) {
+    throw new ValidationError(
+      `A schema is a TypeBox schema or a Standard Schema validator; it is ${String(schema)}`,
+    )
+  }
   let validate = compiled.get(schema)
   if (validate === undefined) {
-    validate = isStandard(schema) ? standardValidator(schema) : typeboxValidator(schema)
+    validate = guarded(isStandard(schema) ? standardValidator(schema) : typeboxValidator(schema))
     compiled.set(schema, validate)
   }
   return validate
+}
+
+/** A validator that fails itself says nothing good of the body either. */
+function guarded(validate: Validate): Validate {
+  return (body) => {
+    try {
+      return validate(body)
+    } catch (cause) {
+      if (MessageQueueError.is(cause)) throw cause
+      throw new ValidationError(`The schema failed at the body: ${toError(cause).message}`, { cause })
+    }
+  }
 }
 
 function isStandard(schema: BodySchema): schema is StandardSchemaV1 {
@@ -32,7 +53,9 @@ function isStandard(schema: BodySchema): schema is StandardSchemaV1 {
 function standardValidator(schema: StandardSchemaV1): Validate {
   return (body) => {
     const result = schema['~standard'].validate(body)
-    if (result instanceof Promise) {
+    if ('then' in result) {
+      // Nobody waits for it: what it rejects with would be nobody's.
+      result.then(undefined, () => undefined)
       throw new ValidationError(
         'An asynchronous schema cannot be used: bodies are checked while a message is handed over',
       )

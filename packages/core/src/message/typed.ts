@@ -38,12 +38,13 @@ export interface Subscription<Body = unknown> {
 export type QueueRef<Body = unknown> = string | TypedQueue<Body> | Subscription<Body>
 export type TopicRef<Body = unknown> = string | TypedTopic<Body>
 
-/** Defines a queue with a schema, and the configuration it is declared with on first use. Does no I/O. */
+/** Defines a queue with a schema, and the configuration it is declared with on first use. Does no I/O. Throws for a schema that is none. */
 export function defineQueue<S extends BodySchema>(
   name: string,
   config: Omit<QueueConfigInput, 'name'> & { schema: S },
 ): TypedQueue<BodyOf<S>> {
   const { schema, ...rest } = config
+  validatorOf(schema)
   return {
     name: checkQueueName(name),
     config: QueueConfig.parse({ ...rest, name }),
@@ -52,12 +53,13 @@ export function defineQueue<S extends BodySchema>(
   }
 }
 
-/** Defines a topic with a schema. Does no I/O. */
+/** Defines a topic with a schema. Does no I/O. Throws for a schema that is none. */
 export function defineTopic<S extends BodySchema>(
   name: string,
   config: { schema: S },
 ): TypedTopic<BodyOf<S>> {
   checkOptions(config, ['schema'], 'defineTopic')
+  validatorOf(config.schema)
   return { name: checkQueueName(name, 'topic name'), schema: config.schema, [BRAND]: 'topic' }
 }
 

@@ -45,8 +45,40 @@ describe('a Standard Schema', () => {
     expect(() => validatorOf(standard(() => ({ issues })))(1)).toThrow(/problem 9; and 2 more$/)
   })
 
-  it('that is asynchronous is refused', () => {
-    expect(() => validatorOf(standard(() => Promise.resolve({ value: 1 })))(1)).toThrow('asynchronous')
+  it('that is asynchronous is refused, whatever it then rejects with', async () => {
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => void unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    const thenable = { then: () => undefined } as unknown as Promise<never>
+    for (const answer of [Promise.resolve({ value: 1 }), Promise.reject(new Error('late')), thenable])
+      expect(() => validatorOf(standard(() => answer))(1)).toThrow('asynchronous')
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
+  })
+
+  it('that throws, or answers nothing, refuses the body', () => {
+    const cause = new TypeError('boom')
+    const throwing = standard(() => {
+      throw cause
+    })
+    expect(() => validatorOf(throwing)(1)).toThrow(
+      expect.objectContaining({
+        code: 'MQ_VALIDATION',
+        message: 'The schema failed at the body: boom',
+        cause,
+      }),
+    )
+    const silent = standard(() => undefined as never)
+    expect(() => validatorOf(silent)(1)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+  })
+
+  it('may be a function', () => {
+    const type = Object.assign(
+      () => undefined,
+      standard((value) => ({ value })),
+    )
+    expect(validatorOf(type)(1)).toBe(1)
   })
 
   it('wins over other methods of a validator that has both', () => {

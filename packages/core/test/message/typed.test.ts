@@ -14,6 +14,18 @@ import { Message } from '../../src/message/message.ts'
 const schema = Type.Object({ value: Type.Number() })
 const refused = expect.objectContaining({ code: 'MQ_VALIDATION' })
 
+describe('defineQueue and defineTopic', () => {
+  it.each([undefined, null, 5, 'string'] as never[])('refuse %p as a schema', (none) => {
+    expect(() => defineQueue('x', { schema: none })).toThrow(refused)
+    expect(() => defineTopic('x', { schema: none })).toThrow(refused)
+  })
+
+  it('refuse options that they do not have', () => {
+    expect(() => defineQueue('x', { schema, maxLenght: 1 } as never)).toThrow(/did you mean "maxLength"/)
+    expect(() => defineTopic('x', { schema, patern: '#' } as never)).toThrow(refused)
+  })
+})
+
 describe('defineQueue', () => {
   it('carries name, configuration and schema', () => {
     const queue = defineQueue('readings', { schema, maxLength: 10 })

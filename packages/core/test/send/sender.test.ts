@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
-import { createMemoryBroker, memoryAdapter, Message, MessageQueue } from '../../src/index.ts'
+import {
+  createMemoryBroker,
+  defineQueue,
+  memoryAdapter,
+  Message,
+  MessageQueue,
+  MessageQueueFactory,
+} from '../../src/index.ts'
+import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
 
 async function watched() {
   const queue = new MessageQueue(memoryAdapter({ broker: createMemoryBroker() }))
@@ -53,6 +61,31 @@ describe('middleware of sends', () => {
     expect(received.queueName).toBe('first')
     await queue.acknowledge(received)
     expect(await queue.getQueueSize('second')).toBe(1)
+    await queue.disconnect()
+  })
+})
+
+describe('a schema that changes bodies', () => {
+  const length: StandardSchemaV1<unknown, number> = {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: (value) =>
+        typeof value === 'string' ? { value: value.length } : { issues: [{ message: 'no string' }] },
+    },
+  }
+
+  it('changes them for the receiver, and only checks what is sent', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const typed = defineQueue('texts', { schema: length })
+    await queue.connect()
+    await queue.send(typed, 'hello' as never)
+    expect((await queue.receive(typed))?.body).toBe(5)
+    await expect(queue.send(typed, 5)).rejects.toMatchObject({
+      code: 'MQ_VALIDATION',
+      certainty: 'not-stored',
+    })
+    expect(await queue.deadLetters(typed).count()).toBe(0)
     await queue.disconnect()
   })
 })
