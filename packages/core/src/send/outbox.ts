@@ -27,6 +27,8 @@ interface Entry {
   attempted: boolean
   /** The caller gave up: nobody waits for the outcome. */
   abandoned: boolean
+  /** Takes the listener off the caller's signal, which may outlive many sends. */
+  unlisten: (() => void) | null
 }
 
 /** Messages that travel in one call, and again in one call should its outcome stay unknown. */
@@ -132,7 +134,7 @@ export class Outbox {
     }
     const gathering = lane
     return new Promise<string>((resolve, reject) => {
-      const entry: Entry = { message, resolve, reject, attempted: false, abandoned: false }
+      const entry: Entry = { message, resolve, reject, attempted: false, abandoned: false, unlisten: null }
       if (signal !== undefined) this.#abortable(entry, label, signal)
       this.#gather(gathering, entry, size)
     })
@@ -218,7 +220,7 @@ export class Outbox {
         const outcome = (outcomes as readonly PublishOutcome[] | undefined)?.[i] ?? NO_OUTCOME
         if (outcome.ok) {
           this.#engine.stats.messagesSent++
-          this.release(entry.message)
+          this.#settle(entry)
           entry.resolve(entry.message.id)
           continue
         }
@@ -300,14 +302,14 @@ export class Outbox {
   #dropAbandoned(entries: Entry[]): Entry[] {
     if (!entries.some((entry) => entry.abandoned)) return entries
     return entries.filter((entry) => {
-      if (entry.abandoned) this.release(entry.message)
+      if (entry.abandoned) this.#settle(entry)
       return !entry.abandoned
     })
   }
 
   #reject(lane: Lane, entries: readonly Entry[], error: unknown, certainty: Certainty): void {
     for (const entry of entries) {
-      this.release(entry.message)
+      this.#settle(entry)
       this.#engine.stats.errorCount++
       const destination = lane.label
       entry.reject(
@@ -322,6 +324,11 @@ export class Outbox {
     }
   }
 
+  #settle(entry: Entry): void {
+    entry.unlisten?.()
+    this.release(entry.message)
+  }
+
   #abortable(entry: Entry, label: string, signal: AbortSignal): void {
     const abort = () => {
       entry.abandoned = true
@@ -330,6 +337,7 @@ export class Outbox {
     }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
+    entry.unlisten = () => signal.removeEventListener('abort', abort)
   }
 
   #bufferFull(id: string, label: string): PublishError {

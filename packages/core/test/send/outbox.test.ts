@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import {
   AdapterError,
@@ -324,6 +325,18 @@ describe('an abort', () => {
     expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'unknown' })
     gate.resolve()
     await until(() => bench.outbox.pending === 0)
+  })
+
+  it('is listened for as long as the message waits', async () => {
+    const bench = await connectedBench({ producer: { retries: 0 } })
+    const { signal } = new AbortController()
+    const sent = send(bench, 'a', {}, signal)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    await sent
+    bench.adapter.onPublish = async (batch) =>
+      batch.map(() => ({ ok: false, error: new Error('full'), certainty: 'not-stored' }))
+    await refusal(send(bench, 'b', {}, signal))
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 
