@@ -12,7 +12,7 @@ import {
 import { inferContentType, received, Message } from '../message/message.ts'
 import { isQueueName } from '../message/names.ts'
 import { routeTo, type Route, type Sender } from './sender.ts'
-import { wrapError } from '../wrap-error.ts'
+import { notStored, wrapError } from '../wrap-error.ts'
 
 /** Headers of a failed answer. */
 const ERROR_NAME = 'mq-error-name'
@@ -27,6 +27,8 @@ interface Inbox {
 }
 
 interface Pending {
+  /** Before that, nothing of it is stored. */
+  sending: boolean
   readonly resolve: (reply: Message) => void
   readonly reject: (error: Error) => void
 }
@@ -44,30 +46,31 @@ export class Requests {
     this.#sender = sender
   }
 
-  /** Sends, and waits for the answer. Throws `RequestTimeoutError`, `RemoteError`, or what the send throws. */
-  async request(message: Message, route: Route, timeoutMs: number): Promise<Message> {
+  /**
+   * Sends, and waits for the answer. Rejects with `RequestTimeoutError`, `RemoteError`, or what the send rejects with; throws at once
+   * what is wrong with the call.
+   */
+  request(message: Message, route: Route, timeoutMs: number): Promise<Message> {
     if (!(Number.isFinite(timeoutMs) && timeoutMs > 0)) {
       throw new ValidationError(
         `request needs timeoutMs, a number of milliseconds above 0; it is ${String(timeoutMs)}`,
       )
     }
     this.#engine.supervisor.adapterFor('request')
-    const { clock } = this.#engine
-    const endsAt = clock.now() + timeoutMs
-    const { address } = await this.#open()
     const correlationId = message.correlationId ?? message.id
     if (this.#pending.has(correlationId)) {
       throw new ValidationError(`A request with correlationId ${correlationId} already waits for its answer`)
     }
-    message.replyTo = address
     message.correlationId = correlationId
-    message.ttl = Math.max(1, endsAt - clock.now())
+    const { clock } = this.#engine
+    const endsAt = clock.now() + timeoutMs
     return new Promise<Message>((resolve, reject) => {
       const done = () => {
         clock.clearTimeout(timer)
         this.#pending.delete(correlationId)
       }
       const pending: Pending = {
+        sending: false,
         resolve: (reply) => {
           done()
           resolve(reply)
@@ -77,13 +80,24 @@ export class Requests {
           reject(error)
         },
       }
-      const timer = clock.setTimeout(
-        () => pending.reject(new RequestTimeoutError(`No reply to ${message.id} within ${timeoutMs} ms`)),
-        Math.max(0, endsAt - clock.now()),
-      )
+      const timer = clock.setTimeout(() => {
+        const certainty = pending.sending ? undefined : 'not-stored'
+        const text = `No reply to ${message.id} within ${timeoutMs} ms`
+        pending.reject(new RequestTimeoutError(text, { certainty }))
+      }, timeoutMs)
       this.#pending.set(correlationId, pending)
-      this.#sender.send(message, route).catch((error: unknown) => pending.reject(error as Error))
+      this.#send(message, route, pending, endsAt).catch((error: unknown) => pending.reject(error as Error))
     })
+  }
+
+  /** Once there is a place for the answer, and if it is still waited for. */
+  async #send(message: Message, route: Route, pending: Pending, endsAt: number): Promise<void> {
+    const { address } = await this.#open()
+    if (this.#pending.get(message.correlationId as string) !== pending) return
+    message.replyTo = address
+    message.ttl = Math.max(1, endsAt - this.#engine.clock.now())
+    pending.sending = true
+    await this.#sender.send(message, route)
   }
 
   /** Answers a request. Resolves once the broker has the answer. */
@@ -114,7 +128,7 @@ export class Requests {
       )
       this.#inbox = opening.catch((error: unknown) => {
         this.#inbox = null
-        throw wrapError(adapter, error, 'Cannot receive replies')
+        throw notStored(wrapError(adapter, error, 'Cannot receive replies'))
       })
       void this.#inbox.then(
         (inbox) => this.#pump(inbox),

@@ -2,10 +2,18 @@ import { describe, expect, it } from '@jest/globals'
 import { ErrorCode } from '../../src/adapter/index.ts'
 import { Message } from '../../src/message/message.ts'
 import { routeOf } from '../../src/send/routes.ts'
-import { connectedBench, lastOf, refusal, settled, until, type EngineBench } from '../engine-bench.ts'
+import {
+  connectedBench,
+  deferred,
+  lastOf,
+  refusal,
+  settled,
+  until,
+  type EngineBench,
+} from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
-function request(bench: EngineBench, id: string, timeoutMs = 1000, init = {}) {
+async function request(bench: EngineBench, id: string, timeoutMs = 1000, init = {}) {
   const message = new Message({ id, body: 'question', queueName: 'q', ...init })
   return bench.requests.request(message, routeOf(message, {}), timeoutMs)
 }
@@ -54,6 +62,24 @@ describe('a request', () => {
     await sent(bench, 2)
     lastOf(bench.adapter.receivers).give(replyTo('b'))
     expect((await next).correlationId).toBe('b')
+  })
+
+  it('ends after its time-out also while the reply queue is being opened, and is then not sent', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    const gate = deferred()
+    bench.adapter.openReplies = async () => {
+      await gate.promise
+      return openReplies()
+    }
+    const failed = refusal(request(bench, 'a', 100))
+    await bench.clock.advance(100)
+    expect(await failed).toMatchObject({ code: ErrorCode.REQUEST_TIMEOUT, certainty: 'not-stored' })
+    const next = request(bench, 'b')
+    gate.resolve()
+    expect((await sent(bench)).map(({ id }) => id)).toEqual(['b'])
+    lastOf(bench.adapter.receivers).give(replyTo('b'))
+    await next
   })
 
   it('rejects with what the handler threw', async () => {
