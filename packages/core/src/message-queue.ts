@@ -172,32 +172,40 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. */
-  async publish<Body>(
+  publish<Body>(
     topic: TopicRef<Body>,
     message: Message<Body> | Body,
     fields: SendFields = {},
   ): Promise<string> {
-    const { made, route } = publishForm(topic, message, fields)
-    return this.#parts.sender.send(made, route)
+    try {
+      const { made, route } = publishForm(topic, message, fields)
+      return this.#parts.sender.send(made, route)
+    } catch (error) {
+      return Promise.reject(notStored(error))
+    }
   }
 
   /** Sends and waits for what the handler returns. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
-  async request(
+  request(
     message: Message | MessageInit,
     options: { timeoutMs: number; queueName?: string },
   ): Promise<Message>
-  async request<Body>(
+  request<Body>(
     queue: QueueRef<Body>,
     body: Body,
     options: { timeoutMs: number } & SendFields,
   ): Promise<Message>
-  async request(
+  request(
     first: Message | MessageInit | QueueRef,
     second: unknown,
     third?: { timeoutMs: number } & SendFields,
   ): Promise<Message> {
-    const { message, route, timeoutMs } = requestForm(first, second, third)
-    return this.#parts.requests.request(message, route, timeoutMs)
+    try {
+      const { message, route, timeoutMs } = requestForm(first, second, third)
+      return this.#parts.requests.request(message, route, timeoutMs)
+    } catch (error) {
+      return Promise.reject(notStored(error))
+    }
   }
 
   // Receiving

@@ -42,6 +42,8 @@ const BAD_INPUT: Call[] = [
   ['sendJson()', (queue) => queue.sendJson(1, bad)],
   ['sendText(7)', (queue) => queue.sendText(7 as never, { queueName: 'q' })],
   ['publish()', (queue) => queue.publish(bad, 1)],
+  ['publish with an unknown field', (queue) => queue.publish('t', 1, { nope: 1 } as never)],
+  ['request of a bad name', (queue) => queue.request('a b', 1, { timeoutMs: 10 })],
   ['request without a time-out', (queue) => queue.request('q', 1, bad)],
   ['request()', (queue) => queue.request(bad, { timeoutMs: 10 })],
   ['receive()', (queue) => queue.receive(bad)],
@@ -153,12 +155,15 @@ describe('bad input', () => {
 
   it('says of every send whether the message may be stored', async () => {
     const { queue } = queueBench()
-    expect(await refusal(queue.send('q', 1))).toMatchObject({
-      code: 'MQ_NOT_CONNECTED',
-      certainty: 'not-stored',
-    })
+    const calls: Promise<unknown>[] = [
+      queue.send('q', 1),
+      queue.publish('t', 1),
+      queue.request('q', 1, { timeoutMs: 10 }),
+    ]
+    for (const sent of calls)
+      expect(await refusal(sent)).toMatchObject({ code: 'MQ_NOT_CONNECTED', certainty: 'not-stored' })
     await queue.connect()
-    for (const [name, call] of BAD_INPUT.filter(([text]) => text.startsWith('send'))) {
+    for (const [name, call] of BAD_INPUT.filter(([text]) => /^(send|publish|request)/.test(text))) {
       const error: unknown = await Promise.resolve(call(queue)).catch((reason: unknown) => reason)
       expect([name, (error as MessageQueueError).certainty]).toEqual([name, 'not-stored'])
     }
