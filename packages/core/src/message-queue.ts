@@ -22,7 +22,7 @@ import type {
   MessageHandler,
 } from './consume/handler.ts'
 import { checkHealth, type Health } from './manage/health.ts'
-import { checkInit, Message, type MessageInit } from './message/message.ts'
+import type { Message, MessageInit } from './message/message.ts'
 import { toMiddleware, type MessageMiddleware } from './middleware/message-middleware.ts'
 import type { Middleware } from './middleware/types.ts'
 import { normalHandler } from './consume/normal-handler.ts'
@@ -149,7 +149,6 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
       if (isQueueRef(first)) {
         return this.#parts.sender.send(shortFields(second, third), shortRoute(first))
       }
-      if (!Message.is(first)) checkInit(first)
       return this.#parts.sender.send(first, routeOf(first, second ?? {}))
     } catch (error) {
       return Promise.reject(notStored(error))
@@ -158,7 +157,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   /** Ids in input order. One rejection, `PublishError`, lists every message that failed; the rest are stored. Not atomic. */
   sendBatch(messages: readonly (Message | MessageInit)[], options: SendOptions = {}): Promise<string[]> {
-    return sendMany(messages, (message) => this.send(message, options))
+    return sendMany(messages, (message) => this.#parts.sender.send(message, routeOf(message, options)))
   }
 
   sendJson(data: unknown, fields: SendFields & { queueName: string }): Promise<string> {

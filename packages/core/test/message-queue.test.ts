@@ -39,6 +39,7 @@ const BAD_INPUT: Call[] = [
   ['send with too long a delay', (queue) => queue.send('q', 1, { delay: 1_000_001 })],
   ['sendBatch()', (queue) => queue.sendBatch(bad)],
   ['sendBatch of nonsense', (queue) => queue.sendBatch([null as never, { queueName: 'q', body: 1 }])],
+  ['sendBatch of texts', (queue) => queue.sendBatch(['hello', 'q'] as never, { queueName: 'q' })],
   ['sendJson()', (queue) => queue.sendJson(1, bad)],
   ['sendText(7)', (queue) => queue.sendText(7 as never, { queueName: 'q' })],
   ['publish()', (queue) => queue.publish(bad, 1)],

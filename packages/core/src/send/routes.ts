@@ -1,6 +1,6 @@
 import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
-import { checkFields, Message, type MessageInit } from '../message/message.ts'
+import { checkFields, checkInit, Message, type MessageInit } from '../message/message.ts'
 import { checkQueueName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
@@ -18,7 +18,9 @@ export type SendFields = Omit<MessageInit, 'body' | 'queueName'>
 
 const OPTIONS = new Set(['queueName', 'routingKey', 'signal'])
 
-export function routeOf(message: MessageInit, options: SendOptions): Route {
+/** Where `send(message, options)` goes. Throws `ValidationError` for what is no message, too. */
+export function routeOf(message: Message | MessageInit, options: SendOptions): Route {
+  if (!Message.is(message)) checkInit(message)
   for (const name in options) {
     if (!OPTIONS.has(name))
       throw new ValidationError(
