@@ -34,8 +34,8 @@ import { publishForm, routeOf, shortFields, shortRoute } from './send/routes.ts'
 import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import { checkStopOptions, type StopOptions } from './stop-options.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
-import type { QueueRef, TopicRef } from './message/typed.ts'
-import { isQueueRef, resolveQueue, subscription } from './message/typed.ts'
+import { isQueueRef, type QueueRef, resolveQueue, subscription, type TopicRef } from './message/typed.ts'
+import { windDown } from './wind-down.ts'
 import { notStored } from './wrap-error.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */
@@ -114,11 +114,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   async #disconnect(timeoutMs: number): Promise<StopResult> {
     let result: StopResult = { drained: true, abandoned: [] }
     await this.#supervisor.disconnect(async () => {
-      result = await this.#parts.consumers.stop(timeoutMs)
-      await this.#parts.receiving.close()
-      // Without a connection nothing can be flushed: what waits is rejected as the connection closes.
-      if (this.isConnected) await this.#parts.outbox.flush(Math.max(1000, timeoutMs))
-      await this.#parts.requests.close()
+      result = await windDown(this.#parts, timeoutMs)
     })
     return result
   }

@@ -147,7 +147,7 @@ export class Fetcher {
   async #reopen(): Promise<Intake> {
     const { supervisor, topology } = this.#engine
     await unlessAborted(supervisor.ready('consume', RECONNECT_PATIENCE_MS, true), this.#end.signal)
-    await topology.ensure(this.#plan.target)
+    await topology.ensure(this.#plan.target, this.#plan.config)
     const intake = await this.#open()
     // Opened after `stop` had given up waiting: nobody else would close it.
     if (this.#end.signal.aborted) await intake.close()

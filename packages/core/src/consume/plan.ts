@@ -1,5 +1,6 @@
 import { backoffFields, checkHandlerOptions } from './handler-options.ts'
 import type { QueueSettings, Target } from '../adapter/contract.ts'
+import type { QueueConfig } from '../config/queue-config.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import type { BatchHandlerFunction, HandlerFunction, HandlerOptions } from './handler.ts'
 import type { Message } from '../message/message.ts'
@@ -17,6 +18,8 @@ export interface NormalHandler {
 /** Everything about one consumer, decided once: after this nothing is optional. */
 export interface ConsumerPlan {
   readonly target: Target
+  /** Of a typed queue, should it have to be made again. */
+  readonly config: QueueConfig | undefined
   readonly label: string
   /** What `message.queueName` says: the queue, or the topic of a subscription. */
   readonly queueName: string
@@ -60,6 +63,7 @@ export function planConsumer(
   const ofDeadLetters = 'queue' in target && target.queue.endsWith('.dlq')
   return {
     target,
+    config: queue.config,
     label: keyOf(target),
     queueName: 'queue' in target ? target.queue : target.topic,
     subscription: 'queue' in target ? null : target.subscription,

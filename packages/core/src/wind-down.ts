@@ -1,0 +1,15 @@
+import type { Parts } from './assembly.ts'
+import type { StopResult } from './consume/consumer.ts'
+
+/** Ends the parts in their order, while the connection may still be used: nothing new comes in, and what was sent goes out. */
+export async function windDown(
+  { consumers, receiving, outbox, requests, engine }: Parts,
+  timeoutMs: number,
+): Promise<StopResult> {
+  const result = await consumers.stop(timeoutMs)
+  await receiving.close()
+  // Without a connection nothing can be flushed: what waits is rejected as the connection closes.
+  if (engine.supervisor.state === 'connected') await outbox.flush(Math.max(1000, timeoutMs))
+  await requests.close()
+  return result
+}
