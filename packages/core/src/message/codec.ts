@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { types } from 'node:util'
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib'
 import { SerializationError, UnsupportedError } from '../errors.ts'
-import { inferContentType, isBytes } from './message.ts'
+import { inferContentType, isBytes, isJsonBody } from './message.ts'
 
 /** A body format, chosen by content type. */
 export interface Format {
@@ -198,7 +198,7 @@ function isJson(contentType: string): boolean {
 function jsonBytes(body: unknown): Uint8Array {
   let json: string | undefined
   try {
-    json = holdable(body) ? JSON.stringify(body) : undefined
+    json = isJsonBody(body) ? JSON.stringify(body) : undefined
   } catch (cause) {
     throw new SerializationError(`The body cannot be written as JSON: ${(cause as Error).message}`, { cause })
   }
@@ -208,12 +208,6 @@ function jsonBytes(body: unknown): Uint8Array {
     )
   }
   return Buffer.from(json)
-}
-
-// What JSON.stringify would turn into null or {} without a word.
-function holdable(body: unknown): boolean {
-  if (typeof body === 'number') return Number.isFinite(body)
-  return !(body instanceof Map || body instanceof Set)
 }
 
 function text(bytes: Uint8Array): string {

@@ -217,10 +217,12 @@ export class Message<Body = unknown> {
 
   /** Every field, as UTF-8 bytes of JSON. Throws `SerializationError` when the body is no JSON value. */
   serialize(): Uint8Array {
+    const text = `The body of message ${this.id} is not JSON, text or bytes`
+    if (!isJsonBody(this.body)) throw new SerializationError(text)
     try {
       return new TextEncoder().encode(JSON.stringify(this))
     } catch (cause) {
-      throw new SerializationError(`The body of message ${this.id} is not JSON, text or bytes`, { cause })
+      throw new SerializationError(text, { cause })
     }
   }
 
@@ -240,6 +242,12 @@ Object.defineProperty(Message.prototype, BRAND, { value: true })
 /** Whether a body counts as bytes: a `Uint8Array`, Buffers included, of any realm. */
 export function isBytes(body: unknown): body is Uint8Array {
   return types.isUint8Array(body)
+}
+
+/** Whether JSON can hold a body. The others `JSON.stringify` turns into null, {} or nothing, without a word. */
+export function isJsonBody(body: unknown): boolean {
+  if (typeof body === 'number') return Number.isFinite(body)
+  return typeof body !== 'function' && typeof body !== 'symbol' && !types.isMap(body) && !types.isSet(body)
 }
 
 export function inferContentType(body: unknown): string {

@@ -173,7 +173,7 @@ describe('Message.serialize', () => {
   it('refuses a body that is no JSON value', () => {
     const circular: { self?: unknown } = {}
     circular.self = circular
-    for (const body of [circular, 1n]) {
+    for (const body of [circular, 1n, NaN, new Map(), new Set(), () => 1, Symbol('s')]) {
       expect(() => new Message({ body }).serialize()).toThrow(
         expect.objectContaining({ code: 'MQ_SERIALIZATION' }),
       )
