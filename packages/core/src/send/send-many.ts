@@ -1,5 +1,5 @@
 import type { Certainty } from '../adapter/contract.ts'
-import { MessageQueueError, PublishError, ValidationError, type PublishFailure } from '../errors.ts'
+import { MessageQueueError, PublishError, toError, ValidationError, type PublishFailure } from '../errors.ts'
 import type { Message, MessageInit } from '../message/message.ts'
 
 /** Sends all, in order; resolves with the ids, or rejects once with every failure. */
@@ -28,7 +28,7 @@ export async function sendMany(
   if (failures.length === 0) return results.map((result) => (result as PromiseFulfilledResult<string>).value)
   const first = failures[0] as PublishFailure
   throw new PublishError(
-    `${failures.length} of ${messages.length} messages were not confirmed; the first: ${String((first.cause as Error).message)}`,
+    `${failures.length} of ${messages.length} messages were not confirmed; the first: ${toError(first.cause).message}`,
     {
       certainty: failures.some(({ certainty }) => certainty === 'unknown') ? 'unknown' : 'not-stored',
       failures,

@@ -65,6 +65,24 @@ describe('middleware of sends', () => {
   })
 })
 
+describe('a veto', () => {
+  it('may be any value: a batch says what it was', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    queue.addMiddleware({
+      name: 'veto',
+      send: async () => {
+        throw 'no'
+      },
+    })
+    await queue.connect()
+    await expect(queue.sendBatch([{ body: 1 }], { queueName: 'q' })).rejects.toMatchObject({
+      message: expect.stringMatching(/the first: non-error thrown: no$/),
+      failures: [{ index: 0, certainty: 'not-stored', cause: 'no' }],
+    })
+    await queue.disconnect()
+  })
+})
+
 describe('a schema that changes bodies', () => {
   const length: StandardSchemaV1<unknown, number> = {
     '~standard': {
