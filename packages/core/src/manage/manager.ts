@@ -90,7 +90,7 @@ export class MessageQueueManager {
     return this.#running
   }
 
-  /** One that is added while the manager runs joins at the next `start()`. Throws `ValidationError` for a name that is taken. */
+  /** One that is added while the manager runs joins at the next `start()`. Throws `ValidationError` for a name that is taken, or a queue. */
   addQueue(name: string, queue: MessageQueue): void {
     if (typeof name !== 'string' || name === '')
       throw new ValidationError('A queue of the manager needs a name')
@@ -98,6 +98,13 @@ export class MessageQueueManager {
       throw new ValidationError(`The manager already has a queue named ${JSON.stringify(name)}`)
     if (typeof (queue as MessageQueue | undefined)?.connect !== 'function') {
       throw new ValidationError(`addQueue(${JSON.stringify(name)}, …) takes a MessageQueue`)
+    }
+    // It would be consumed once for each of its names.
+    for (const [other, known] of this.#queues) {
+      if (known === queue)
+        throw new ValidationError(
+          `The queue ${JSON.stringify(name)} was added already, as ${JSON.stringify(other)}`,
+        )
     }
     this.#queues.set(name, queue)
   }

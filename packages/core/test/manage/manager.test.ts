@@ -41,8 +41,12 @@ describe('addQueue and getQueue', () => {
     expect(manager.getQueue('other')).toBeNull()
   })
 
-  it('refuses a name twice, no name, and what is no queue', () => {
-    const manager = manage({ orders: fakeQueue() })
+  it('refuses a name twice, a queue twice, no name, and what is no queue', () => {
+    const orders = fakeQueue()
+    const manager = manage({ orders })
+    expect(() => manager.addQueue('again', orders.queue)).toThrow(
+      'The queue "again" was added already, as "orders"',
+    )
     expect(() => manager.addQueue('orders', fakeQueue().queue)).toThrow(/already has a queue named "orders"/)
     expect(() => manager.addQueue('', fakeQueue().queue)).toThrow(/needs a name/)
     expect(() => manager.addQueue('x', {} as never)).toThrow(/takes a MessageQueue/)
