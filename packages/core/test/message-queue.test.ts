@@ -32,6 +32,7 @@ const BAD_INPUT: Call[] = [
   ['send to a bad name', (queue) => queue.send('a b', 1)],
   ['send to a library queue', (queue) => queue.send('q.retry', 1)],
   ['send with a bad header', (queue) => queue.send('q', 1, { headers: { a: 1 } as never })],
+  ['send with a __proto__', (queue) => queue.send('q', 1, { headers: JSON.parse('{"__proto__":"a"}') })],
   ['send with a bad priority', (queue) => queue.send('q', 1, { priority: 256 })],
   ['send of a circular body', (queue) => queue.send('q', circular())],
   ['send of a bigint', (queue) => queue.send('q', 1n)],

@@ -66,6 +66,8 @@ const RESERVED = new Set([
   'x-stream-offset',
   'kafka_correlationid',
   'kafka_replytopic',
+  // Setting it on an object does nothing.
+  '__proto__',
 ])
 
 // Printable ASCII without control characters. https://www.rfc-editor.org/rfc/rfc9110#name-field-names is narrower; brokers are not.
@@ -92,7 +94,7 @@ export function checkHeaders(headers: Readonly<Record<string, unknown>>): void {
     const lower = name.toLowerCase()
     if (lower.startsWith('mq-') || RESERVED.has(lower)) {
       throw new ValidationError(
-        `Header ${JSON.stringify(name)} is used by brokers or by this library itself: choose another name`,
+        `Header ${JSON.stringify(name)} is used by brokers, by this library or by JavaScript itself: choose another name`,
       )
     }
     bytes += name.length + Buffer.byteLength(value)

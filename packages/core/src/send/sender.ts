@@ -239,7 +239,11 @@ export class Sender {
     const own = message.headers
     let headers: Record<string, string> | null =
       this.#defaultHeaders === null ? null : { ...this.#defaultHeaders }
-    for (const name in own) (headers ??= {})[name] = own[name] as string
+    for (const _name in own) {
+      // Spread, and not set one by one: that would drop a `__proto__` before it can be refused.
+      headers = headers === null ? { ...own } : { ...headers, ...own }
+      break
+    }
     if (headers !== null) checkHeaders(headers)
     if (ttl !== undefined) (headers ??= {})[TTL_HEADER] = String(ttl)
     if (message.traceId !== undefined) addTrace((headers ??= {}), message)

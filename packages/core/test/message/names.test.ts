@@ -63,6 +63,7 @@ describe('headers', () => {
     'x-death',
     'x-delivery-count',
     'priority',
+    '__proto__',
   ])('refuse the name %p', (name) => {
     expect(() => checkHeaders({ [name]: 'v' })).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
   })
