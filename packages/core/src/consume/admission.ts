@@ -28,9 +28,10 @@ export function admit(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, he
     verdicts.refuse(held, 'undecodable', error)
     return null
   }
-  if (plan.validate === undefined) return message
+  if (plan.validate === undefined || held.validated) return message
   try {
     message.body = plan.validate(message.body)
+    held.validated = true
     return message
   } catch (error) {
     verdicts.refuse(held, 'invalid', error)

@@ -4,6 +4,7 @@ import type { Middleware } from '../middleware/types.ts'
 import { Backlog } from './backlog.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
+import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import { MessageQueueError } from '../errors.ts'
 import { Fetcher } from './fetcher.ts'
 import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
@@ -152,7 +153,8 @@ export class Consumer {
    * Takes no more, waits up to `timeoutMs` (default 30 s) for what runs, gives back what was not started, and unsubscribes. Always
    * settles. Handlers that still run then are aborted and listed; their messages come again, uncounted. A second call shares the first.
    */
-  stop(options: { timeoutMs?: number } = {}): Promise<StopResult> {
+  async stop(options: StopOptions = {}): Promise<StopResult> {
+    checkStopOptions(options, 'stop')
     this.#stopped ??= this.#stop(options.timeoutMs ?? 30_000)
     return this.#stopped
   }

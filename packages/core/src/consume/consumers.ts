@@ -54,6 +54,11 @@ export class Consumers implements ConsumerHost {
       )
     }
     this.#handlers.set(queue.label, { queue, handler, options })
+    this.#divert(queue, options)
+  }
+
+  #divert({ target }: ResolvedQueue, { deadLetterQueue }: HandlerOptions): void {
+    if (deadLetterQueue !== undefined) this.#engine.topology.divertDeadLetters(target, deadLetterQueue)
   }
 
   /** All, or none when one of them is refused. */
@@ -103,6 +108,7 @@ export class Consumers implements ConsumerHost {
     const { topology, config } = this.#engine
     // A typed queue or subscription has a schema and a configuration, which its name alone does not know.
     const known = registration.queue.validate === undefined ? queue : registration.queue
+    this.#divert(known, overrides)
     const settings = await topology.ensure(known.target, known.config)
     return planConsumer(
       known,

@@ -101,7 +101,10 @@ export class Receiving {
     }
     try {
       const message = inboundMessage(held, codec, name)
-      if (queue.validate !== undefined) message.body = queue.validate(message.body)
+      if (queue.validate !== undefined) {
+        message.body = queue.validate(message.body)
+        held.validated = true
+      }
       return message
     } catch (error) {
       const reason = held.message === null ? 'undecodable' : 'invalid'
@@ -209,9 +212,7 @@ export class Receiving {
   ): Promise<void> {
     const { topology, config, clock, stats, logger } = this.#engine
     const { target } = held.intake.source
-    const deadLetterQueue = config.enableDeadLetterQueue
-      ? (topology.settingsOf(keyOf(target))?.deadLetterQueue ?? null)
-      : null
+    const deadLetterQueue = config.enableDeadLetterQueue ? topology.deadLetterQueueOf(target) : null
     if (deadLetterQueue === null) {
       logger.warn({ id: held.delivery.id, reason }, 'a message is dropped: dead-lettering is off')
       return this.#settle(held, ACK)

@@ -186,10 +186,8 @@ export class DeadLetters {
       return (this.#source as { queue: string }).queue
     }
     // A subscription is not made by a look at what it failed on: it would take all of its topic from then on.
-    const deadLetterQueue =
-      'subscription' in this.#source
-        ? topology.deadLetterQueueOf(this.#source)
-        : (await topology.ensure(this.#source, this.#config)).deadLetterQueue
+    if (!('subscription' in this.#source)) await topology.ensure(this.#source, this.#config)
+    const deadLetterQueue = topology.deadLetterQueueOf(this.#source)
     if (deadLetterQueue !== null) await topology.ensure({ queue: deadLetterQueue })
     return deadLetterQueue
   }

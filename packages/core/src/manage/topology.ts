@@ -37,6 +37,7 @@ export class Topology {
   readonly #known = new Map<string, Known>()
   /** Found missing on the broker, and not used since: to be declared as they were. */
   readonly #missing = new Map<string, Known>()
+  readonly #diverted = new Map<string, string>()
   readonly #pending = new Map<string, Promise<QueueSettings>>()
 
   constructor(engine: Engine) {
@@ -83,11 +84,16 @@ export class Topology {
     return settings
   }
 
-  /** Name of the queue for the dead letters of a subscription, of which nothing need be there; `null` when dead-lettering is off. */
-  deadLetterQueueOf(subscription: Target): string | null {
-    const settings =
-      this.settingsOf(keyOf(subscription)) ?? settingsFor(subscription, undefined, this.#engine.config)
-    return settings.deadLetterQueue
+  /** A handler has a dead-letter queue of its own, whatever the settings say. */
+  divertDeadLetters(target: Target, deadLetterQueue: string): void {
+    this.#diverted.set(keyOf(target), deadLetterQueue)
+  }
+
+  /** Name of the queue for dead letters, as far as it is known here; nothing is declared. `null`: they are dropped. */
+  deadLetterQueueOf(target: Target): string | null {
+    const key = keyOf(target)
+    const settings = this.settingsOf(key) ?? settingsFor(target, undefined, this.#engine.config)
+    return this.#diverted.get(key) ?? settings.deadLetterQueue
   }
 
   async #send(

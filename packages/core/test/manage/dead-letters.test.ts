@@ -260,6 +260,19 @@ describe('a source that is not there', () => {
   })
 })
 
+describe('a handler with a dead-letter queue of its own', () => {
+  it('has its dead letters found, and put there by hand as well', async () => {
+    const { queue, failOne } = await bench()
+    queue.registerFunctionHandler('q', () => undefined, { deadLetterQueue: 'kept' })
+    await failOne('q', { id: 'a', body: 1 })
+    await expect(queue.getQueueSize('kept')).resolves.toBe(1)
+    const letters = queue.deadLetters('q')
+    expect(ids((await letters.list()).messages)).toEqual(['a'])
+    await expect(letters.redrive()).resolves.toMatchObject({ moved: 1 })
+    await expect(queue.getQueueSize('q')).resolves.toBe(1)
+  })
+})
+
 describe('purging', () => {
   it('removes all, or what matches', async () => {
     const { queue, fail } = await bench()
