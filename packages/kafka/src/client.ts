@@ -99,7 +99,7 @@ interface RequestDefinition {
 type Versions = Record<number, { minVersion: number; maxVersion: number }>
 interface RequestQueue {
   readonly inflight: ReadonlyMap<number, unknown>
-  readonly pending: readonly unknown[]
+  readonly pending: { rejected(error: unknown): void }[]
   readonly throttledUntil: number
   throttleCheckTimeoutId: NodeJS.Timeout | null
   scheduleCheckPendingRequests(): void
@@ -171,7 +171,11 @@ export async function openLink(
     if (dead) return
     dead = true
     connection.connectionStatus = 'disconnected'
-    connection.rejectRequests(cause)
+    // What still waits here was never written. Of all else the broker may have, and may yet do, what it was asked: whatever ended the socket,
+    // that error is not marked, and is no other's that might be.
+    for (const waiting of connection.requestQueue.pending.splice(0))
+      waiting.rejected(markUnsent(connectionClosed(address, cause)))
+    connection.rejectRequests(connectionClosed(address, cause))
     connection.requestQueue.destroy()
     connection.socket?.destroy()
   }
@@ -190,7 +194,7 @@ export async function openLink(
     queueMicrotask(() => {
       connection.socket?.once('close', () => {
         settled()
-        stop(markUnsent(connectionClosed(address)))
+        stop(connectionClosed(address))
       })
     })
   })
@@ -316,8 +320,8 @@ function deadline(ms: number, address: Address): Promise<never> {
   })
 }
 
-function connectionClosed(address: Address): Error {
-  const error = new Error(`the connection to Kafka at ${address.host}:${address.port} was closed`)
+function connectionClosed(address: Address, cause?: unknown): Error {
+  const error = new Error(`the connection to Kafka at ${address.host}:${address.port} was closed`, { cause })
   error.name = 'KafkaConnectionClosed'
   return error
 }

@@ -1,4 +1,3 @@
-import { types } from 'node:util'
 import type { ConnectionEvents } from '@mq/core/adapter'
 import { AdapterError } from '@mq/core/adapter'
 import { pause } from './abort.ts'
@@ -203,7 +202,7 @@ export async function connect(
   const close = (cause: unknown): void => {
     if (closed) return
     closed = true
-    for (const each of live) each.destroy(markUnsent(types.isNativeError(cause) ? cause : closedError()))
+    for (const each of live) each.destroy(cause)
     live.clear()
     links.clear()
   }

@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { MessageQueue } from '@mq/core'
+import type {
+  BrokerAdapter,
+  Declaration,
+  Delivery,
+  Destination,
+  OutboundMessage,
+  Receiver,
+  Target,
+} from '@mq/core/adapter'
 import { kafkaAdapter } from '@mq/kafka'
 import { testOptions } from './harness.ts'
 
@@ -38,4 +48,71 @@ export function connections(url: () => string): {
     },
     closeAll: () => Promise.all(open.splice(0).map((queue) => queue.disconnect({ timeoutMs: 1 }))),
   }
+}
+
+export const live = new AbortController().signal
+setMaxListeners(0, live)
+
+export const declaration: Declaration = {
+  settings: {
+    durable: true,
+    autoDelete: false,
+    exclusive: false,
+    maxLength: null,
+    maxLengthBytes: null,
+    overflow: 'reject',
+    messageTtl: null,
+    expires: null,
+    maxPriority: null,
+    ordered: false,
+    partitions: 1,
+    replicationFactor: 1,
+    deadLetterQueue: null,
+    maxRedeliveries: 20,
+    deduplicationWindowMs: null,
+    arguments: {},
+  },
+  pattern: undefined,
+  ifExists: 'take',
+}
+
+export function message(destination: Destination, over: Partial<OutboundMessage> = {}): OutboundMessage {
+  return {
+    destination,
+    id: randomUUID(),
+    body: Buffer.from('x'),
+    headers: {},
+    timestamp: Date.now(),
+    contentType: 'text/plain',
+    contentEncoding: undefined,
+    correlationId: undefined,
+    replyTo: undefined,
+    routingKey: undefined,
+    key: undefined,
+    deduplicationId: undefined,
+    priority: 0,
+    delayMs: 0,
+    expiresAt: undefined,
+    deliveryCount: 0,
+    redriven: false,
+    sendToken: randomUUID(),
+    ...over,
+  }
+}
+
+export function consuming(adapter: BrokerAdapter, target: Target): Promise<Receiver> {
+  return adapter.open(
+    { target, mode: 'consume', prefetch: 100, leaseMs: 30_000, ordered: false, after: undefined },
+    () => undefined,
+  )
+}
+
+/** Exactly `n`, however many calls it takes. */
+export async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
+  const got: Delivery[] = []
+  await until(async () => {
+    got.push(...(await receiver.receive(n - got.length, live)))
+    return got.length === n
+  })
+  return got
 }
