@@ -17,12 +17,29 @@ export interface Registered {
   readonly pattern: string | undefined
 }
 
+/** A subscription in the making. */
+export interface Claim extends Registered {
+  /** Where it begins, by partition. */
+  readonly starts: readonly number[]
+}
+
 export interface Registry {
   /** What a queue or subscription was declared with; `undefined`: nothing is known of it, as of a topic of somebody else. */
   get(key: string): Promise<Registered | undefined>
+  /**
+   * Several may make one at the same time: the first in the log is the one that counts, for all of them. Answers that one, or what was made
+   * meanwhile.
+   */
+  claim(key: string, entry: Claim): Promise<Claim | Registered>
+  /** It is made. Ends claims. */
   set(key: string, entry: Registered): Promise<void>
+  /** Keys that begin so, of what is claimed as well. */
+  keys(prefix: string): Promise<string[]>
   remove(keys: readonly string[]): Promise<void>
 }
+
+/** What the key of a claim begins with. */
+const CLAIM = 'claim:'
 
 export interface RegistrySetup {
   connection(): Connection
@@ -39,6 +56,7 @@ export interface RegistrySetup {
 /** A compacted topic, one record per queue: read from where the last look ended. */
 export function createRegistry(setup: RegistrySetup): Registry {
   let entries = new Map<string, Registered>()
+  let claims = new Map<string, Claim>()
   let at = 0
   let of: Connection | null = null
   let reading: Promise<void> = Promise.resolve()
@@ -51,11 +69,21 @@ export function createRegistry(setup: RegistrySetup): Registry {
     })
   }
 
+  const learn = (key: string, entry: Registered | null): void => {
+    if (key.startsWith(CLAIM)) {
+      const name = key.slice(CLAIM.length)
+      if (entry === null) claims.delete(name)
+      else if (!claims.has(name)) claims.set(name, entry as Claim)
+    } else if (entry === null) entries.delete(key)
+    else entries.set(key, entry)
+  }
+
   const read = async (): Promise<void> => {
     const connection = setup.connection()
     if (of !== connection) {
       // Another cluster may answer, or the topic may be another one.
       entries = new Map()
+      claims = new Map()
       at = 0
       of = connection
     }
@@ -63,10 +91,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
     for (;;) {
       const { records, next, highWatermark } = await readChunk(connection, REGISTRY_TOPIC, 0, at)
       for (const { key, value } of records) {
-        if (key === null) continue
-        const parsed = value === null ? null : parse(value)
-        if (parsed === null) entries.delete(key.toString())
-        else entries.set(key.toString(), parsed)
+        if (key !== null) learn(key.toString(), value === null ? null : parse(value))
       }
       at = next
       if (records.length === 0 || at >= highWatermark) return
@@ -86,17 +111,30 @@ export function createRegistry(setup: RegistrySetup): Registry {
     }
   }
 
+  const refresh = (): Promise<void> => (reading = reading.catch(() => undefined).then(read))
+  const record = (key: string, entry: Registered | null): RecordParts => {
+    const value = entry === null ? null : Buffer.from(JSON.stringify(entry))
+    return { timestamp: Date.now(), key, value, headers: [] }
+  }
+
   return {
     async get(key) {
-      reading = reading.catch(() => undefined).then(read)
-      await reading
+      await refresh()
       return entries.get(key)
     },
-    set: (key, entry) =>
-      write([{ timestamp: Date.now(), key, value: Buffer.from(JSON.stringify(entry)), headers: [] }]),
+    async claim(key, entry) {
+      await write([record(CLAIM + key, entry)])
+      await refresh()
+      return entries.get(key) ?? claims.get(key) ?? entry
+    },
+    set: (key, entry) => write([record(key, entry), record(CLAIM + key, null)]),
+    async keys(prefix) {
+      await refresh()
+      return [...new Set([...entries.keys(), ...claims.keys()])].filter((key) => key.startsWith(prefix))
+    },
     async remove(keys) {
       if ((await setup.connection().topic(REGISTRY_TOPIC)) === null) return
-      await write(keys.map((key) => ({ timestamp: Date.now(), key, value: null, headers: [] })))
+      await write(keys.flatMap((key) => [record(key, null), record(CLAIM + key, null)]))
     },
   }
 }

@@ -8,7 +8,7 @@ import {
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Consumer } from './group/consumer-contract.ts'
-import { commitFor, deleteGroup, groupsOf, hasMembers } from './group/groups.ts'
+import { commitFor, committedOf, deleteGroup, groupsOf, hasMembers } from './group/groups.ts'
 import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
@@ -82,47 +82,57 @@ export function createTopology(setup: TopologySetup): Topology {
     return registered?.pattern
   }
 
+  /**
+   * History is not delivered: it begins where the topic ends now, or where the first of those saw the end that make it at the same time, since
+   * another may be done, and something published, before this one has looked. The entry comes last: it says that all is there.
+   */
+  const makeSubscription = async (
+    target: Extract<Target, { topic: string }>,
+    entry: Registered,
+  ): Promise<Registered> => {
+    const connection = setup.connection()
+    const { main, group } = names(target)
+    const parts = partsOf(await connection.topics([main], true), [main])
+    const ends = await offsetsOf(connection, parts)
+    const starts = (parts[main] ?? []).map((partition) => ends.get(`${main}/${partition}`)?.high ?? 0)
+    const first = await setup.registry().claim(keyOf(target), { ...entry, starts })
+    if (!('starts' in first)) return first
+    const { settings, pattern } = first
+    const notes = { stalls: 0, held: false, heldCount: 0, pattern, done: [], attempts: new Map() }
+    const before = await committedOf(connection, group, parts)
+    const entries = first.starts.flatMap((offset, partition) =>
+      before.has(`${main}/${partition}`)
+        ? []
+        : [{ topic: main, partition, offset, metadata: encodeNotes(offset, notes, 4096).text }],
+    )
+    // One that is consumed already was declared by somebody else at the same time.
+    if (entries.length > 0 && !(await hasMembers(connection, group)))
+      await commitFor(connection, group, entries)
+    await setup.registry().set(keyOf(target), { settings, pattern })
+    return { settings, pattern }
+  }
+
   const declareSubscription = async (
     target: Extract<Target, { topic: string }>,
     { settings, pattern = '#', ifExists }: Declaration,
   ): Promise<Partial<QueueSettings>> => {
     const connection = setup.connection()
-    const { main, group } = names(target)
+    const { main } = names(target)
     await ensureTopic(
       main,
       partitionsOf(settings, connection, main),
       settings.replicationFactor,
       keepingConfig(settings.arguments),
     )
-    const registered = await setup.registry().get(keyOf(target))
-    if (registered !== undefined) {
-      if (ifExists === 'compare') {
-        const differences = compare(registered, settings)
-        const existing = registered.pattern
-        if (existing !== pattern) differences.push({ field: 'pattern', existing, requested: pattern })
-        if (differences.length > 0) throw conflict(target, differences)
-      }
-      return registered.settings
+    const registered =
+      (await setup.registry().get(keyOf(target))) ?? (await makeSubscription(target, { settings, pattern }))
+    if (ifExists === 'compare') {
+      const differences = compare(registered, settings)
+      const existing = registered.pattern
+      if (existing !== pattern) differences.push({ field: 'pattern', existing, requested: pattern })
+      if (differences.length > 0) throw conflict(target, differences)
     }
-    // History is not delivered: it begins where the topic ends now. The entry comes last: it says that all is there.
-    const parts = partsOf(await connection.topics([main], true), [main])
-    const ends = await offsetsOf(connection, parts)
-    const entries = (parts[main] ?? []).map((partition) => {
-      const offset = ends.get(`${main}/${partition}`)?.high ?? 0
-      const notes = {
-        stalls: 0,
-        held: false,
-        heldCount: 0,
-        pattern,
-        done: [],
-        attempts: new Map<number, number>(),
-      }
-      return { topic: main, partition, offset, metadata: encodeNotes(offset, notes, 4096).text }
-    })
-    // One that is consumed already was declared by somebody else at the same time.
-    if (!(await hasMembers(connection, group))) await commitFor(connection, group, entries)
-    await setup.registry().set(keyOf(target), { settings, pattern })
-    return settings
+    return registered.settings
   }
 
   const declareTopic = async (
@@ -189,10 +199,16 @@ export function createTopology(setup: TopologySetup): Topology {
       } else {
         topics.push(target.topic)
         const prefix = groupPrefix(target.topic, groupId)
-        for (const group of await groupsOf(connection, prefix)) {
-          const one = { topic: target.topic, subscription: group.slice(prefix.length) }
+        const registered = keyOf({ ...target, subscription: '' })
+        const subscriptions = new Set([
+          ...(await groupsOf(connection, prefix)).map((group) => group.slice(prefix.length)),
+          ...(await setup.registry().keys(registered)).map((key) => key.slice(registered.length)),
+        ])
+        for (const subscription of subscriptions) {
+          const one = { topic: target.topic, subscription }
+          const { later, group } = namesOf(one, groupId)
           groups.push(group)
-          topics.push(namesOf(one, groupId).later)
+          topics.push(later)
           keys.push(keyOf(one))
           setup.consumerOf(one)?.fail(new AdapterError('MQ_QUEUE_NOT_FOUND', `${nameOf(one)} was deleted`))
         }
@@ -201,8 +217,7 @@ export function createTopology(setup: TopologySetup): Topology {
       for (const topic of topics) if (known.has(topic)) await deleteTopic(connection, topic)
       for (const group of groups) await deleteGroup(connection, group)
       for (const topic of topics) forEver.delete(topic)
-      const registered = await Promise.all(keys.map((key) => setup.registry().get(key)))
-      const listed = keys.filter((_, i) => registered[i] !== undefined)
+      const listed = (await setup.registry().keys('')).filter((key) => keys.includes(key))
       if (listed.length > 0) await setup.registry().remove(listed)
     },
 
@@ -226,6 +241,7 @@ export function createTopology(setup: TopologySetup): Topology {
 
 function keyOf(target: DeclareTarget): string {
   if ('queue' in target) return `queue:${target.queue}`
+  // No name holds a colon.
   return 'subscription' in target
     ? `subscription:${target.topic}:${target.subscription}`
     : `topic:${target.topic}`

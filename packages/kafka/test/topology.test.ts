@@ -1,0 +1,97 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { type RunningBroker, startBroker } from '@mq/brokers'
+import type { BrokerAdapter, Target } from '@mq/core/adapter'
+import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
+import { testOptions } from './harness.ts'
+import { consuming, declaration, fresh, live, message, take } from './support.ts'
+import Connection from 'kafkajs/src/network/connection.js'
+
+let broker: RunningBroker
+const open: BrokerAdapter[] = []
+
+beforeAll(async () => {
+  broker = await startBroker('kafka')
+}, 180_000)
+afterEach(() => Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))))
+afterAll(() => broker.stop())
+
+async function connect(options: KafkaOptions = {}): Promise<BrokerAdapter> {
+  const adapter = kafkaAdapter(testOptions(broker.url, options))
+  open.push(adapter)
+  await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(10_000))
+  return adapter
+}
+
+/** Requests of that name of this client wait until they are let go; `reached`: one does. */
+function hold(clientId: string, apiName: string): { reached: Promise<void>; letGo: () => void } {
+  const { prototype } = Connection as {
+    prototype: { clientId: string; send(protocol: { request: { apiName: string } }): Promise<unknown> }
+  }
+  const send = prototype.send
+  let letGo = (): void => undefined
+  let reach = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  const reached = new Promise<void>((resolve) => (reach = resolve))
+  prototype.send = async function (protocol) {
+    if (this.clientId === clientId && protocol.request.apiName === apiName) {
+      reach()
+      await gate
+    }
+    return send.call(this, protocol)
+  }
+  const end = (): void => {
+    prototype.send = send
+    letGo()
+  }
+  return { reached, letGo: end }
+}
+
+describe('a subscription', () => {
+  it('loses nothing when another declares it more slowly at the same time', async () => {
+    const [quick, slow] = [await connect({ clientId: 'quick' }), await connect({ clientId: 'slow' })]
+    const topic = fresh()
+    const target: Target = { topic, subscription: 's' }
+    await quick.declare({ topic }, declaration)
+    const held = hold('slow', 'ListOffsets')
+    const declared = slow.declare(target, { ...declaration, pattern: '#' })
+    await held.reached
+    await quick.declare(target, { ...declaration, pattern: '#' })
+    await quick.publish([message({ topic }), message({ topic })], live)
+    held.letGo()
+    await declared
+    expect(await quick.size(target)).toBe(2)
+    await take(await consuming(slow, target), 2)
+  })
+
+  it('that two declare differently at the same time is what the first one said', async () => {
+    const [quick, slow] = [await connect({ clientId: 'quick' }), await connect({ clientId: 'slow' })]
+    const topic = fresh()
+    const target: Target = { topic, subscription: 's' }
+    await quick.declare({ topic }, declaration)
+    const held = hold('slow', 'ListOffsets')
+    const declared = slow.declare(target, { ...declaration, pattern: 'b.*', ifExists: 'compare' })
+    const refused = expect(declared).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
+    await held.reached
+    await quick.declare(target, { ...declaration, pattern: 'a.*' })
+    held.letGo()
+    await refused
+    await quick.publish([message({ topic }, { routingKey: 'a.1' })], live)
+    expect(await quick.size(target)).toBe(1)
+  })
+
+  it('that is removed with its topic begins anew at the end', async () => {
+    const adapter = await connect()
+    const topic = fresh()
+    const target: Target = { topic, subscription: 's' }
+    for (let round = 0; round < 2; round++) {
+      await adapter.declare({ topic }, declaration)
+      await adapter.publish([message({ topic })], live)
+      await adapter.declare(target, { ...declaration, pattern: '#' })
+      expect(await adapter.size(target)).toBe(0)
+      await adapter.publish([message({ topic })], live)
+      expect(await adapter.size(target)).toBe(1)
+      await adapter.remove({ topic })
+      await expect(adapter.size(target)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+    }
+  })
+})
