@@ -20,17 +20,24 @@ export function namesOf(target: Target, groupId: string | undefined): Names {
     return {
       main: target.queue,
       later: `${target.queue}.delay`,
-      group: groupId ?? `mq.${target.queue}`,
+      // One group for all would make each consumer of one queue a matter of all others, and could not be removed with its queue.
+      group: `${groupId ?? 'mq'}.${target.queue}`,
       mainIsShared: false,
     }
   const { topic, subscription } = target
   // No name of a queue holds a colon: a queue `a.b` and a subscription `b` of `a` stay apart.
   return {
     main: topic,
-    later: `${topic}.${subscription}.retry`,
+    later: `${topic}.${subscription}.retry${suffixOf(subscription)}`,
     group: `${groupId ?? 'mq'}.${topic}:${subscription}`,
     mainIsShared: true,
   }
+}
+
+/** Where the subscription's name begins, unless it is behind the last dot: `a` with `b.c` and `a.b` with `c` stay apart. */
+function suffixOf(subscription: string): string {
+  const parts = subscription.split('.').length
+  return parts === 1 ? '' : `-${parts}`
 }
 
 /** How the names of all subscriptions' groups of a topic begin. */

@@ -42,7 +42,7 @@ export const KafkaOptionsSchema = Type.Object(
     sasl: Type.Optional(Sasl),
     /** Shown in the broker's logs and quotas. @default 'mq' */
     clientId: Type.String({ default: 'mq', pattern: '^[A-Za-z0-9._-]{1,128}$' }),
-    /** Consumer group of every queue. @default one per queue and subscription: `mq.<queue>`, `mq.<topic>:<subscription>` */
+    /** What the names of the consumer groups begin with: `<groupId>.<queue>`, `<groupId>.<topic>:<subscription>`. @default 'mq' */
     groupId: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     /** Where a group without commits starts on a topic that exists. @default 'earliest' */
     startFrom: Type.Union([Type.Literal('earliest'), Type.Literal('latest')], { default: 'earliest' }),

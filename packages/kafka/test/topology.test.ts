@@ -95,3 +95,38 @@ describe('a subscription', () => {
     }
   })
 })
+
+describe('names', () => {
+  it('of subscriptions that read alike keep their retries apart', async () => {
+    const adapter = await connect()
+    const topic = fresh()
+    const one: Target = { topic, subscription: 'b.c' }
+    const two: Target = { topic: `${topic}.b`, subscription: 'c' }
+    for (const target of [one, two]) {
+      await adapter.declare({ topic: target.topic }, declaration)
+      await adapter.declare(target, { ...declaration, pattern: '#' })
+    }
+    await adapter.publish([message({ topic })], live)
+    const receiver = await consuming(adapter, one)
+    const [delivery] = await take(receiver, 1)
+    expect(await receiver.retry(delivery ? [delivery] : [], 0)).toEqual(['settled'])
+    const [again] = await take(receiver, 1)
+    expect(again?.deliveryCount).toBe(1)
+    expect(await adapter.size(two)).toBe(0)
+  })
+})
+
+describe('a groupId', () => {
+  it('ties no queue to another: one that is removed leaves what others have done', async () => {
+    const adapter = await connect({ groupId: fresh('group'), trim: false })
+    const [queue, other] = [fresh(), fresh()]
+    for (const each of [queue, other]) await adapter.declare({ queue: each }, declaration)
+    await adapter.publish([message({ queue }), message({ queue })], live)
+    const receiver = await consuming(adapter, { queue })
+    await receiver.ack(await take(receiver, 2))
+    await receiver.close(live)
+    expect(await adapter.size({ queue })).toBe(0)
+    await adapter.remove({ queue: other })
+    expect(await adapter.size({ queue })).toBe(0)
+  })
+})
