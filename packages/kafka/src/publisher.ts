@@ -4,7 +4,7 @@ import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { protocolError } from './client.ts'
 import { prepareCodec, CODEC } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
-import { errorType, isConnectionError, isRefusal, neverSent } from './errors.ts'
+import { classify, errorType, isConnectionError, isRefusal, neverSent } from './errors.ts'
 import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
 import { produceRequest, type TopicInfo } from './log/protocol.ts'
@@ -19,6 +19,11 @@ const ACKS = { all: -1, leader: 1, none: 0 } as const
 interface Placed {
   readonly index: number
   readonly record: RecordParts
+}
+
+interface PartitionList {
+  readonly partition: number
+  readonly placed: readonly Placed[]
 }
 
 export interface Publisher {
@@ -52,7 +57,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
   ): Promise<void> => {
     const { acks, compression, requestTimeoutMs } = connection.options
     if (compression !== 'none') await prepareCodec(CODEC[compression])
-    const byNode = new Map<number, { partition: number; placed: Placed[] }[]>()
+    const byNode = new Map<number, PartitionList[]>()
     for (const [partition, placed] of parts) {
       const leader = info.leaders[partition] ?? -1
       const list = byNode.get(leader)
@@ -63,45 +68,46 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       const certainty = neverSent(error) || isRefusal(error) ? 'not-stored' : 'unknown'
       for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
     }
-    const sendTo = async (node: number, lists: { partition: number; placed: Placed[] }[]): Promise<void> => {
-      for (const round of rounds(lists)) {
+    const sendRound = async (node: number, round: readonly PartitionList[]): Promise<void> => {
+      const link = await connection.link(node, 'main')
+      const request = produceRequest(
+        round.map(({ partition, placed }) => ({
+          topic: info.name,
+          partition,
+          batch: encodeBatch(
+            placed.map(({ record }) => record),
+            compression,
+          ),
+        })),
+        ACKS[acks],
+        requestTimeoutMs,
+      )
+      const answers = await link.custom(request, requestTimeoutMs + 1_000)
+      const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
+      for (const { partition, placed } of round) {
+        const answer = byPartition.get(partition)
+        if (acks !== 'none' && answer === undefined) {
+          // A partition that is left out of the answer was not written to.
+          const silence = `${what}: the broker said nothing about partition ${partition}`
+          fail(placed, new AdapterError('MQ_UNAVAILABLE', silence, { retryable: true }))
+          continue
+        }
+        const error = protocolError(answer?.error ?? 0)
+        if (error === null) for (const { index } of placed) outcomes[index] = STORED
+        else {
+          if (errorType(error) !== 'MESSAGE_TOO_LARGE') connection.forgetTopic(info.name)
+          fail(placed, await explain(connection, info.name, error, what))
+        }
+      }
+    }
+    const sendTo = async (node: number, lists: readonly PartitionList[]): Promise<void> => {
+      let before: readonly PartitionList[] = []
+      for (const all of rounds(lists)) {
+        const round = before.length === 0 ? all : notOvertaking(all, before, outcomes)
+        before = all
+        if (round.length === 0) continue
         try {
-          const link = await connection.link(node, 'main')
-          const request = produceRequest(
-            round.map(({ partition, placed }) => ({
-              topic: info.name,
-              partition,
-              batch: encodeBatch(
-                placed.map(({ record }) => record),
-                compression,
-              ),
-            })),
-            ACKS[acks],
-            requestTimeoutMs,
-          )
-          const answers = await link.custom(request, requestTimeoutMs + 1_000)
-          const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
-          for (const { partition, placed } of round) {
-            const answer = byPartition.get(partition)
-            if (acks !== 'none' && answer === undefined) {
-              // A partition that is left out of the answer was not written to.
-              fail(
-                placed,
-                new AdapterError(
-                  'MQ_UNAVAILABLE',
-                  `${what}: the broker said nothing about partition ${partition}`,
-                  { retryable: true },
-                ),
-              )
-              continue
-            }
-            const error = protocolError(answer?.error ?? 0)
-            if (error === null) for (const { index } of placed) outcomes[index] = STORED
-            else {
-              if (errorType(error) !== 'MESSAGE_TOO_LARGE') connection.forgetTopic(info.name)
-              fail(placed, await explain(connection, info.name, error, what))
-            }
-          }
+          await sendRound(node, round)
         } catch (error) {
           if (isConnectionError(error)) connection.forgetTopic(info.name)
           for (const { placed } of round) fail(placed, error)
@@ -260,10 +266,27 @@ function notFoundAfter(what: string, cause: Error): AdapterError {
   return Object.assign(error, { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
 }
 
+/**
+ * A round without what follows something of its partition that failed and will be sent again: it must not come before that. What was refused for good
+ * holds up nothing.
+ */
+function notOvertaking(
+  round: readonly PartitionList[],
+  before: readonly PartitionList[],
+  outcomes: PublishOutcome[],
+): readonly PartitionList[] {
+  return round.filter(({ partition, placed }) => {
+    const last = before.find((each) => each.partition === partition)?.placed[0]
+    const outcome = last === undefined ? STORED : (outcomes[last.index] as PublishOutcome)
+    if (outcome.ok || !classify(outcome.error).retryable) return true
+    for (const { index } of placed)
+      outcomes[index] = { ok: false, error: outcome.error, certainty: 'not-stored' }
+    return false
+  })
+}
+
 /** One batch per partition and request: what is too much for one batch goes into the next request. */
-function* rounds(
-  lists: readonly { partition: number; placed: Placed[] }[],
-): Generator<{ partition: number; placed: Placed[] }[]> {
+function* rounds(lists: readonly PartitionList[]): Generator<readonly PartitionList[]> {
   let left = lists.map((list) => ({ ...list }))
   while (left.length > 0) {
     const round = left.map(({ partition, placed }) => {
@@ -281,7 +304,7 @@ function* rounds(
     left = left
       .map(({ partition, placed }, i) => ({
         partition,
-        placed: placed.slice((round[i] as { placed: Placed[] }).placed.length),
+        placed: placed.slice((round[i] as PartitionList).placed.length),
       }))
       .filter(({ placed }) => placed.length > 0)
   }

@@ -1,14 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import type { BrokerAdapter } from '@mq/core/adapter'
-import { kafkaAdapter } from '@mq/kafka'
+import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
+import Connection from 'kafkajs/src/network/connection.js'
 import { connect as connectTo } from '../src/connection.ts'
 import { markUnsent, neverSent } from '../src/errors.ts'
 import { encodeBatch } from '../src/log/batch-writer.ts'
 import { produceRequest } from '../src/log/protocol.ts'
 import { parseOptions } from '../src/options.ts'
 import { testOptions } from './harness.ts'
-import { declaration, fresh, live } from './support.ts'
+import { declaration, fresh, live, message } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -19,11 +20,24 @@ beforeAll(async () => {
 afterEach(() => Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))))
 afterAll(() => broker.stop())
 
-async function connect(): Promise<BrokerAdapter> {
-  const adapter = kafkaAdapter(testOptions(broker.url))
+async function connect(options: KafkaOptions = {}): Promise<BrokerAdapter> {
+  const adapter = kafkaAdapter(testOptions(broker.url, options))
   open.push(adapter)
   await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(10_000))
   return adapter
+}
+
+/** The next produce request of this client is refused as by a broker that leads no more. */
+function refuseOnce(clientId: string): void {
+  const { prototype } = Connection as {
+    prototype: { clientId: string; send(protocol: { request: { apiKey: number } }): Promise<unknown> }
+  }
+  const send = prototype.send
+  prototype.send = function (protocol) {
+    if (this.clientId !== clientId || protocol.request.apiKey !== 0) return send.call(this, protocol)
+    prototype.send = send
+    return Promise.reject(Object.assign(new Error('no leader'), { type: 'NOT_LEADER_FOR_PARTITION' }))
+  }
 }
 
 describe('what was written', () => {
@@ -48,5 +62,30 @@ describe('what was written', () => {
       over.close(cause)
       expect(await answer).toBe(false)
     }
+  })
+})
+
+describe('a call of more than one request', () => {
+  it('stores nothing of a key behind what was refused', async () => {
+    const queue = fresh()
+    const adapter = await connect({ clientId: queue })
+    await adapter.declare({ queue }, declaration)
+    const batch = [1, 2, 3].map(() => message({ queue }, { key: 'k', body: Buffer.alloc(400_000) }))
+    refuseOnce(queue)
+    const outcomes = await adapter.publish(batch, live)
+    expect(outcomes.map((outcome) => outcome.ok || outcome.certainty)).toEqual(batch.map(() => 'not-stored'))
+    expect(await adapter.size({ queue })).toBe(0)
+    expect((await adapter.publish(batch, live)).every(({ ok }) => ok)).toBe(true)
+  })
+
+  it('stores what follows a message that is refused for good', async () => {
+    const queue = fresh()
+    const adapter = await connect({ maxBodyBytes: 4_000_000 })
+    await adapter.declare({ queue }, declaration)
+    const batch = [2_000_000, 10, 10].map((size) =>
+      message({ queue }, { key: 'k', body: Buffer.alloc(size) }),
+    )
+    const outcomes = await adapter.publish(batch, live)
+    expect(outcomes.map(({ ok }) => ok)).toEqual([false, true, true])
   })
 })
