@@ -168,12 +168,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     deadLetter(deliveries, failures, target: Target) {
       const to = 'queue' in target ? target.queue : target.topic
       return move(deliveries as readonly Held[], to, nameOf(target), (delivery, i) =>
-        encodeDead(
-          delivery.record,
-          delivery.deliveryCount,
-          delivery.firstFailedAt,
-          failures[i] as DeadLetterInfo,
-        ),
+        encodeDead(delivery.record, failures[i] as DeadLetterInfo),
       )
     },
 

@@ -100,13 +100,8 @@ export function encodeAsIs(record: LogRecord): RecordParts {
   }
 }
 
-/** A record for a dead-letter queue: it neither waits nor expires there. */
-export function encodeDead(
-  record: LogRecord,
-  deliveryCount: number,
-  firstFailedAt: number | undefined,
-  info: DeadLetterInfo,
-): RecordParts {
+/** A record for a dead-letter queue: it neither waits nor expires there, and failed at nothing yet. */
+export function encodeDead(record: LogRecord, info: DeadLetterInfo): RecordParts {
   const gone = new Set<string>([
     WireHeader.EXPIRES_AT,
     WireHeader.DELIVER_AT,
@@ -115,8 +110,6 @@ export function encodeDead(
     WireHeader.QUEUE,
   ])
   const headers = copyHeaders(record, (name) => !gone.has(name) && !name.startsWith('mq-dead-'))
-  if (deliveryCount > 0) headers.push(WireHeader.ATTEMPT, String(deliveryCount))
-  if (firstFailedAt !== undefined) headers.push(WireHeader.FIRST_FAILED_AT, String(firstFailedAt))
   for (const [name, value] of Object.entries(deadLetterHeaders(info))) headers.push(name, value)
   return {
     timestamp: record.timestamp,

@@ -151,7 +151,7 @@ describe('a copy', () => {
     })
   })
 
-  it('for the dead says why, and neither waits nor expires', async () => {
+  it('for the dead says why, and neither waits, expires nor has failed yet', async () => {
     const info = {
       reason: 'rejected',
       queue: 'q',
@@ -162,14 +162,16 @@ describe('a copy', () => {
       error: { name: 'Error', message: 'no', stack: 'at' },
       host: 'h',
     } as const
-    const first = await onDisk(encodeMessage(message({ expiresAt: 99, key: 'k' }), 77, undefined))
-    const copy = await onDisk(encodeDead(first, 2, 1_000, info))
+    const sent = await onDisk(encodeMessage(message({ expiresAt: 99, key: 'k' }), 77, undefined))
+    const first = await onDisk(encodeRetry(sent, 2, 1_000, 77))
+    const copy = await onDisk(encodeDead(first, info))
     expect(deliverAtOf(copy)).toBe(0)
     expect(decodeRecord(copy)).toMatchObject({
       id: 'id-1',
       key: 'k',
       expiresAt: undefined,
-      deliveryCount: 2,
+      deliveryCount: 0,
+      firstFailedAt: undefined,
       deadLetter: info,
     })
   })
