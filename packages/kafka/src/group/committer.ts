@@ -79,13 +79,17 @@ export function createCommitter(setup: CommitterSetup): Committer {
 
   /** What waits longest goes to the end of the log once more, so that the notes need not tell all that is done behind it. */
   const rewrite = async (partition: Partition): Promise<void> => {
-    const old = partition.oldestDelayed(REWRITTEN)
-    if (old.length === 0 || partition.gone) return
-    await setup.produceTo(partition.topic, partition.number, old.map(encodeAsIs))
+    // Out of the way meanwhile: one that becomes due while its copy is written would be handed out beside it.
+    const old = partition.gone ? [] : partition.takeDelayed(REWRITTEN)
+    if (old.length === 0) return
+    try {
+      await setup.produceTo(partition.topic, partition.number, old.map(encodeAsIs))
+    } catch (error) {
+      partition.delayAgain(old)
+      throw error
+    }
     if (partition.gone) return
-    const done = new Set(old.map(({ offset }) => offset))
-    for (const offset of done) partition.complete(offset)
-    partition.forgetDelayed(done)
+    for (const { offset } of old) partition.complete(offset)
     committer.schedule()
   }
 

@@ -75,10 +75,9 @@ export interface Partition {
   historyOf(offset: number): History
   /** The broker deleted what is below: what was not handed out is gone. */
   dropBelow(offset: number): void
-  /** The first delayed records, for writing them anew at the end of the log. */
-  oldestDelayed(max: number): LogRecord[]
-  /** These were written anew. */
-  forgetDelayed(offsets: ReadonlySet<number>): void
+  /** The first delayed records, taken out to be written anew at the end of the log; ends with `complete` or `delayAgain`. */
+  takeDelayed(max: number): LogRecord[]
+  delayAgain(records: readonly LogRecord[]): void
   /** What to commit, unless that is what was committed last. */
   commitEntry(held: boolean, limit: number): { offset: number; metadata: string } | null
   committed(offset: number, metadata: string): void
@@ -153,6 +152,10 @@ export function createPartition(start: PartitionStart): Partition {
     }
     ready.splice(low, 0, record)
   }
+  const delay = (record: LogRecord, dueAt: number): void => {
+    delayed.push({ dueAt, record })
+    delayedBytes += sizeOf(record)
+  }
   const promote = (now: number): void => {
     for (let first = delayed.peek(); first !== undefined && first.dueAt <= now; first = delayed.peek()) {
       delayed.pop()
@@ -226,10 +229,8 @@ export function createPartition(start: PartitionStart): Partition {
           continue
         }
         const dueAt = deliverAtOf(record)
-        if (dueAt > Date.now()) {
-          delayed.push({ dueAt, record })
-          delayedBytes += sizeOf(record)
-        } else insert(record)
+        if (dueAt > Date.now()) delay(record, dueAt)
+        else insert(record)
       }
       if (next > at) tracker.complete(at, next)
       partition.position = Math.max(partition.position, next)
@@ -315,8 +316,7 @@ export function createPartition(start: PartitionStart): Partition {
       failures.set(record.offset, (failures.get(record.offset) ?? 0) + 1)
       if (!firstFailures.has(record.offset)) firstFailures.set(record.offset, now)
       block(record)
-      delayed.push({ dueAt, record })
-      delayedBytes += sizeOf(record)
+      delay(record, dueAt)
     },
     leftBehind: (offset) => void returns.set(offset, (returns.get(offset) ?? 0) + 1),
     historyOf(offset) {
@@ -353,17 +353,20 @@ export function createPartition(start: PartitionStart): Partition {
       moved()
     },
 
-    oldestDelayed: (max) =>
-      delayed
+    takeDelayed(max) {
+      const records = delayed
         .all()
         .map(({ record }) => record)
         .filter((record) => !failures.has(record.offset))
         .sort((a, b) => a.offset - b.offset)
-        .slice(0, max),
-
-    forgetDelayed(offsets) {
-      delayed.remove(({ record }) => offsets.has(record.offset))
-      delayedBytes = delayed.all().reduce((sum, { record }) => sum + sizeOf(record), 0)
+        .slice(0, max)
+      const taken = new Set(records)
+      delayed.remove(({ record }) => taken.has(record))
+      for (const record of records) delayedBytes -= sizeOf(record)
+      return records
+    },
+    delayAgain(records) {
+      for (const record of records) delay(record, deliverAtOf(record))
     },
     commitEntry(isHeldNow, limit) {
       const attempts = new Map<number, number>()

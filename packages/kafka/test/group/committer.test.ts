@@ -1,0 +1,80 @@
+import { describe, expect, it, jest } from '@jest/globals'
+import type { Connection } from '../../src/connection.ts'
+import { createCommitter } from '../../src/group/committer.ts'
+import type { Membership } from '../../src/group/membership.ts'
+import { createPartition, type Partition } from '../../src/group/partition.ts'
+import { decodeBatches } from '../../src/log/batch-reader.ts'
+import { encodeBatch } from '../../src/log/batch-writer.ts'
+
+const DUE = 1_000_000
+
+/** Every other record waits until `DUE`; of the rest so much is done that the notes of a commit overflow. */
+async function crowded(): Promise<Partition> {
+  const partition = createPartition({
+    topic: 't',
+    number: 0,
+    offset: 0,
+    metadata: null,
+    pattern: undefined,
+    readsAhead: false,
+  })
+  const records = Array.from({ length: 5_000 }, (_, i) => ({
+    timestamp: 1,
+    key: null,
+    value: Buffer.from('v'),
+    headers: i % 2 === 0 ? ['mq-deliver-at', String(DUE)] : [],
+  }))
+  const answer = { topic: 't', partition: 0, error: 0, highWatermark: 0, logStart: 0, aborted: [] }
+  const batch = await decodeBatches({ ...answer, records: encodeBatch(records, 'none') }, 0)
+  partition.accept(batch.records, records.length)
+  for (const { offset } of takeAll(partition)) partition.complete(offset)
+  return partition
+}
+const takeAll = (partition: Partition) =>
+  partition.take(10_000, { pulls: false, lost: () => undefined }, false, Date.now())
+
+/** Commits once; resolves when delayed records are being written anew, and with what ends that. */
+async function rewriting(partition: Partition): Promise<{ end: (error?: Error) => Promise<void> }> {
+  let settle: { resolve: () => void; reject: (error: Error) => void } | undefined
+  const committer = createCommitter({
+    connection: {
+      options: { commitIntervalMs: 1, logger: { debug: () => undefined } },
+    } as unknown as Connection,
+    group: 'g',
+    owned: new Map([['t/0', partition]]),
+    membership: () => ({ commit: () => Promise.resolve() }) as unknown as Membership,
+    trims: () => Promise.resolve(false),
+    produceTo: () => new Promise<void>((resolve, reject) => (settle = { resolve, reject })),
+    committed: () => undefined,
+  })
+  await committer.commit(true)
+  committer.stop()
+  expect(settle).toBeDefined()
+  return {
+    async end(error) {
+      if (error === undefined) settle?.resolve()
+      else settle?.reject(error)
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+}
+
+describe('delayed records that are written anew', () => {
+  it.each([
+    ['are handed out by nobody meanwhile, nor after', undefined, 2_450],
+    ['are handed out when that failed', new Error('no'), 2_500],
+  ])('%s', async (_, error, after) => {
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(DUE - 1)
+    try {
+      const partition = await crowded()
+      const { end } = await rewriting(partition)
+      clock.mockReturnValue(DUE)
+      const meanwhile = takeAll(partition).length
+      expect(meanwhile).toBe(2_450)
+      await end(error)
+      expect(meanwhile + takeAll(partition).length).toBe(after)
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
