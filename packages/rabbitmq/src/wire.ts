@@ -226,8 +226,11 @@ const KEPT = [
 
 /** A copy for another attempt. */
 export function retryCopy(held: Held, now: number, ready: boolean): Properties {
-  const out = copyOf(held, () => false)
-  const headers = out.headers as Record<string, unknown>
+  // What the broker itself dead-lettered says so by headers that a copy does not have, and its time is over no more.
+  const out = copyOf(held, (name) => name === WireHeader.EXPIRES_AT && held.expiresAt === undefined)
+  const headers = out.headers as Headers
+  if (held.deadLetter !== undefined)
+    for (const [name, value] of Object.entries(deadLetterHeaders(held.deadLetter))) headers[name] ??= value
   headers[WireHeader.ATTEMPT] = held.deliveryCount + 1
   headers[WireHeader.FIRST_FAILED_AT] = held.firstFailedAt ?? now
   if (ready && held.expiresAt !== undefined) expire(out, held.expiresAt)

@@ -146,6 +146,25 @@ describe('what the server dead-letters itself', () => {
   })
 })
 
+describe('what the server dead-letters itself, and a handler fails on,', () => {
+  it('comes back with why it is dead, and has not expired', async () => {
+    const [name, dead] = [fresh(), fresh('dead')]
+    await declare(adapter, name, { deadLetterQueue: dead })
+    await adapter.publish([message({ queue: name }, { expiresAt: Date.now() + 50 })], live)
+    const receiver = await adapter.open(source(dead), () => undefined)
+    for (const delayMs of [0, 100]) {
+      const [got] = await take(receiver, 1)
+      expect(got?.deadLetter).toMatchObject({ reason: 'expired', queue: name })
+      expect(await receiver.retry(got ? [got] : [], delayMs)).toEqual(['settled'])
+    }
+    const [last] = await take(receiver, 1)
+    expect(last?.deadLetter).toMatchObject({ reason: 'expired', queue: name, subscription: null })
+    expect([last?.deliveryCount, last?.expiresAt]).toEqual([2, undefined])
+    expect(Object.keys(last?.headers ?? {})).toEqual([])
+    await receiver.close(live)
+  })
+})
+
 describe('declaring', () => {
   it('an existing queue of another client names each argument and both values, and closes nothing', async () => {
     const queue = fresh()
