@@ -7,7 +7,7 @@ import {
   type QueueSettings,
   type Target,
 } from '@mq/core/adapter'
-import type { Connection, Role } from './connection.ts'
+import { closeQuietly, type Connection, type Role } from './connection.ts'
 import { inequivalence, type Inequivalence, replyCode } from './errors.ts'
 import { own, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -276,13 +276,17 @@ export function createTopology(
     const register = own.register(topic)
     const names = new Set<string>()
     if (await exists(register)) {
-      await connection.admin(async (channel) => {
+      // Nothing is acknowledged: until the register itself goes, last, whoever is interrupted can begin again.
+      const channel = await connection.channel('admin')
+      try {
         for (;;) {
-          const entry = await channel.get(register, { noAck: true })
-          if (entry === false) return
+          const entry = await connection.rpc(channel.get(register), 'reading the subscriptions')
+          if (entry === false) break
           names.add(entry.content.toString())
         }
-      })
+      } finally {
+        closeQuietly(channel)
+      }
     }
     topics.delete(topic)
     for (const name of names) await removeSubscription(topic, name)
