@@ -170,6 +170,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
         const leave = async (): Promise<void> => {
           const n = settler.open
           settler.releaseAll()
+          await atMost(settler.replaced(), signal)
           if (ordered && n > 0) for (const physical of queues) await flush(connection, channel, physical, n)
           await closeChannel(channel, signal)
         }

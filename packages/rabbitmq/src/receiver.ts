@@ -156,11 +156,14 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
    * after its acknowledgements have had time to arrive.
    */
   const leave = async (signal: AbortSignal): Promise<void> => {
-    if (ordered) await flush(connection, channel, queue, settler.written)
-    else {
+    if (!ordered) {
       await then(unsubscribe)
       settler.releaseAll()
     }
+    // A retry that was called before has its turn first.
+    await flow
+    await atMost(settler.replaced(), signal)
+    if (ordered) await flush(connection, channel, queue, settler.written)
     await closeChannel(channel, signal)
   }
 

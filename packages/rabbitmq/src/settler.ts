@@ -22,8 +22,10 @@ export interface Settler {
     target: Target,
   ): Promise<readonly SettleOutcome[]>
   renew(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
-  /** Gives back everything, in the order in which it came. */
+  /** Gives back everything, in the order in which it came, except what is being replaced by a copy. */
   releaseAll(): void
+  /** Every replacement that was begun is over: a copy that is stored must not have its original given back. Never rejects. */
+  replaced(): Promise<unknown>
 }
 
 /** A pause after which earlier settlements have surely arrived. */
@@ -100,7 +102,7 @@ export function createSettler(
   }
 
   /** A confirmed copy first, then the acknowledgement: a crash in between makes two of it, and never none. */
-  const replace = async (
+  const replaceNow = async (
     deliveries: readonly Delivery[],
     copy: (held: Held, index: number) => Copy,
   ): Promise<readonly SettleOutcome[]> => {
@@ -130,6 +132,16 @@ export function createSettler(
     })
     acknowledge(safe)
     return outcomes
+  }
+  const replacing = new Set<Promise<unknown>>()
+  const replace: typeof replaceNow = async (deliveries, copy) => {
+    const work = replaceNow(deliveries, copy)
+    replacing.add(work)
+    try {
+      return await work
+    } finally {
+      replacing.delete(work)
+    }
   }
 
   return {
@@ -181,9 +193,10 @@ export function createSettler(
       ),
     releaseAll() {
       if (closed) return
-      const all = [...open.values()]
-      for (const held of all) if (held.state === 'open') channel.nack(held.raw, false, true)
+      const all = [...open.values()].filter((held) => held.state === 'open')
+      for (const held of all) channel.nack(held.raw, false, true)
       done(all)
     },
+    replaced: () => Promise.allSettled(replacing),
   }
 }
