@@ -2,10 +2,11 @@ import { type Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
+import { getOne } from './get-one.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { openError, type ReceiverSetup } from './receiver.ts'
 import { createSettler } from './settler.ts'
-import { decode, type Held } from './wire.ts'
+import { type Held } from './wire.ts'
 
 /**
  * Looks by taking and giving back: AMQP cannot look otherwise. What was shown is hidden from others until the end. A position is how many
@@ -38,10 +39,9 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
       if (left > 0) {
         left--
         const physical = partitionQueue(queue, partition)
-        const raw = await connection.rpc(channel.get(physical), 'looking')
-        if (raw !== false) {
-          const held = decode(raw, physical, String(++seen))
-          settler.add(held)
+        const held = await getOne(connection, channel, settler, physical, String(seen + 1))
+        if (held !== null) {
+          seen++
           return held
         }
       }

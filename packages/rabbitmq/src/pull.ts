@@ -2,6 +2,7 @@ import { AdapterError, type Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { flush } from './flush.ts'
+import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { openError, type ReceiverSetup } from './receiver.ts'
@@ -49,10 +50,13 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
       const physical = queues[(looks + n) % queues.length] as string
       while (got.length < max && !signal.aborted) {
         // Waited for even when the signal aborts: it may hold a message.
-        const raw = await connection.rpc(channel.get(physical), 'getting a message')
-        if (raw === false) break
-        const held = decode(raw, physical, undefined)
-        settler.add(held)
+        const held = await getOne(connection, channel, settler, physical, undefined).catch(
+          async (error: unknown) => {
+            await settler.release(got)
+            throw error
+          },
+        )
+        if (held === null) break
         got.push(held)
       }
     }

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { connect, type ChannelModel } from 'amqplib'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+import { connected, declare, fresh, live, message, settings, source, until } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+let foreign: ChannelModel
+
+beforeAll(async () => {
+  broker = await startBroker('rabbitmq', { fresh: true })
+  adapter = rabbitmqAdapter({ url: broker.url })
+  await connected(adapter)
+  foreign = await connect(broker.url)
+}, 120_000)
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await foreign.close()
+  await broker.stop()
+}, 60_000)
+
+async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
+  const got: Delivery[] = []
+  await until(async () => {
+    got.push(...(await receiver.receive(n - got.length, live)))
+    return got.length === n
+  })
+  return got
+}
+async function exists(queue: string): Promise<boolean> {
+  const looking = await foreign.createChannel()
+  looking.on('error', () => undefined)
+  return looking.checkQueue(queue).then(
+    () => true,
+    () => false,
+  )
+}
+
+describe('what is interrupted', () => {
+  it('a topic that was removed in part is removed with all of its subscriptions by the next call', async () => {
+    const topic = fresh('topic')
+    const subscriptions = ['a', 'b', 'c']
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    for (const subscription of subscriptions)
+      await other.declare({ topic, subscription }, { settings, pattern: '#', ifExists: 'take' })
+    const removing = other.remove({ topic }).catch(() => undefined)
+    await until(async () => !(await exists(`${topic}:a`)))
+    await other.disconnect(AbortSignal.abort())
+    await removing
+    expect(await exists(`${topic}:c`)).toBe(true)
+    await adapter.remove({ topic })
+    for (const each of subscriptions) expect([each, await exists(`${topic}:${each}`)]).toEqual([each, false])
+  })
+
+  it.each([false, true])(
+    'a retry amid the closing makes no second message (ordered: %s)',
+    async (ordered) => {
+      const { queue } = await declare(adapter, fresh(), { ordered })
+      await adapter.publish(
+        Array.from({ length: 20 }, () => message({ queue })),
+        live,
+      )
+      const receiver = await adapter.open(source(queue, { ordered }), () => undefined)
+      const got = await take(receiver, 20)
+      const retried = receiver.retry(got.slice(5), 0)
+      await receiver.close(live)
+      expect(new Set(await retried)).toEqual(new Set(['settled']))
+      await until(async () => (await adapter.size({ queue })) >= 20)
+      expect(await adapter.size({ queue })).toBe(20)
+    },
+  )
+
+  it('a message that comes too late for the call that asked is there for others', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const slow = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 2_000 })
+    await connected(slow)
+    await adapter.publish([message({ queue })], live)
+    const receiver = await slow.open(source(queue, { mode: 'pull' }), () => undefined)
+    broker.freeze()
+    try {
+      await expect(receiver.receive(1, live, 0)).rejects.toMatchObject({ code: 'MQ_TIMEOUT' })
+    } finally {
+      broker.thaw()
+    }
+    const other = await adapter.open(source(queue), () => undefined)
+    expect(await take(other, 1)).toHaveLength(1)
+    await receiver.close(live)
+    await other.close(live)
+    await slow.disconnect(live)
+  })
+})
