@@ -48,6 +48,8 @@ const CLIENT = new Set([
   'RootNodesUnavailableError',
 ])
 
+const REPLY_CLASSES = new Set(['SimpleError', 'BlobError'])
+
 /** The first word of an error reply of the server (or one of ours, where there is only `ERR`), or `null` for any other error. Inside a script's error it is looked for as well. */
 export function replyCode(error: unknown): string | null {
   if (!types.isNativeError(error)) return null
@@ -59,6 +61,11 @@ export function replyCode(error: unknown): string | null {
   if (/invalid (username-)?password|AUTH <password> called without any password/i.test(error.message))
     return 'WRONGPASS'
   return null
+}
+
+/** Whether the server itself answered with an error: the call is over then, and is not going to run. */
+export function isReply(error: unknown): boolean {
+  return types.isNativeError(error) && REPLY_CLASSES.has(error.constructor.name)
 }
 
 /** Names an error of the client, the server or the network. */

@@ -14,6 +14,8 @@ import { failureFields, type Held } from './wire.ts'
 const LEFT_BEHIND = new Set(['attempt', 'redeliveries', 'expires-at', 'mq-first-failed-at', 'mq-redriven'])
 
 const MARK_MS = '600000'
+/** As `WIDEST` in the scripts. */
+const MOST_VALUES = 7_900
 const MOST_FERRIED = 100
 
 /**
@@ -89,6 +91,10 @@ async function copyAcross(
     if (!LEFT_BEHIND.has(field) && !own.has(field)) copy.push(fields[f] as Buffer, fields[f + 1] as Buffer)
   }
   copy.push(...why)
+  // The script would end halfway, after its mark.
+  if (copy.length > MOST_VALUES) {
+    throw new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
+  }
   await connection.run(scripts.declare, base, ['', '', '', 'p', '1', 'nm', name, 'implicit', '1'])
   const call = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length), '']
   return (await connection.publish(scripts.publish, base, [...call, ...copy])) === 1

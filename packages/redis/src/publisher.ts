@@ -1,7 +1,7 @@
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted, withShared } from './abort.ts'
 import type { Connection } from './connection.ts'
-import { blockedReason, neverSent, replyCode } from './errors.ts'
+import { blockedReason, isReply, neverSent, replyCode } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
 import { scripts } from './scripts/index.ts'
@@ -10,6 +10,9 @@ import { encodeValues, fieldNames, layoutOf } from './wire.ts'
 /** One script call: long ones would hold up everybody else on the server. */
 const MOST_MESSAGES = 200
 const MOST_BYTES = 1024 * 1024
+
+/** Fields of one message. Lua unpacks no more than 8,000 values, twice as many as fields, and Redis takes no command of more than 2^20. */
+const MOST_FIELDS = 2_500
 
 /** How long a publisher's mark lives after its last call; of a mark per call: longer than core goes on repeating a send. */
 const MARK_MS = '600000'
@@ -83,7 +86,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       } catch (error) {
         if (signal.aborted)
           return chunk.map(() => ({ ok: false, error: signal.reason as unknown, certainty: 'unknown' }))
-        if (replyCode(error) !== null) attempts = attempts.slice(0, -1)
+        if (isReply(error)) attempts = attempts.slice(0, -1)
       }
     }
     const publisher =
@@ -92,6 +95,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     const checks = attempts?.map((a) => `${a.publisher},${a.sequence}`).join(';') ?? ''
     const args: Argument[] = [mode, publisher, String(number), MARK_MS, checks]
     const soonest = encodeBatch(chunk, args)
+    if (soonest === null) return publishNarrow(connection, chunk, signal)
     const call = connection.publish(scripts.publish, key, args)
     try {
       const reply = await untilAborted(call, signal)
@@ -102,10 +106,23 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       const reason = blockedReason(error)
       if (reason !== null) setup.blocked(reason)
       const refused = neverSent(error) || REFUSALS.has(replyCode(error) ?? '')
-      if (!refused && replyCode(error) === null)
+      if (!refused && !isReply(error))
         remember(token, [...(attempts ?? []), { publisher, sequence: number, call }])
       return chunk.map(() => ({ ok: false, error, certainty: refused ? 'not-stored' : 'unknown' }))
     }
+  }
+
+  /** Some have more fields than a script can store, and would end it halfway: they are refused here. */
+  const publishNarrow = async (
+    connection: Connection,
+    chunk: readonly OutboundMessage[],
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> => {
+    const narrow = chunk.filter((message) => fieldNames(message).length <= MOST_FIELDS)
+    const rest = narrow.length === 0 ? [] : [...(await publishChunk(connection, narrow, signal))]
+    return chunk.map((message) =>
+      fieldNames(message).length <= MOST_FIELDS ? (rest.shift() as PublishOutcome) : tooManyFields(),
+    )
   }
 
   return {
@@ -147,6 +164,14 @@ function refuseAll(batch: readonly OutboundMessage[], error: unknown): readonly 
   return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
 }
 
+function tooManyFields(): PublishOutcome {
+  const error = new AdapterError(
+    'MQ_MESSAGE_TOO_LARGE',
+    `a message on Redis has at most ${MOST_FIELDS} fields, headers included`,
+  )
+  return { ok: false, error, certainty: 'not-stored' }
+}
+
 /** What the script's answer means for each message. */
 function outcomes(chunk: readonly OutboundMessage[], reply: Reply): readonly PublishOutcome[] {
   if (reply === 1) return chunk.map(() => STORED)
@@ -173,8 +198,8 @@ function outcomes(chunk: readonly OutboundMessage[], reply: Reply): readonly Pub
   )
 }
 
-/** Appends what the publish script takes for its messages; answers the shortest delay among them. */
-function encodeBatch(chunk: readonly OutboundMessage[], args: Argument[]): number {
+/** Appends what the publish script takes for its messages; answers the shortest delay among them, or `null`: one has too many fields. */
+function encodeBatch(chunk: readonly OutboundMessage[], args: Argument[]): number | null {
   const first = chunk[0] as OutboundMessage
   const layout = layoutOf(first)
   let uniform = true
@@ -187,6 +212,7 @@ function encodeBatch(chunk: readonly OutboundMessage[], args: Argument[]): numbe
   }
   if (uniform) {
     const names = fieldNames(first)
+    if (names.length > MOST_FIELDS) return null
     args.push(String(names.length), ...names, simple ? '' : 'x')
     for (const message of chunk) {
       if (!simple) pushOptions(message, args)
@@ -197,6 +223,7 @@ function encodeBatch(chunk: readonly OutboundMessage[], args: Argument[]): numbe
   args.push('0')
   for (const message of chunk) {
     const names = fieldNames(message)
+    if (names.length > MOST_FIELDS) return null
     const plain = isSimple(message)
     args.push(String(names.length * 2), plain ? '' : 'x')
     if (!plain) pushOptions(message, args)

@@ -186,7 +186,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
                 ? 'settled'
                 : status === 0
                   ? 'lost'
-                  : { error: new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full') },
+                  : { error: status === -1 ? deadLetterFull() : tooWide() },
             )
           },
           (error: unknown) => part.map(() => ({ error })),
@@ -294,6 +294,14 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     },
   }
   return receiver
+}
+
+export function deadLetterFull(): AdapterError {
+  return new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full')
+}
+
+function tooWide(): AdapterError {
+  return new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
 }
 
 export function notFound(target: Target): AdapterError {

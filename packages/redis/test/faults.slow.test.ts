@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { faultProxy, type FaultProxy, startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, PublishOutcome } from '@mq/core/adapter'
 import { redisAdapter, redisDeduplicationStore, type RedisOptions } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
+import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -198,9 +198,12 @@ describe('a server that refuses writes', () => {
     const events = await connected(adapter)
     const name = fresh()
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
-    await adapter.publish([message(queue), message(queue), message(queue)], live)
+    await adapter.publish(
+      [1, 2, 3, 4, 5].map(() => message(queue)),
+      live,
+    )
     const receiver = await adapter.open(source(name), () => undefined)
-    const [a, b] = await receiver.receive(2, live)
+    const [a, b, c] = await receiver.receive(4, live)
     await redis('CONFIG', 'SET', 'maxmemory', '1')
     try {
       const [outcome] = await adapter.publish([message(queue)], live)
@@ -213,13 +216,18 @@ describe('a server that refuses writes', () => {
       await expect(adapter.ping(live)).rejects.toThrow(/OOM/)
       expect(await receiver.ack(a ? [a] : [])).toEqual(['settled'])
       expect(await receiver.retry(b ? [b] : [], 0)).toEqual(['settled'])
+      expect(await receiver.deadLetter(c ? [c] : [], [failure], { queue: `${name}.dlq` })).toEqual([
+        'settled',
+      ])
+      await receiver.close(live)
     } finally {
       await redis('CONFIG', 'SET', 'maxmemory', '0')
     }
     await until(() => events.blocked.length === 2)
     expect(events.blocked[1]).toBeNull()
     expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
-    expect(await adapter.size(queue)).toBe(3)
+    expect(await adapter.size(queue)).toBe(4)
+    expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
   }, 20_000)
 
   it('unable to persist (MISCONF): the same', async () => {

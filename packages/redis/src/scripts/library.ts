@@ -13,6 +13,8 @@ local function clock()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+-- Values of one entry: unpack takes no more than 8,000, and an error halfway undoes nothing. A foreign client may write wider ones.
+local WIDEST = 7900
 local function int(n) return string.format('%.0f', n) end
 local function number(v) return v and tonumber(v) or nil end
 
@@ -227,9 +229,10 @@ end
 
 local KEEP_OUT = { attempt = true, redeliveries = true, ['expires-at'] = true, ['mq-first-failed-at'] = true, ['mq-redriven'] = true }
 
--- Into a dead-letter queue: the fields but for expiry and counts, and why. False: that queue is full.
+-- Into a dead-letter queue: the fields but for expiry and counts, and why. False: that queue is full, or there are too many fields.
 local function inter(dead, fields, why, now)
   local out = changed(fields, KEEP_OUT, why)
+  if #out > WIDEST then return false end
   dead.sweep, dead.oldest = sweep, oldest
   if not room(dead, bodySize(out), now) then return false end
   local exp = 0

@@ -37,30 +37,38 @@ if op == 'open' then
   return { q.plain and 1 or 0, least, q.ex and 1 or 0 }
 end
 
-local moved = 0
+-- Copied before it is taken out, as in the settle script, whose first write this is as well. What is too wide for a copy waits for its lease to end.
+redis.call('XACK', base..'s:0', 'mq', '0-0')
+local moved, kept = 0, false
 for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if redis.call('EXISTS', key) == 1 then
     for _, p in ipairs(redis.call('XPENDING', key, 'mq', '-', '+', 200, consumer)) do
       local id = p[1]
       local e = redis.call('XRANGE', key, id, id)[1]
-      redis.call('XACK', key, 'mq', id)
-      if e then
-        redis.call('XDEL', key, id)
-        redis.call('ZREM', base..'x', l..':'..id)
+      local wide = e and #e[2] + 2 > WIDEST
+      if wide then
+        kept = true
+      elseif e then
         local ordering = field(e[2], 'key') or ''
         local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + p[4] - 1
         local fields = earlier > 0 and changed(e[2], {}, { redeliveries = int(earlier) }) or e[2]
         put(q, { pr = tonumber(field(fields, 'priority') or '0') or 0, key = ordering,
           exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
           holds = ordering ~= '' and redis.call('HGET', base..'o', ordering) == l..':'..id })
+        redis.call('XDEL', key, id)
+        redis.call('ZREM', base..'x', l..':'..id)
       end
-      moved = moved + 1
+      if not wide then
+        redis.call('XACK', key, 'mq', id)
+        moved = moved + 1
+      end
     end
   end
 end
 if moved == 0 then
-  for _, l in ipairs(lanes(q)) do redis.pcall('XGROUP', 'DELCONSUMER', base..'s:'..l, 'mq', consumer) end
+  -- What a consumer that is deleted still holds would never be delivered again.
+  for _, l in ipairs(kept and {} or lanes(q)) do redis.pcall('XGROUP', 'DELCONSUMER', base..'s:'..l, 'mq', consumer) end
   if redis.call('HGET', base..'meta', 'ad') == '1' then
     redis.call('ZREM', base..'c', consumer)
     redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)

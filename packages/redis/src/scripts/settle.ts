@@ -4,7 +4,9 @@
  * KEYS[1] base. ARGV: operation, consumer, delay in ms (retry) or base of the dead-letter queue (dead), then per entry: lane,
  * stream id, delivery count, ordering key, number of further fields and these (dead).
  * Operations: `ack`, `release` (back uncounted), `retry` (back with one attempt more), `dead`, `take` (a browser removes what nobody holds).
- * Answers [server time, per entry 1 settled, 0 lost, -1 the dead-letter queue is full].
+ * Answers [server time, per entry 1 settled, 0 lost, -1 the dead-letter queue is full, -2 too many fields to move it (a foreign client's)].
+ *
+ * A script that ends with an error undoes nothing, so the copy is made before the entry is taken out: what fails leaves it leased.
  */
 export const SETTLE = `
 local base, op, consumer = KEYS[1], ARGV[1], ARGV[2]
@@ -12,6 +14,17 @@ local q = load(base)
 local now = clock()
 local out = { now }
 local dead = nil
+-- Acknowledges nothing, but where memory is short a script whose first write is allowed may go on writing.
+if op ~= 'ack' and op ~= 'take' then redis.call('XACK', base..'s:0', 'mq', '0-0') end
+if op == 'dead' then
+  dead = loadOrMake(ARGV[3])
+  redis.call('XLEN', ARGV[3]..'s:0')
+end
+local function takeOut(stream, id, ref)
+  redis.call('XACK', stream, 'mq', id)
+  redis.call('XDEL', stream, id)
+  redis.call('ZREM', base..'x', ref)
+end
 local i = 4
 while i <= #ARGV do
   local l, id, count, key, extra = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4])
@@ -31,22 +44,15 @@ while i <= #ARGV do
       remove(q, l, id, e[2])
       advance(q, key, ref)
     elseif op == 'ack' then
-      redis.call('XACK', stream, 'mq', id)
-      redis.call('XDEL', stream, id)
-      redis.call('ZREM', base..'x', ref)
+      takeOut(stream, id, ref)
       advance(q, key, ref)
     elseif op == 'dead' then
-      -- XACK comes first where memory is short: a script whose first write is allowed may go on writing.
-      redis.call('XACK', stream, 'mq', id)
-      dead = dead or loadOrMake(ARGV[3])
       local why = {}
       for f = i + 5, i + 4 + extra, 2 do why[ARGV[f]] = ARGV[f + 1] end
       if inter(dead, e[2], why, now) then
-        redis.call('XDEL', stream, id)
-        redis.call('ZREM', base..'x', ref)
+        takeOut(stream, id, ref)
         advance(q, key, ref)
       else
-        redis.call('XCLAIM', stream, 'mq', consumer, 0, id, 'RETRYCOUNT', count, 'FORCE', 'JUSTID')
         status = -1
       end
     else
@@ -58,15 +64,17 @@ while i <= #ARGV do
         local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + count - 1
         if earlier > 0 then with['redeliveries'] = int(earlier) end
       end
-      redis.call('XACK', stream, 'mq', id)
-      redis.call('XDEL', stream, id)
-      redis.call('ZREM', base..'x', ref)
       local fields = changed(e[2], op == 'retry' and { redeliveries = true } or {}, with)
       local m = { pr = tonumber(field(fields, 'priority') or '0') or 0, key = key,
         exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
         holds = key ~= '' and redis.call('HGET', base..'o', key) == ref }
       local delay = op == 'retry' and tonumber(ARGV[3]) or 0
-      if delay > 0 then postpone(q, m, now + delay + 1) else put(q, m) end
+      if #fields > WIDEST then
+        status = -2
+      else
+        if delay > 0 then postpone(q, m, now + delay + 1) else put(q, m) end
+        takeOut(stream, id, ref)
+      end
     end
   elseif mine then
     -- Deleted underneath: nothing is left to settle.

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter, PublishOutcome, SettleOutcome } from '@mq/core/adapter'
+import { redisAdapter } from '../src/index.ts'
+import { connected, declare, failure, fresh, live, message, source } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+
+beforeAll(async () => {
+  broker = await startBroker('redis', { fresh: true })
+  adapter = redisAdapter({ url: broker.url })
+  await connected(adapter)
+}, 60_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await broker.stop()
+}, 30_000)
+
+const redis = (...args: string[]): Promise<string> => broker.run(...args)
+const wide = (n: number): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: n }, (_, i) => [`h${i}`, '']))
+const codeOf = (outcome: PublishOutcome | SettleOutcome | undefined): string =>
+  adapter.classify(typeof outcome === 'object' && 'error' in outcome ? outcome.error : null).code
+
+describe('a message with more fields than a script can handle', () => {
+  it('is refused for certain each time, and alone', async () => {
+    const queue = await declare(adapter, fresh())
+    const batch = [message(queue), message(queue, { headers: wide(4_100) }), message(queue)]
+    const first = await adapter.publish(batch, live)
+    expect(first).toEqual([
+      { ok: true },
+      { ok: false, error: expect.anything(), certainty: 'not-stored' },
+      { ok: true },
+    ])
+    expect(codeOf(first[1])).toBe('MQ_MESSAGE_TOO_LARGE')
+    const [again] = await adapter.publish(batch.slice(1, 2), live)
+    expect(codeOf(again)).toBe('MQ_MESSAGE_TOO_LARGE')
+    expect(await adapter.size(queue)).toBe(2)
+  })
+
+  it('stays leased when a foreign client wrote it and it is retried, given back or dead-lettered', async () => {
+    const queue = await declare(adapter, fresh())
+    const fields = Object.keys(wide(3_990)).flatMap((name) => [name, ''])
+    await redis('XADD', `{mq:${queue.queue}}:s:0`, '*', ...fields)
+    const receiver = await adapter.open(source(queue.queue, { leaseMs: 100 }), () => undefined)
+    const held = await receiver.receive(1, live)
+    for (const outcome of [
+      (await receiver.retry(held, 0))[0],
+      (await receiver.release(held))[0],
+      (await receiver.deadLetter(held, [failure], { queue: `${queue.queue}.dlq` }))[0],
+    ])
+      expect(['MQ_MESSAGE_TOO_LARGE', 'MQ_QUEUE_FULL']).toContain(codeOf(outcome))
+    await receiver.close(live)
+    const next = await adapter.open(source(queue.queue), () => undefined)
+    const again = await next.receive(1, live, 5_000)
+    expect(again.map((d) => d.id)).toEqual(held.map((d) => d.id))
+    expect(await next.ack(again)).toEqual(['settled'])
+  })
+})
+
+describe('a dead-letter queue whose stream is something else', () => {
+  it.each([false, true])('leaves the message leased (it was declared: %s)', async (declared) => {
+    const queue = await declare(adapter, fresh())
+    const dead = { queue: `${queue.queue}.dlq` }
+    const stream = `{mq:${queue.queue}}:dlq:s:0`
+    if (declared) await declare(adapter, dead.queue)
+    await redis('DEL', stream)
+    await redis('SET', stream, 'mine')
+    await adapter.publish([message(queue)], live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const held = await receiver.receive(1, live)
+    expect(codeOf((await receiver.deadLetter(held, [failure], dead))[0])).toBe('MQ_QUEUE_CONFLICT')
+    await redis('DEL', stream)
+    expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
+    expect((await redis('XLEN', stream)).trim()).toBe('1')
+  })
+})
