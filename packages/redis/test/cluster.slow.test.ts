@@ -113,6 +113,31 @@ describe('a cluster', () => {
     expect(found[0]?.deadLetter).toMatchObject({ reason: 'expired', queue: name })
   }, 30_000)
 
+  it('keeps what a full dead-letter queue in another slot has no room for, until it has', async () => {
+    const adapter = adapterFor()
+    await connected(adapter)
+    const dead = await declare(adapter, queueIn(11_000, 16_383), { maxLength: 1 })
+    const queue = await declare(adapter, queueIn(0, 5000), { deadLetterQueue: dead.queue })
+    await adapter.publish([message(dead)], live)
+    await adapter.publish([message(queue)], live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const held = await receiver.receive(1, live)
+    for (let i = 0; i < 3; i++) {
+      const [outcome] = await receiver.deadLetter(held, [failure], dead)
+      expect(adapter.classify((outcome as { error: unknown }).error).code).toBe('MQ_QUEUE_FULL')
+    }
+    expect(await adapter.purge(dead)).toBe(1)
+    expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
+    // One that expired is carried every half second: it waits as well.
+    const expired = message(queue, { expiresAt: Date.now() + 20 })
+    await adapter.publish([expired], live)
+    await until(async () => (await adapter.size(queue)) === 0)
+    await new Promise((resolve) => setTimeout(resolve, 1_600))
+    await adapter.purge(dead)
+    const consumer = await adapter.open(source(dead.queue), () => undefined)
+    expect((await consumer.receive(1, live, 5_000)).map((d) => d.id)).toEqual([expired.id])
+  }, 30_000)
+
   it('follows a slot that moves to another master while messages come and go', async () => {
     const adapter = adapterFor()
     await connected(adapter)

@@ -28,7 +28,7 @@ return { 1, '' }
 export const REMOVE = `
 local base = KEYS[1]
 local tag = string.match(base, '^(.-}:)')
-if ARGV[2] then redis.call('UNLINK', tag..'tk:'..ARGV[2]) end
+if ARGV[2] then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then
   for _, name in ipairs(redis.call('HKEYS', base)) do
     if name ~= '' then unlink(tag..'g:'..name..':') end

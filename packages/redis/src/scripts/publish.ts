@@ -8,7 +8,8 @@
  * same five), names and values.
  *
  * One connection's calls run in order, so one key per publisher (its last sequence) tells which of its calls ran: it absorbs a repetition
- * without a key per call. Before repeating, the old publisher is fenced (`f`), so that a call still in a socket cannot run after it.
+ * without a key per call. What a call answered that did not store everything is kept beside the mark (`:r`): its repetition gets the same answer, or
+ * runs when nothing was stored. Before repeating, the old publisher is fenced (`f`), so that a call still in a socket cannot run after it.
  *
  * Answers 1 (all stored, or an attempt before this one had stored them), 0 (no such queue), -1 (fenced), or one status per message: 1 stored, 0 full.
  */
@@ -22,7 +23,18 @@ if ARGV[5] ~= '' then
   for who, seq in string.gmatch(ARGV[5], '([^,;]+),(%d+)') do
     local mark = redis.call('GET', tag..'tk:'..who) or ''
     local ran = string.match(mark, '%d+')
-    if ran and tonumber(ran) >= tonumber(seq) then return 1 end
+    if ran and tonumber(ran) >= tonumber(seq) then
+      local refusals = tag..'tk:'..who..':r'
+      local kept = redis.call('ZRANGEBYSCORE', refusals, seq, seq)[1]
+      if not kept then return 1 end
+      local out, stored = {}, false
+      for status in string.gmatch(string.match(kept, ':(.+)$'), '.') do
+        out[#out + 1] = tonumber(status)
+        stored = stored or status == '1'
+      end
+      if stored then return out end
+      if who == ARGV[2] then redis.call('ZREM', refusals, kept) end
+    end
     if who ~= ARGV[2] then redis.call('SET', tag..'tk:'..who, 'f'..(ran or '0'), 'PX', life) end
   end
 end
@@ -149,6 +161,11 @@ for _, q in ipairs(queues) do
 end
 if not statuses then return 1 end
 for j = 1, k do statuses[j] = statuses[j] or 1 end
+-- As many as a publisher remembers calls whose outcome it does not know.
+local refusals = tag..'tk:'..ARGV[2]..':r'
+redis.call('ZADD', refusals, ARGV[3], ARGV[3]..':'..table.concat(statuses))
+redis.call('ZREMRANGEBYRANK', refusals, 0, -10001)
+redis.call('PEXPIRE', refusals, life)
 return statuses
 `
 
