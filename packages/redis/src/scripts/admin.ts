@@ -15,6 +15,8 @@ if known[5] and not known[4] then
   return { 0, known[1] or '', known[2] or '', known[3] or '' }
 end
 group(base..'s:0')
+-- Keys that one of the same name left behind would hold up its keys, or bring back its messages.
+if not known[5] then unlink(base, false) end
 redis.call('HDEL', meta, 'implicit')
 redis.call('HSET', meta, 'cfg', ARGV[1], 'pattern', ARGV[2], 'gen', int(clock()), unpack(ARGV, 4))
 if ARGV[3] ~= '' then redis.call('HSET', meta, 'xo', ARGV[3]) end
@@ -31,12 +33,12 @@ local tag = string.match(base, '^(.-}:)')
 if ARGV[2] then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then
   for _, name in ipairs(redis.call('HKEYS', base)) do
-    if name ~= '' then unlink(tag..'g:'..name..':') end
+    if name ~= '' then unlink(tag..'g:'..name..':', true) end
   end
   redis.call('UNLINK', base)
   return 1
 end
-unlink(base)
+unlink(base, true)
 if ARGV[1] == 's' then redis.call('HDEL', tag..'topic', string.match(base, ':g:(.+):$')) end
 return 1
 `

@@ -91,8 +91,18 @@ local function addBytes(q, n)
   if q.mb and n ~= 0 then redis.call('HINCRBY', q.base..'meta', 'by', n) end
 end
 
+-- A key that came into being after its queue was last used ends with it.
+local function lapse(q, ...)
+  if not q.ex then return end
+  q.left = q.left or redis.call('PTTL', q.base..'meta')
+  if q.left <= 0 then return end
+  for _, name in ipairs({ ... }) do redis.call('PEXPIRE', q.base..name, q.left, 'NX') end
+end
+
 local function wake(q)
-  if not q.plain then redis.call('XADD', q.base..'w', 'MAXLEN', '1', '*', 'e', '1') end
+  if q.plain then return end
+  redis.call('XADD', q.base..'w', 'MAXLEN', '1', '*', 'e', '1')
+  lapse(q, 'w')
 end
 
 -- Into its lane, whatever its key.
@@ -102,11 +112,13 @@ local function stand(q, m)
     l = int(math.min(m.pr, q.mp))
     if redis.call('ZADD', q.base..'ln', 'NX', l, l) == 1 then
       group(q.base..'s:'..l)
+      lapse(q, 'ln', 's:'..l)
     end
   end
   local id = redis.call('XADD', q.base..'s:'..l, '*', unpack(m.fields))
   if m.exp > 0 then redis.call('ZADD', q.base..'x', m.exp, l..':'..id) end
   if q.od and m.key ~= '' then redis.call('HSET', q.base..'o', m.key, l..':'..id) end
+  lapse(q, 'x', 'o')
   q.woken = true
 end
 
@@ -116,6 +128,7 @@ local function put(q, m)
   if q.od and m.key ~= '' and not m.holds and redis.call('HEXISTS', q.base..'o', m.key) == 1 then
     redis.call('RPUSH', q.base..'k:'..m.key, cmsgpack.pack({ m.pr, m.exp, m.fields }))
     redis.call('HINCRBY', q.base..'meta', 'wait', 1)
+    lapse(q, 'k:'..m.key)
     return
   end
   stand(q, m)
@@ -139,6 +152,7 @@ local function postpone(q, m, due)
   if q.od and m.key ~= '' and m.holds then redis.call('HSET', q.base..'o', m.key, 'd:'..seq) end
   redis.call('HSET', q.base..'dm', seq, cmsgpack.pack({ m.pr, m.key, m.exp, m.fields, m.holds and 1 or 0 }))
   redis.call('ZADD', q.base..'d', due, seq)
+  lapse(q, 'd', 'dm')
   if redis.call('ZRANGE', q.base..'d', 0, 0)[1] == seq then q.woken = true end
 end
 
@@ -295,18 +309,15 @@ local function touch(q)
   end
 end
 
-local function unlink(base)
-  local q = load(base)
-  local names = { base..'meta', base..'ln', base..'d', base..'dm', base..'x', base..'w', base..'c', base..'s:0' }
-  if q then
-    for _, l in ipairs(lanes(q)) do names[#names + 1] = base..'s:'..l end
-    if q.od then
-      for _, key in ipairs(redis.call('HKEYS', base..'o')) do redis.call('UNLINK', base..'k:'..key) end
-    end
+-- All keys of a queue, whether it has settings or they are gone; \`stream\` false: but for its first lane.
+local function unlink(base, stream)
+  local names = { base..'meta', base..'ln', base..'d', base..'dm', base..'x', base..'w', base..'c', base..'o' }
+  if stream then names[#names + 1] = base..'s:0' end
+  for _, l in ipairs(redis.call('ZRANGE', base..'ln', 0, -1)) do
+    if l ~= '0' then names[#names + 1] = base..'s:'..l end
   end
-  names[#names + 1] = base..'o'
+  for _, key in ipairs(redis.call('HKEYS', base..'o')) do redis.call('UNLINK', base..'k:'..key) end
   redis.call('UNLINK', unpack(names))
-  return q ~= nil
 end
 
 -- The delivery count of an entry that this consumer holds, or nil.

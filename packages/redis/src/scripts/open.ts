@@ -73,7 +73,7 @@ if moved == 0 then
     redis.call('ZREM', base..'c', consumer)
     redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)
     if redis.call('ZCARD', base..'c') == 0 then
-      unlink(base)
+      unlink(base, true)
     end
   end
 elseif q.woken then

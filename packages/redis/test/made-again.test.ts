@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter } from '../src/index.ts'
+import { connected, declare, fresh, live, message, source, until } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+
+beforeAll(async () => {
+  broker = await startBroker('redis', { fresh: true })
+  adapter = redisAdapter({ url: broker.url })
+  await connected(adapter)
+}, 60_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await broker.stop()
+}, 30_000)
+
+const redis = (...args: string[]): Promise<string> => broker.run(...args)
+const keysOf = async (queue: string): Promise<string[]> =>
+  (await redis('KEYS', `{mq:${queue}}:*`)).split('\n').filter((key) => key !== '' && !key.includes(':tk:'))
+
+describe('a queue that has expired', () => {
+  const kind = { ordered: true, maxPriority: 3, expires: 300 } as const
+
+  it('leaves nothing behind of what came after its declaration', async () => {
+    const queue = await declare(adapter, fresh(), kind)
+    const far = Date.now() + 600_000
+    await adapter.publish(
+      [
+        message(queue, { key: 'a', expiresAt: far }),
+        message(queue, { key: 'a' }),
+        message(queue, { key: 'b', priority: 2 }),
+        message(queue, { key: 'c', delayMs: 60_000 }),
+      ],
+      live,
+    )
+    expect((await keysOf(queue.queue)).length).toBeGreaterThan(8)
+    await until(async () => (await keysOf(queue.queue)).length === 0, 3_000)
+  })
+
+  it('and is made again begins empty, whatever of the old one is left', async () => {
+    const queue = await declare(adapter, fresh(), { ...kind, expires: null })
+    await adapter.publish(
+      [
+        message(queue, { key: 'a' }),
+        message(queue, { key: 'a' }),
+        message(queue, { key: 'b', delayMs: 1 }),
+        message(queue, { key: 'c', priority: 3 }),
+      ],
+      live,
+    )
+    await redis('DEL', `{mq:${queue.queue}}:meta`, `{mq:${queue.queue}}:s:0`)
+    await declare(adapter, queue.queue, { ...kind, expires: null })
+    expect(await adapter.size(queue)).toBe(0)
+    const sent = message(queue, { key: 'a' })
+    await adapter.publish([sent], live)
+    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    const got = await receiver.receive(10, live, 1_000)
+    expect(got.map((d) => d.id)).toEqual([sent.id])
+    expect(await receiver.receive(10, live, 0)).toEqual([])
+  })
+})
