@@ -63,3 +63,23 @@ describe('a queue that has expired', () => {
     expect(await receiver.receive(10, live, 0)).toEqual([])
   })
 })
+
+describe('a queue that is deleted and made again as another kind', () => {
+  it('is acknowledged as what it is now by a receiver from before', async () => {
+    const queue = await declare(adapter, fresh())
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await receiver.receive(1, live, 0)
+    await adapter.remove(queue)
+    await declare(adapter, queue.queue, { ordered: true })
+    const sent = [1, 2, 3].map(() => message(queue, { key: 'k' }))
+    await adapter.publish(sent, live)
+    const got: string[] = []
+    while (got.length < 3) {
+      const deliveries = await receiver.receive(10, live, 5_000)
+      expect(deliveries).toHaveLength(1)
+      got.push(...deliveries.map((d) => d.id))
+      expect(await receiver.ack(deliveries)).toEqual(['settled'])
+    }
+    expect(got).toEqual(sent.map((m) => m.id))
+  })
+})
