@@ -73,6 +73,7 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
 
   let state: 'opening' | 'open' | 'closed' = 'opening'
   let cause: unknown = undefined
+  const gone = (): boolean => state === 'closed'
   client.on('error', (error: unknown) => fail(error))
 
   const fail = (error: unknown): void => {
@@ -90,20 +91,28 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
   let owed = 0
   let progressAt = 0
   let allowance = 0
-  const watchdog = setInterval(
-    () => {
-      if (owed > 0 && performance.now() - progressAt > options.commandTimeoutMs + allowance) {
-        fail(
-          new AdapterError(
-            'MQ_CONNECTION',
-            `Redis at ${address.host}:${address.port} gave no answer for ${options.commandTimeoutMs} ms`,
-            { retryable: true },
-          ),
-        )
-      }
-    },
-    Math.max(10, Math.min(1_000, options.commandTimeoutMs / 4)),
-  )
+  // A process that computes reads no sockets: of a look that comes late, no more counts than the time between two, and the answer may be there by now.
+  let quietMs = 0
+  let lookedAt = performance.now()
+  const period = Math.max(10, Math.min(1_000, options.commandTimeoutMs / 4))
+  const watchdog = setInterval(() => {
+    const now = performance.now()
+    const passed = Math.min(period, now - Math.max(lookedAt, progressAt))
+    quietMs = owed === 0 ? 0 : progressAt > lookedAt ? passed : quietMs + passed
+    lookedAt = now
+    if (quietMs <= options.commandTimeoutMs + allowance) return
+    const seen = progressAt
+    setImmediate(() => {
+      if (owed === 0 || progressAt !== seen) return
+      fail(
+        new AdapterError(
+          'MQ_CONNECTION',
+          `Redis at ${address.host}:${address.port} gave no answer for ${options.commandTimeoutMs} ms`,
+          { retryable: true },
+        ),
+      )
+    })
+  }, period)
   watchdog.unref()
 
   const settled = (): void => {
@@ -174,13 +183,15 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
       ...(setup.scripts ? [loadMissing()] : []),
     ])
     signal.throwIfAborted()
+    // Lost before its number was known: nobody would ever hear of it.
+    if (gone()) throw offline(cause)
     if (options.background === true) client.unref()
     state = 'open'
     return {
       address,
       id: Number(id),
       get dead() {
-        return state === 'closed'
+        return gone()
       },
       send,
       touch: () => {
