@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
-import { type Confirm, createConfirm } from './confirm.ts'
+import { type Confirm, createConfirm, unconfirmed } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
 import { createIdleLinks, type IdleLinks } from './idle-links.ts'
@@ -85,11 +85,17 @@ export async function connectCluster(
         const replicas = topology.masters.get(name)?.replicas ?? 0
         const confirming =
           options.acks === 'all' && replicas > 0
-            ? await openLink({ address, options: within, scripts: false, lost: fail }, until)
+            ? await openLink({ address, options: within, scripts: false, lost: fail }, until).catch(
+                (error: unknown) => {
+                  command.destroy(error)
+                  throw error
+                },
+              )
             : null
         const confirm = confirming === null ? null : createConfirm(confirming, options)
         const node: Node = { address, command, confirm, confirming, idle: createIdleLinks() }
-        if (over) {
+        // One may have died while the other was opened, when there was no node yet that could be given up.
+        if (over || command.dead || confirming?.dead === true) {
           dispose(node, undefined)
           throw offline(undefined)
         }
@@ -244,12 +250,19 @@ export async function connectCluster(
       run: (script, key, args) => routed(key, (node) => node.command.run(script, key, args)),
       runKeys: (script, keys, args) =>
         routed(keys[0] as string, (node) => node.command.runKeys(script, keys, args)),
-      publish: (script, key, args) =>
-        routed(key, async (node) => {
-          const reply = await node.command.run(script, key, args)
-          await node.confirm?.(key)
-          return reply
-        }),
+      publish: async (script, key, args) => {
+        let ran = false
+        try {
+          return await routed(key, async (node) => {
+            const reply = await node.command.run(script, key, ran ? repeated(args) : args)
+            ran = true
+            await node.confirm?.(key)
+            return reply
+          })
+        } catch (error) {
+          throw ran ? unconfirmed(error) : error
+        }
+      },
       send: (key, args: readonly Argument[]) => routed(key, (node) => node.command.send(args)),
       borrow: async (key) => {
         const node = await nodeFor(key)
@@ -331,6 +344,15 @@ function readTopology(reply: Reply, from: Address): Topology {
     for (let slot = start; slot <= stop; slot++) slots[slot] = name
   }
   return { slots, masters }
+}
+
+/** Arguments of the publish script for a call that has run already: where its mark has arrived, its messages have. */
+function repeated(args: readonly Argument[]): Argument[] {
+  const [mode = '', publisher = '', sequence = '', life = '', checks = '', ...messages] = args
+  const own = `${String(publisher)},${String(sequence)}`
+  const earlier = checks === '' ? [] : String(checks).split(';')
+  const all = earlier.includes(own) ? earlier : [...earlier, own]
+  return [mode, publisher, sequence, life, all.join(';'), ...messages]
 }
 
 function nameOf(address: Address): string {

@@ -1,4 +1,5 @@
 import { AdapterError } from '@mq/core/adapter'
+import { isReply } from './errors.ts'
 import { hashTag } from './keys.ts'
 import type { Link } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -35,4 +36,17 @@ export function createConfirm(link: Link, options: ResolvedOptions): Confirm {
     })()
     return next
   }
+}
+
+/** An error reply to the confirmation says nothing about the messages, which are stored by then. */
+export function unconfirmed(error: unknown): unknown {
+  if (!isReply(error)) return error
+  return new AdapterError(
+    'MQ_UNAVAILABLE',
+    'stored, but no replica could be asked to confirm it (acks: all)',
+    {
+      retryable: true,
+      cause: error,
+    },
+  )
 }

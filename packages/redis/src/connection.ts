@@ -1,5 +1,5 @@
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
-import { createConfirm } from './confirm.ts'
+import { createConfirm, unconfirmed } from './confirm.ts'
 import { replyCode } from './errors.ts'
 import { createIdleLinks } from './idle-links.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
@@ -85,7 +85,9 @@ export async function connectSingle(
     rest = keepBusy(facts, () => all)
     const publish = async (script: Script, key: string, args: readonly Argument[]): Promise<Reply> => {
       const reply = await command.run(script, key, args)
-      await confirm?.(key)
+      await confirm?.(key).catch((error: unknown) => {
+        throw unconfirmed(error)
+      })
       return reply
     }
     return {
