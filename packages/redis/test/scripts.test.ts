@@ -85,6 +85,23 @@ describe('leases', () => {
     expect(await owner.ack(held)).toEqual(['settled'])
   })
 
+  it('finds one that ran out behind any number that have not', async () => {
+    const queue = await declare(adapter, fresh())
+    for (let i = 0; i < 6; i++)
+      await adapter.publish(
+        Array.from({ length: 200 }, () => message(queue)),
+        live,
+      )
+    const [steady, crashed, next] = [
+      await adapter.open(source(queue.queue, { leaseMs: 60_000, prefetch: 1_199 }), () => undefined),
+      await adapter.open(source(queue.queue, { leaseMs: 200 }), () => undefined),
+      await adapter.open(source(queue.queue, { leaseMs: 200 }), () => undefined),
+    ]
+    for (let held = 0; held < 1_199;) held += (await steady.receive(1_199 - held, live)).length
+    const [lost] = await crashed.receive(1, live)
+    expect((await next.receive(10, live, 10_000)).map((d) => d.id)).toEqual([lost?.id])
+  }, 20_000)
+
   it('refuses a stale owner each way of settling, and leaves the new owner alone', async () => {
     const queue = await declare(adapter, fresh())
     await adapter.publish([message(queue)], live)

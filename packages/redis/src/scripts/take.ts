@@ -19,18 +19,35 @@ touch(q)
 promote(q, now, 500)
 if redis.call('EXISTS', q.base..'x') == 1 then sweep(q, now, 100) end
 
+-- Idle for the least lease are also those whose owners have longer ones, any number of them: the next look goes on where this one ended.
+local function reclaim(l, key)
+  local meta, at = q.base..'meta', 'at:'..l
+  local from = redis.call('HGET', meta, at)
+  local last = from
+  for _ = 1, 10 do
+    local page = redis.call('XPENDING', key, 'mq', 'IDLE', idle, last and '('..last or '-', '+', 100)
+    for _, p in ipairs(page) do
+      local lease = tonumber(string.match(p[2], '%.(%d+)$') or '30000')
+      if p[3] >= lease then
+        if #out >= most then return end
+        local e = redis.call('XCLAIM', key, 'mq', consumer, 0, p[1])[1]
+        if e and e[2] then out[#out + 1] = { l, e[1], e[2], p[4] + 1 } end
+      end
+      last = p[1]
+    end
+    if #page < 100 then
+      last = false
+      break
+    end
+  end
+  -- Not where memory is short, which is no reason to stop reading.
+  if last then redis.pcall('HSET', meta, at, last) elseif from then redis.call('HDEL', meta, at) end
+end
+
 if idle > 0 and most > 0 then
   for _, l in ipairs(lanes(q)) do
     local key = q.base..'s:'..l
-    if redis.call('EXISTS', key) == 1 then
-      for _, p in ipairs(redis.call('XPENDING', key, 'mq', 'IDLE', idle, '-', '+', 100)) do
-        local lease = tonumber(string.match(p[2], '%.(%d+)$') or '30000')
-        if p[3] >= lease and #out < most then
-          local e = redis.call('XCLAIM', key, 'mq', consumer, 0, p[1])[1]
-          if e and e[2] then out[#out + 1] = { l, e[1], e[2], p[4] + 1 } end
-        end
-      end
-    end
+    if redis.call('EXISTS', key) == 1 then reclaim(l, key) end
   end
 end
 
