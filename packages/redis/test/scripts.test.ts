@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
+import { connected, declare, failure, fresh, live, message, settings, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -230,6 +230,50 @@ describe('limits', () => {
     const dead = await browser.receive(10, live)
     expect(ids(dead)).toEqual(ids(sent.slice(0, 2)))
     expect(dead[0]?.deadLetter).toMatchObject({ reason: 'max-length', queue: name })
+  })
+
+  it('drops nothing for a body that has no room in an empty queue', async () => {
+    const queue = await declare(adapter, fresh(), { maxLengthBytes: 100, overflow: 'drop-oldest' })
+    await adapter.publish([message(queue), message(queue)], live)
+    const [outcome] = await adapter.publish([message(queue, { body: Buffer.alloc(101) })], live)
+    expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
+    expect(await adapter.size(queue)).toBe(2)
+  })
+
+  it('drops nothing of one subscription for what another refuses', async () => {
+    const topic = fresh('topic')
+    const subscribe = async (subscription: string, overflow: 'reject' | 'drop-oldest') => {
+      const target = { topic, subscription }
+      const with1 = { ...settings, maxLength: 1, overflow }
+      await adapter.declare(target, { settings: with1, pattern: '#', ifExists: 'take' })
+      return target
+    }
+    const drops = await subscribe('a', 'drop-oldest')
+    await subscribe('b', 'reject')
+    const first = message({ topic })
+    expect((await adapter.publish([first], live))[0]?.ok).toBe(true)
+    expect((await adapter.publish([message({ topic })], live))[0]?.ok).toBe(false)
+    const receiver = await adapter.open({ ...source(''), target: drops }, () => undefined)
+    expect(ids(await receiver.receive(10, live))).toEqual([first.id])
+  })
+
+  it('drops the oldest that waits behind its key when only those are left', async () => {
+    const name = fresh()
+    const queue = await declare(adapter, name, {
+      ordered: true,
+      maxLength: 2,
+      overflow: 'drop-oldest',
+      deadLetterQueue: `${name}.dlq`,
+    })
+    const sent = [1, 2, 3, 4].map(() => message(queue, { key: 'k' }))
+    await adapter.publish(sent.slice(0, 1), live)
+    const receiver = await adapter.open(source(name, { ordered: true }), () => undefined)
+    const held = await receiver.receive(1, live)
+    expect((await adapter.publish(sent.slice(1), live)).map((o) => o.ok)).toEqual([true, true, true])
+    expect(await adapter.size(queue)).toBe(2)
+    expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
+    expect(await receiver.ack(held)).toEqual(['settled'])
+    expect(await drain(receiver)).toEqual(ids(sent.slice(2)))
   })
 
   it('does not count what has expired, and moves it when noticed', async () => {

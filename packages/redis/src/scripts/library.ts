@@ -161,6 +161,7 @@ local bury
 -- Makes room for one more message of \`size\` bytes; false: the queue is full and refuses.
 local function room(q, size, now)
   if not q.ml and not q.mb then return true end
+  if q.mb and size > q.mb then return false end
   if q.ready == nil then
     q.ready = readyCount(q)
     q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
@@ -221,7 +222,30 @@ local function lastDelivered(key)
   return '0-0'
 end
 
--- Drops the oldest ready entry of the lowest lane; false: there is none.
+-- Drops the first that waits behind some key; false: none waits.
+local function oldestWaiting(q, now)
+  if not q.od or tonumber(redis.call('HGET', q.base..'meta', 'wait') or '0') <= 0 then return false end
+  local cursor = '0'
+  repeat
+    local page = redis.call('HSCAN', q.base..'o', cursor, 'COUNT', 100)
+    cursor = page[1]
+    for i = 1, #page[2], 2 do
+      local packed = redis.call('LPOP', q.base..'k:'..page[2][i])
+      if packed then
+        redis.call('HINCRBY', q.base..'meta', 'wait', -1)
+        local fields = cmsgpack.unpack(packed)[3]
+        addBytes(q, -bodySize(fields))
+        q.ready = q.ready - 1
+        q.bytes = q.bytes - bodySize(fields)
+        bury(q, fields, 'max-length', now)
+        return true
+      end
+    end
+  until cursor == '0'
+  return false
+end
+
+-- Drops the oldest ready entry of the lowest lane, or one behind an entry that is leased; false: there is none.
 local function oldest(q, now)
   local all = lanes(q)
   for i = #all, 1, -1 do
@@ -238,7 +262,7 @@ local function oldest(q, now)
       end
     end
   end
-  return false
+  return oldestWaiting(q, now)
 end
 
 local KEEP_OUT = { attempt = true, redeliveries = true, ['expires-at'] = true, ['mq-first-failed-at'] = true, ['mq-redriven'] = true }

@@ -132,8 +132,13 @@ while i <= argc do
       local again = dedupe ~= '' and q.dw and redis.call('EXISTS', q.base..'dd:'..q.gen..':'..dedupe) == 1
       if not again then
         wanted[#wanted + 1] = q
-        if delay == 0 and not room(q, size, now) then fits = false end
+        local takes = q.drop and not (q.mb and size > q.mb)
+        if delay == 0 and not takes and not room(q, size, now) then fits = false end
       end
+    end
+    -- Nothing is dropped for a message that is then refused: by another subscription.
+    for _, q in ipairs(wanted) do
+      if fits and delay == 0 and q.drop and not room(q, size, now) then fits = false end
     end
     if fits then
       for _, q in ipairs(wanted) do
