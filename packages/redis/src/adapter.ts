@@ -7,7 +7,7 @@ import {
   deadlineSignal,
   type Source,
 } from '@mq/core/adapter'
-import { withShared } from './abort.ts'
+import { untilAborted, withShared } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connectCluster } from './cluster.ts'
 import { type Connection, connectSingle } from './connection.ts'
@@ -42,6 +42,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   const receivers = new Map<string, Set<RedisReceiver>>()
   /** What has to hear from its user now and then: consumer names by base. */
   const beating = new Map<RedisReceiver, string>()
+  /** Bases of the reply places of this connection. */
+  const replies = new Set<string>()
   let current: Connection | null = null
   let events: ConnectionEvents | null = null
   let heart: NodeJS.Timeout | undefined
@@ -85,6 +87,9 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     probe = undefined
     receivers.clear()
     beating.clear()
+    // Nobody hears what is answered there any more: without a heartbeat they end by themselves.
+    for (const base of replies) topology.owned.delete(base)
+    replies.clear()
   }
   const ping = async (over: Connection): Promise<void> => {
     // A PING succeeds on a server that refuses writes.
@@ -187,11 +192,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         blocked: (reason) => on.blocked(reason),
       }
       const link = resolved.cluster === undefined ? connectSingle : connectCluster
-      over = await link(
-        resolved,
-        watched,
-        deadlineSignal(signal, resolved.connectTimeoutMs),
-      )
+      over = await link(resolved, watched, deadlineSignal(signal, resolved.connectTimeoutMs))
       try {
         // The round trip that counts: the user may write here.
         await ping(over).catch((error: unknown) => {
@@ -222,7 +223,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       await withShared(signal, (shared) => Promise.all(open.map((receiver) => receiver.close(shared))))
       for (const base of topology.owned) {
         if (signal.aborted) break
-        await over.run(scripts.remove, base, ['q']).catch(() => undefined)
+        await untilAborted(over.run(scripts.remove, base, ['q']), signal).catch(() => undefined)
       }
       topology.owned.clear()
       if (current === over) settleDown()
@@ -264,6 +265,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         String(HEARTBEAT_LIFE_MS),
       ])
       topology.owned.add(base)
+      replies.add(base)
       const source: Source = {
         target: { queue: address },
         mode: 'consume',
@@ -280,6 +282,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
           async close(signal) {
             await receiver.close(signal)
             topology.owned.delete(base)
+            replies.delete(base)
             if (!signal.aborted) await over.run(scripts.remove, base, ['q']).catch(() => undefined)
           },
         },

@@ -96,6 +96,18 @@ async function copyAcross(
     throw new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
   }
   await connection.run(scripts.declare, base, ['', '', '', 'p', '1', 'nm', name, 'implicit', '1'])
-  const call = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length), '']
+  // Retention of a dead-letter queue goes by the server's clock, as in the script for one in the same slot.
+  const [ttl, time] = await Promise.all([
+    connection.send(base, ['HGET', `${base}meta`, 'mt']),
+    connection.send(base, ['TIME']),
+  ])
+  let expires: string[] = []
+  if (ttl !== null) {
+    const at = String(Number((time as readonly Buffer[])[0]) * 1_000 + Number(ttl))
+    copy.push('expires-at', at)
+    expires = ['0', '0', at, '', '']
+  }
+  const call = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length)]
+  call.push(ttl === null ? '' : 'x', ...expires)
   return (await connection.publish(scripts.publish, base, [...call, ...copy])) === 1
 }

@@ -1,6 +1,6 @@
 import { createServer, connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
 import { connected, declare, fresh, live, message, source } from './support.ts'
@@ -79,5 +79,23 @@ describe('a socket', () => {
     expect(await receiver.ack(held)).toEqual(['settled'])
     expect(await waiting).toEqual([])
     expect(events.lost).toEqual([])
+  }, 20_000)
+})
+
+describe('a disconnect', () => {
+  it('settles when it is aborted, also with an exclusive queue to delete at a server that is gone', async () => {
+    const { hostname, port } = new URL(broker.url)
+    const proxy = await faultProxy({ host: hostname, port: Number(port) })
+    const adapter = redisAdapter({ host: proxy.host, port: proxy.port })
+    try {
+      await connected(adapter)
+      await declare(adapter, fresh(), { exclusive: true })
+      proxy.blackHole()
+      const since = performance.now()
+      await adapter.disconnect(AbortSignal.timeout(300))
+      expect(performance.now() - since).toBeLessThan(3_000)
+    } finally {
+      await proxy.close()
+    }
   }, 20_000)
 })
