@@ -17,7 +17,8 @@ export interface Connection {
   readonly publisher: string | null
   run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
   runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
-  publish(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  /** `again`: as for a link; never called where `publisher` is null. */
+  publish(script: Script, key: string, args: readonly Argument[], again?: () => void): Promise<Reply>
   send(key: string, args: readonly Argument[]): Promise<Reply>
   /** A socket for waiting reads of this key; `null` when all are taken, or the server has no room for one more. */
   borrow(key: string): Promise<Link | null>
@@ -83,8 +84,8 @@ export async function connectSingle(
     const confirm =
       options.acks === 'all' && facts.replicas > 0 ? createConfirm(await open(false, signal), options) : null
     rest = keepBusy(facts, () => all)
-    const publish = async (script: Script, key: string, args: readonly Argument[]): Promise<Reply> => {
-      const reply = await command.run(script, key, args)
+    const publish: Connection['publish'] = async (script, key, args, again) => {
+      const reply = await command.run(script, key, args, again)
       await confirm?.(key).catch((error: unknown) => {
         throw unconfirmed(error)
       })
@@ -96,7 +97,8 @@ export async function connectSingle(
       publisher: `${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`,
       run: (script, key, args) => command.run(script, key, args),
       runKeys: (script, keys, args) => command.runKeys(script, keys, args),
-      publish: confirm === null ? (script, key, args) => command.run(script, key, args) : publish,
+      publish:
+        confirm === null ? (script, key, args, again) => command.run(script, key, args, again) : publish,
       send: (_, args) => command.send(args),
       borrow: async () => {
         const free = idle.take()

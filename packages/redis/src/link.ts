@@ -18,7 +18,8 @@ export interface Link {
   readonly dead: boolean
   /** `blockMs`: how long the server may wait by itself before it answers. */
   send(args: readonly Argument[], blockMs?: number): Promise<Reply>
-  run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
+  /** `again` is called before it is sent once more, when the server had lost the script. Calls may have run meanwhile that were asked for later. */
+  run(script: Script, key: string, args: readonly Argument[], again?: () => void): Promise<Reply>
   /** Says something when nothing is owed, so that the server does not take the connection for idle. */
   touch(): void
   /** As `run`, with more than one key. */
@@ -157,18 +158,25 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
     )
     return reloading
   }
-  const runKeys = (script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> => {
-    if (reloading !== null) {
-      return new Promise((resolve, reject) =>
-        refused.push(() => void runKeys(script, keys, args).then(resolve, reject)),
-      )
+  const runKeys = (
+    script: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+    again?: () => void,
+  ): Promise<Reply> => {
+    const later = (resolve: (reply: Promise<Reply>) => void): void => {
+      refused.push(() => {
+        again?.()
+        resolve(runKeys(script, keys, args, again))
+      })
     }
+    if (reloading !== null) return new Promise(later)
     const command: Argument[] = ['EVALSHA', script.sha, String(keys.length), ...keys]
     for (let i = 0; i < args.length; i++) command.push(args[i] as Argument)
     return send(command).catch((error: unknown) => {
       if (replyCode(error) !== 'NOSCRIPT') throw error
-      return new Promise<Reply>((resolve, reject) => {
-        refused.push(() => void runKeys(script, keys, args).then(resolve, reject))
+      return new Promise<Reply>((resolve) => {
+        later(resolve)
         void reload()
       })
     })
@@ -198,7 +206,7 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
         if (owed === 0) send(['PING']).catch(() => undefined)
       },
       runKeys,
-      run: (script, key, args) => runKeys(script, [key], args),
+      run: (script, key, args, again) => runKeys(script, [key], args, again),
       close: async (until) => {
         if (state === 'closed') return
         state = 'closed'

@@ -200,6 +200,19 @@ describe('after SCRIPT FLUSH', () => {
     const receiver = await adapter.open(source(queue.queue), () => undefined)
     expect(await drain(receiver)).toEqual(ids(sent))
   })
+
+  it('numbers a call anew that has to run again: later ones may have run before it', async () => {
+    const queue = await declare(adapter, fresh())
+    const mark = async (): Promise<number> => {
+      const [key = ''] = (await redis('KEYS', `{mq:${queue.queue}}:tk:*`)).trim().split('\n')
+      return Number(await redis('GET', key))
+    }
+    await adapter.publish([message(queue)], live)
+    const before = await mark()
+    await redis('SCRIPT', 'FLUSH')
+    await adapter.publish([message(queue)], live)
+    expect(await mark()).toBe(before + 2)
+  })
 })
 
 describe('limits', () => {
