@@ -18,7 +18,7 @@ export interface Registered {
 }
 
 /** A subscription in the making. */
-export interface Claim extends Registered {
+interface Claim extends Registered {
   /** Where it begins, by partition. */
   readonly starts: readonly number[]
 }

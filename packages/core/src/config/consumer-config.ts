@@ -11,7 +11,7 @@ export const QUEUE_NAME_EXPECTED =
 const schema = Type.Object(
   {
     consumerGroupId: textOrNone({
-      description: 'Consumer group.',
+      description: 'What the names of the consumer groups begin with: `<id>.<queue>`.',
       brokers: ['kafka'],
       defaultText: 'one per queue, made from its name',
     }),
