@@ -59,12 +59,15 @@ export class DeadLetters {
     this.#config = config
   }
 
-  /** Dead letters that wait. */
+  /**
+   * Dead letters that wait. A queue with a name of your own is read to tell those of others apart; of `<queue>.dlq` the broker's count is
+   * taken, which covers both where a queue `a.b` and a subscription `b` of a topic `a` meet in one.
+   */
   async count(): Promise<number> {
     const queue = await this.#queue('deadLetters.count')
     if (queue === null) return 0
     const size = await this.#call('count', () => this.#engine.adapter.size({ queue }))
-    if (size === 0 || !this.#isShared(queue)) return size
+    if (size === 0 || queue === this.#defaultName()) return size
     let count = 0
     await this.#scan(queue, undefined, (page) => {
       count += page.length
@@ -203,14 +206,19 @@ export class DeadLetters {
   #isShared(queue: string): boolean {
     if (this.#isDeadLetterQueue()) return false
     const { queue: source, subscription } = this.#names()
-    return subscription !== null || source.includes('.') || queue !== deadLetterQueueName(source, null)
+    return subscription !== null || source.includes('.') || queue !== this.#defaultName()
+  }
+
+  #defaultName(): string {
+    if (this.#isDeadLetterQueue()) return (this.#source as { queue: string }).queue
+    const { queue, subscription } = this.#names()
+    return deadLetterQueueName(queue, subscription)
   }
 
   /** Letters that do not say whose they are belong to whoever asks, unless the queue has a name of the user's own. */
   #isOwn({ deadLetter }: Message, queue: string): boolean {
     const own = this.#names()
-    if (deadLetter === undefined || deadLetter.queue === '')
-      return queue === deadLetterQueueName(own.queue, own.subscription)
+    if (deadLetter === undefined || deadLetter.queue === '') return queue === this.#defaultName()
     return deadLetter.queue === own.queue && deadLetter.subscription === own.subscription
   }
 

@@ -223,7 +223,6 @@ describe('names that meet in one dead-letter queue', () => {
     await queue.reject((await queue.receive(subscription('orders', 'billing'))) as Message)
     await fail('orders.billing', 'of the queue')
     const both = [queue.deadLetters('orders.billing'), queue.deadLetters(subscription('orders', 'billing'))]
-    expect(await Promise.all(both.map((letters) => letters.count()))).toEqual([1, 1])
     const [first, second] = both
     expect(ids((await first?.list())?.messages ?? [])).toEqual(['of the queue'])
     await expect(first?.purge()).resolves.toBe(1)
