@@ -136,21 +136,23 @@ export class DeadLetters {
     const result = { moved: 0, scanned: 0, failed: [] as { id: string; error: Error }[], dryRun }
     if (queue === null) return result
     const startedAt = this.#engine.clock.now()
+    const moved = new Set<string>()
     const chunk = Math.max(1, Math.min(CHUNK, ratePerSecond ?? CHUNK))
     await this.#scan(queue, undefined, async (page, _all, browse) => {
       const chosen: Browsed[] = []
       for (const item of page) {
         if (result.moved + chosen.length >= limit) break
         result.scanned++
-        const again =
-          item.message.redriven && (item.message.deadLetter?.lastFailedAt.getTime() ?? 0) >= startedAt
+        // By its id, for not every broker tells of a dead letter that it was moved before.
+        const failedAt = item.message.deadLetter?.lastFailedAt.getTime() ?? 0
+        const again = moved.has(item.message.id) && failedAt >= startedAt
         if (!again && (filter === undefined || (await filter(item.message)))) chosen.push(item)
       }
       for (let i = 0; i < chosen.length; i += chunk) {
         const part = chosen.slice(i, i + chunk)
         if (dryRun) result.moved += part.length
         else {
-          const sent = await this.#send(part, options, result.failed)
+          const sent = await this.#send(part, options, result.failed, moved)
           await browse.remove(sent)
           result.moved += sent.length
           if (ratePerSecond !== undefined) await this.#pace(startedAt, result.moved, ratePerSecond)
@@ -252,6 +254,7 @@ export class DeadLetters {
     items: readonly Browsed[],
     options: RedriveOptions,
     failed: { id: string; error: Error }[],
+    moved: Set<string>,
   ): Promise<Delivery[]> {
     const sent: Delivery[] = []
     await Promise.all(
@@ -260,6 +263,7 @@ export class DeadLetters {
           const { destination, outbound } = await this.#outbound(delivery, message, options)
           const known =
             'subscription' in destination ? undefined : await this.#engine.topology.ensure(destination)
+          moved.add(outbound.id)
           await this.#sender.resend(outbound, known)
           sent.push(delivery)
         } catch (error) {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
+import { MessageQueueFactory } from '../../src/factory.ts'
 import { MessageQueue } from '../../src/message-queue.ts'
 import { createMemoryBroker, memoryAdapter } from '../../src/memory/index.ts'
 import { Message, type MessageInit } from '../../src/message/message.ts'
@@ -98,6 +99,27 @@ describe('looking', () => {
 })
 
 describe('redriving', () => {
+  it('ends although what it moves fails again at once', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    await queue.connect()
+    open.push(queue)
+    let runs = 0
+    await queue.consume(
+      'q',
+      () => {
+        runs++
+        throw new Error('still')
+      },
+      { retry: { maxRetries: 0 } },
+    )
+    for (let n = 0; n < 250; n++) await queue.send('q', n)
+    const letters = queue.deadLetters('q')
+    while ((await letters.count()) < 250) await new Promise((resolve) => setTimeout(resolve, 5))
+    await expect(letters.redrive({ ratePerSecond: 1_000 })).resolves.toMatchObject({ moved: 250, failed: [] })
+    while ((await letters.count()) < 250) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(runs).toBe(500)
+  })
+
   it('moves all back as they were, counts anew, marked', async () => {
     const { queue, failOne } = await bench()
     await failOne('q', {
