@@ -1,6 +1,5 @@
 import type {
   Certainty,
-  Destination,
   OutboundMessage,
   PublishOutcome,
   QueueSettings,
@@ -12,47 +11,13 @@ import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
 import { classify, publishError } from '../wrap-error.ts'
 import { abortedError } from './aborted.ts'
+import { type Batch, canBeMade, deadlineOf, type Entry, type Lane, newBatch } from './batch.ts'
 
 /** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
 const MAX_BATCH = 500
 
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
 const OVERHEAD_BYTES = 512
-
-interface Entry {
-  readonly message: OutboundMessage
-  readonly resolve: (id: string) => void
-  readonly reject: (error: Error) => void
-  /** Written to the broker at least once. */
-  attempted: boolean
-  /** The caller gave up: nobody waits for the outcome. */
-  abandoned: boolean
-  /** Takes the listener off the caller's signal, which may outlive many sends. */
-  unlisten: (() => void) | null
-}
-
-/** Messages that travel in one call, and again in one call should its outcome stay unknown. */
-interface Batch {
-  readonly entries: Entry[]
-  bytes: number
-  attempts: number
-  readonly enqueuedAt: number
-  /** Whether some earlier attempt may have stored the messages. */
-  certainty: Certainty
-  redeclared: boolean
-}
-
-/** One destination's messages: gathered, sent in order, a bounded number of calls at once. */
-interface Lane {
-  readonly destination: Destination
-  readonly label: string
-  readonly maxInFlight: number
-  readonly maxBatch: number
-  readonly queue: Batch[]
-  open: Batch | null
-  scheduled: boolean
-  inFlight: number
-}
 
 /**
  * What was sent and is not yet confirmed. Gathers what one tick sends to one destination into one call of the adapter, waits for
@@ -134,13 +99,24 @@ export class Outbox {
     }
     const gathering = lane
     return new Promise<string>((resolve, reject) => {
-      const entry: Entry = { message, resolve, reject, attempted: false, abandoned: false, unlisten: null }
+      const batch = this.#batchFor(gathering, size)
+      const entry: Entry = {
+        message,
+        at: this.#sentAt(gathering, batch),
+        resolve,
+        reject,
+        attempted: false,
+        abandoned: false,
+        released: false,
+        unlisten: null,
+      }
+      batch.entries.push(entry)
       if (signal !== undefined) this.#abortable(entry, label, signal)
-      this.#gather(gathering, entry, size)
+      this.#schedule(gathering)
     })
   }
 
-  #gather(lane: Lane, entry: Entry, size: number): void {
+  #batchFor(lane: Lane, size: number): Batch {
     const { config, clock } = this.#engine
     let batch = lane.open
     if (
@@ -149,21 +125,25 @@ export class Outbox {
     )
       batch = null
     if (batch === null) {
-      batch = {
-        entries: [],
-        bytes: 0,
-        attempts: 0,
-        enqueuedAt: clock.now(),
-        certainty: 'not-stored',
-        redeclared: false,
-      }
+      batch = newBatch(clock.now())
       lane.open = batch
       lane.queue.push(batch)
     }
-    batch.entries.push(entry)
     batch.bytes += size
+    return batch
+  }
+
+  /** The clock is read for a batch, unless that has waited since: for company, or for its turn. */
+  #sentAt(lane: Lane, batch: Batch): number {
+    const { clock, config } = this.#engine
+    const fresh = batch.entries.length === 0 || (lane.scheduled && config.producer.lingerMs === 0)
+    return fresh ? batch.enqueuedAt : clock.now()
+  }
+
+  #schedule(lane: Lane): void {
     if (lane.scheduled) return
     lane.scheduled = true
+    const { clock, config } = this.#engine
     const { lingerMs } = config.producer
     const dispatch = () => {
       lane.scheduled = false
@@ -195,25 +175,26 @@ export class Outbox {
   async #deliver(lane: Lane, batch: Batch): Promise<void> {
     const { supervisor, clock, config } = this.#engine
     const { deliveryTimeoutMs, retries, retryBackoffMs } = config.producer
-    const deadline = batch.enqueuedAt + deliveryTimeoutMs
     let last: unknown = null
     for (let entries = batch.entries; ;) {
-      // A call whose outcome is unknown is repeated as it was: that is how the broker knows it.
-      if (batch.certainty !== 'unknown') entries = this.#dropAbandoned(entries)
+      this.#expire(lane, batch, entries, last)
+      entries = this.#withoutAbandoned(batch, entries)
       if (entries.length === 0) return
+      const deadline = deadlineOf(entries, deliveryTimeoutMs)
       const remaining = deadline - clock.now()
       if (supervisor.state !== 'connected' || supervisor.blocked !== null) {
         try {
           await supervisor.ready('send', Math.max(0, remaining))
         } catch (error) {
-          return this.#reject(lane, entries, last ?? error, batch.certainty)
+          last ??= error
+          // The first one's time is up, the others may have some left.
+          if (classify(this.#engine.adapter, error).code !== ErrorCode.TIMEOUT)
+            return this.#reject(lane, entries, last, batch.certainty)
         }
         continue
       }
-      if (remaining <= 0)
-        return this.#reject(lane, entries, last ?? timedOut(deliveryTimeoutMs), batch.certainty)
       batch.attempts++
-      const outcomes = await this.#publish(lane, entries, batch.enqueuedAt, remaining)
+      const outcomes = await this.#publish(lane, entries, remaining)
       const again: Entry[] = []
       for (let i = 0; i < entries.length; i++) {
         const entry = entries[i] as Entry
@@ -245,17 +226,16 @@ export class Outbox {
   async #publish(
     lane: Lane,
     entries: readonly Entry[],
-    enqueuedAt: number,
     remaining: number,
   ): Promise<readonly PublishOutcome[]> {
     const { adapter, clock, config } = this.#engine
-    const waited = clock.now() - enqueuedAt
+    const now = clock.now()
     const messages = entries.map((entry) => {
       entry.attempted = true
       const { message } = entry
-      return message.delayMs === 0 || waited === 0
+      return message.delayMs === 0 || now === entry.at
         ? message
-        : { ...message, delayMs: Math.max(0, message.delayMs - waited) }
+        : { ...message, delayMs: Math.max(0, message.delayMs - (now - entry.at)) }
     })
     const ms = Math.min(remaining, config.producer.requestTimeoutMs)
     try {
@@ -299,12 +279,32 @@ export class Outbox {
     if (wait > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, wait))
   }
 
-  #dropAbandoned(entries: Entry[]): Entry[] {
+  /** Tells those whose time is up. */
+  #expire(lane: Lane, batch: Batch, entries: readonly Entry[], last: unknown): void {
+    const { clock, config, adapter, stats } = this.#engine
+    const { deliveryTimeoutMs } = config.producer
+    const oldest = clock.now() - deliveryTimeoutMs
+    for (const entry of entries) {
+      if (entry.at > oldest) return
+      if (entry.abandoned) continue
+      entry.abandoned = true
+      stats.errorCount++
+      const certainty = entry.attempted ? batch.certainty : 'not-stored'
+      const error = last ?? timedOut(deliveryTimeoutMs)
+      entry.reject(publishError(adapter, entry.message.id, lane.label, error, certainty))
+    }
+  }
+
+  /**
+   * What is still to be published. A call whose outcome is unknown is repeated as it was, for that is how the broker knows it: as long as
+   * anybody waits for one of its messages.
+   */
+  #withoutAbandoned(batch: Batch, entries: Entry[]): Entry[] {
     if (!entries.some((entry) => entry.abandoned)) return entries
-    return entries.filter((entry) => {
-      if (entry.abandoned) this.#settle(entry)
-      return !entry.abandoned
-    })
+    const wanted = entries.filter((entry) => !entry.abandoned)
+    if (batch.certainty === 'unknown' && wanted.length > 0) return entries
+    for (const entry of entries) if (entry.abandoned) this.#settle(entry)
+    return wanted
   }
 
   #reject(lane: Lane, entries: readonly Entry[], error: unknown, certainty: Certainty): void {
@@ -326,6 +326,8 @@ export class Outbox {
 
   #settle(entry: Entry): void {
     entry.unlisten?.()
+    if (entry.released) return
+    entry.released = true
     this.release(entry.message)
   }
 
@@ -334,6 +336,8 @@ export class Outbox {
       entry.abandoned = true
       const certainty = entry.attempted ? 'unknown' : 'not-stored'
       entry.reject(abortedError(entry.message.id, label, signal, certainty))
+      // What was never written takes no room any more, however long its turn takes to come.
+      if (!entry.attempted) this.#settle(entry)
     }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
@@ -365,11 +369,6 @@ export class Outbox {
       clock.clearTimeout(timer)
     }
   }
-}
-
-/** Requesters come and go. A subscription that is gone would come back for all of its topic, its pattern being the one that made it. */
-function canBeMade({ destination }: Lane): boolean {
-  return !('reply' in destination) && !('subscription' in destination)
 }
 
 /** An adapter that says nothing about a message leaves its fate unknown. */
