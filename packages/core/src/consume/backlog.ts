@@ -49,6 +49,9 @@ export class Backlog {
       this.#inPlace.delete(held)
       if (held.state !== 'open') return
       held.deliveryCount++
+      // Decoded anew: what the failed run made of its message is not what was sent.
+      held.message = null
+      held.validated = false
       held.renewSignal()
       this.#ready.push(held)
       again()

@@ -3,7 +3,7 @@ import { pause as wait, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, MessageQueueError } from '../errors.ts'
-import type { Held } from './held.ts'
+import type { Held, Settled } from './held.ts'
 import { Intake } from './intake.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { classify } from '../wrap-error.ts'
@@ -24,6 +24,8 @@ export interface FetcherHost {
   readonly ready: number
   accept(helds: readonly Held[]): void
   lost(held: Held): void
+  /** Settled by hand, after its handler. */
+  readonly settled: Settled
   /** Acknowledgements were answered. */
   progressed(): void
   /** Returns to the broker what was fetched and not started. */
@@ -105,6 +107,7 @@ export class Fetcher {
     intake.onFreed = () => this.#poke()
     intake.onAcknowledged = () => this.#host.progressed()
     intake.onLost = (held) => this.#host.lost(held)
+    intake.onSettledByHand = (held) => this.#host.settled(null, held)
     return intake
   }
 

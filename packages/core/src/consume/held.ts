@@ -31,6 +31,8 @@ export class Held {
   index = -1
   state: HeldState = 'open'
   message: Message | null = null
+  /** Its handler is over, and left it to be settled by hand. */
+  byHand = false
   /** Whether a schema has had its say: one that changes bodies must not meet its own. */
   validated = false
   /** Failed runs so far; above the delivery's own while a retry waits in place. */

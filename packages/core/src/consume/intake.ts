@@ -29,6 +29,8 @@ export class Intake {
   onFreed: () => void = () => undefined
   /** Told when acknowledgements were answered. */
   onAcknowledged: () => void = () => undefined
+  /** Told when a delivery was settled that its handler had left to be settled by hand. */
+  onSettledByHand: (held: Held) => void = () => undefined
   /** Told when a delivery was lost to somebody else. */
   onLost: (held: Held) => void = () => undefined
   readonly #helds: Held[] = []
@@ -225,6 +227,7 @@ export class Intake {
     this.#drop(held)
     const { done } = held
     held.done = undefined
+    if (held.byHand) this.onSettledByHand(held)
     done?.(result, held)
   }
 
@@ -268,14 +271,15 @@ export class Intake {
 
   /** The adapter, or a renewal, found that these belong to somebody else. */
   takenBack(helds: readonly Held[], cause: unknown): void {
-    for (const held of helds) {
-      if (held.state === 'settled' || held.state === 'lost') continue
+    const lost = helds.filter((held) => held.state !== 'settled' && held.state !== 'lost')
+    for (const held of lost) {
       const settling = held.state === 'settling'
       held.state = 'lost'
       held.abort(new LeaseLostError(held.delivery.id, { cause }))
       if (!settling) this.#drop(held)
-      this.onLost(held)
     }
+    // Only now: hearing of one starts the next of its key, which must not be one that is lost as well.
+    for (const held of lost) this.onLost(held)
     this.onFreed()
   }
 

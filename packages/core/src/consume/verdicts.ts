@@ -86,7 +86,8 @@ export class Verdicts {
 
   /** Settled already by the handler itself (or lost): nothing more to tell the broker. Unsettled ones of `manual` stay held. */
   #leave(held: Held): void {
-    if (held.state !== 'open') this.#host.settled(null, held)
+    if (held.state === 'open') held.byHand = true
+    else this.#host.settled(null, held)
   }
 
   /** The handler threw, timed out, or could not be answered for. */

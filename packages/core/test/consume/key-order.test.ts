@@ -1,0 +1,97 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from '../../src/message/message.ts'
+import { connectedBench, deferred, lastOf, settled, until } from '../engine-bench.ts'
+import { delivery, fakeAdapter } from '../fake-adapter.ts'
+
+/** A broker that hands out several messages of one key, and cannot keep their order over a retry. */
+const lanes = () =>
+  connectedBench({ defaultQueueConfig: { ordered: true } }, fakeAdapter({ retryKeepsOrder: false }))
+
+const ofKey = (...ids: string[]) => ids.map((id) => delivery(id, { key: 'k' }))
+
+describe('the key of an ordered queue', () => {
+  it('goes on after a message that is acknowledged by hand when its handler is over', async () => {
+    const bench = await lanes()
+    const runs: Message[] = []
+    const { receiver } = await bench.consume((message) => void runs.push(message), {
+      acknowledgmentMode: 'manual',
+      concurrency: 4,
+    })
+    receiver.give(...ofKey('a', 'b'))
+    await until(() => runs.length === 1)
+    await settled()
+    expect(runs).toHaveLength(1)
+    await bench.receiving.acknowledge(runs[0] as Message)
+    await until(() => runs.length === 2)
+    expect(runs[1]?.id).toBe('b')
+  })
+
+  it('starts nothing of what is lost together', async () => {
+    const bench = await lanes()
+    const gate = deferred()
+    const runs: string[] = []
+    const { receiver } = await bench.consume(
+      ({ id }) => {
+        runs.push(id)
+        return gate.promise
+      },
+      { concurrency: 4 },
+    )
+    const all = ofKey('a', 'b', 'c')
+    receiver.give(...all)
+    await until(() => runs.length === 1)
+    receiver.lose(...all)
+    await settled()
+    expect(runs).toEqual(['a'])
+    gate.resolve()
+    await settled()
+    expect(runs).toEqual(['a'])
+  })
+
+  it('is not freed by the end of a run whose message is somebody else’s, or came again, by then', async () => {
+    const bench = await lanes()
+    const ends = new Map<number, () => void>()
+    const runs: string[] = []
+    const { receiver } = await bench.consume(
+      ({ id }) => {
+        const { promise, resolve } = deferred()
+        runs.push(id)
+        ends.set(runs.length, resolve)
+        return promise
+      },
+      { concurrency: 4 },
+    )
+    const first = ofKey('a')
+    receiver.give(...first)
+    await until(() => runs.length === 1)
+    receiver.lose(...first)
+    lastOf(bench.adapter.receivers).give(...ofKey('a', 'b', 'c'))
+    await until(() => runs.length === 2)
+    ends.get(1)?.()
+    await settled()
+    expect(runs).toEqual(['a', 'a'])
+    ends.get(2)?.()
+    await until(() => runs.length === 3)
+    await settled()
+    expect(runs).toEqual(['a', 'a', 'b'])
+  })
+
+  it('is tried again with the message as it was sent', async () => {
+    const bench = await lanes()
+    const seen: unknown[] = []
+    const { receiver } = await bench.consume(
+      (message) => {
+        seen.push(message.body)
+        message.body = 'changed'
+        if (seen.length < 3) throw new Error('again')
+      },
+      { retry: { maxRetries: 5, delayMs: 10 } },
+    )
+    receiver.give(...ofKey('a'))
+    for (let n = 0; n < 3; n++) {
+      await settled()
+      await bench.clock.advance(1_000)
+    }
+    expect(seen).toEqual(['a', 'a', 'a'])
+  })
+})
