@@ -68,6 +68,11 @@ export class Supervisor {
     return this.#state
   }
 
+  /** From a `connect` to the `disconnect` that ends it, reconnections included: each has its own. */
+  get lifetime(): AbortSignal {
+    return this.#lifetime.signal
+  }
+
   /** Why the broker accepts nothing for now, or `null`. */
   get blocked(): string | null {
     return this.#blocked

@@ -1,7 +1,7 @@
 import { answerOf } from './batch-answer.ts'
 import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
 import type { Engine } from '../engine.ts'
-import { HandlerNotFoundError, ValidationError } from '../errors.ts'
+import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
 import type { HandlerContext, HandlerOptions } from './handler.ts'
 import { checkHandlerOptions } from './handler-options.ts'
 import { heldOf, type Held } from './held.ts'
@@ -30,6 +30,8 @@ export class Consumers implements ConsumerHost {
   readonly slots: Slots
   #handlers = new Map<string, Registration>()
   readonly #consumers = new Set<Consumer>()
+  /** The lifetime of the connection in which all were stopped last. */
+  #stoppedIn: AbortSignal | null = null
 
   constructor(engine: Engine, requests: Requests, middlewares: readonly Middleware[]) {
     this.#engine = engine
@@ -88,16 +90,26 @@ export class Consumers implements ConsumerHost {
     checkHandlerOptions(overrides)
     const registration = this.#handlers.get(queue.label)
     if (registration === undefined) throw new HandlerNotFoundError(queue.label)
+    const { lifetime } = this.#engine.supervisor
+    this.#refuseStopped(lifetime)
     const plan = await this.#plan(registration, queue, overrides)
+    this.#refuseStopped(lifetime)
     const consumer = new Consumer(this.#engine, plan, this)
     this.#consumers.add(consumer)
     try {
       await consumer.start()
+      this.#refuseStopped(lifetime)
     } catch (error) {
-      this.#consumers.delete(consumer)
+      await consumer.stop({ timeoutMs: 0 })
       throw error
     }
     return consumer
+  }
+
+  /** `stop` ends those that it sees: one that comes later would run for ever, without a connection. */
+  #refuseStopped(lifetime: AbortSignal): void {
+    if (this.#stoppedIn === lifetime || this.#engine.supervisor.lifetime !== lifetime)
+      throw new NotConnectedError('consume')
   }
 
   async #plan(
@@ -199,8 +211,9 @@ export class Consumers implements ConsumerHost {
     for (const consumer of this.#consumers) consumer.connectionLost(cause)
   }
 
-  /** All at once; always settles. */
+  /** All at once, and none starts until the next `connect`; always settles. */
   async stop(timeoutMs: number): Promise<StopResult> {
+    this.#stoppedIn = this.#engine.supervisor.lifetime
     const results = await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeoutMs })))
     return {
       drained: results.every(({ drained }) => drained),

@@ -65,7 +65,7 @@ export class Fetcher {
 
   /** Subscribes, then reads in the background. Rejects when the queue cannot be opened. */
   async start(): Promise<void> {
-    this.#intake = await this.#open()
+    this.#intake = await this.#openUnlessEnded()
     this.#loop = this.#run()
   }
 
@@ -127,7 +127,7 @@ export class Fetcher {
           if (helds.length === 0 || this.#engine.turn.overdue()) await this.#engine.turn.next()
         }
       } catch (error) {
-        if (signal.aborted) break
+        if (signal.aborted || this.#engine.supervisor.state === 'disconnected') break
         await this.#recover(error, ++failures)
       }
     }
@@ -151,6 +151,10 @@ export class Fetcher {
     const { supervisor, topology } = this.#engine
     await unlessAborted(supervisor.ready('consume', RECONNECT_PATIENCE_MS, true), this.#end.signal)
     await topology.ensure(this.#plan.target, this.#plan.config)
+    return this.#openUnlessEnded()
+  }
+
+  async #openUnlessEnded(): Promise<Intake> {
     const intake = await this.#open()
     // Opened after `stop` had given up waiting: nobody else would close it.
     if (this.#end.signal.aborted) await intake.close()

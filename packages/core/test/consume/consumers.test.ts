@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
+import { ErrorCode } from '../../src/adapter/index.ts'
 import { Message } from '../../src/message/message.ts'
 import { MessageQueueManager } from '../../src/manage/manager.ts'
 import { defineQueue, defineTopic, subscription } from '../../src/message/typed.ts'
-import { lastOf, queueBench, refusal, until } from '../engine-bench.ts'
+import { deferred, lastOf, queueBench, refusal, settled, until } from '../engine-bench.ts'
 import { delivery, fakeAdapter } from '../fake-adapter.ts'
 
 const numbers = { schema: Type.Number() }
@@ -76,5 +77,76 @@ describe('processMessage', () => {
     expect(receiver.settled).toMatchObject([{ kind: 'ack', ids: ['a'] }])
     expect((await refusal(one.acknowledge(message))).name).toBe('AlreadySettledError')
     await Promise.all([one.disconnect(), other.disconnect()])
+  })
+})
+
+describe('consume while disconnect is under way', () => {
+  /** A queue that disconnects, held up by a handler that still runs. */
+  async function draining() {
+    const { queue, adapter, clock } = queueBench()
+    await queue.connect()
+    const busy = deferred()
+    let runs = false
+    await queue.consume('busy', async () => {
+      runs = true
+      await busy.promise
+    })
+    lastOf(adapter.receivers).give(delivery('a'))
+    await until(() => runs)
+    return { queue, adapter, clock, busy, disconnect: () => queue.disconnect() }
+  }
+
+  async function endsAndWorksAgain({ queue, adapter, clock }: Awaited<ReturnType<typeof draining>>) {
+    await until(() => adapter.receivers.every(({ closed }) => closed), 'every receiver closed')
+    expect(queue.getStats().activeQueues).toEqual([])
+    expect(clock.timers).toBe(0)
+    await queue.connect()
+    await queue.consume('q', () => undefined)
+    expect(queue.getStats().activeQueues).toEqual(['q'])
+    await queue.disconnect()
+  }
+
+  it('is refused when its queue was being declared', async () => {
+    const bench = await draining()
+    const declared = deferred()
+    bench.adapter.onDeclare = async () => {
+      await declared.promise
+      return {}
+    }
+    const refused = refusal(bench.queue.consume('q', () => undefined))
+    await settled()
+    const disconnecting = bench.disconnect()
+    await settled()
+    declared.resolve()
+    expect(await refused).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+    bench.busy.resolve()
+    await disconnecting
+    await endsAndWorksAgain(bench)
+  })
+
+  it('is refused when its receiver was being opened, which is closed', async () => {
+    const bench = await draining()
+    const opened = deferred()
+    bench.adapter.onOpen = () => opened.promise
+    const refused = refusal(bench.queue.consume('q', () => undefined))
+    await settled()
+    bench.busy.resolve()
+    await bench.disconnect()
+    opened.resolve()
+    expect(await refused).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+    expect(bench.adapter.receivers).toHaveLength(2)
+    await endsAndWorksAgain(bench)
+  })
+
+  it('is refused when it comes later', async () => {
+    const bench = await draining()
+    const disconnecting = bench.disconnect()
+    await settled()
+    expect(await refusal(bench.queue.consume('q', () => undefined))).toMatchObject({
+      code: ErrorCode.NOT_CONNECTED,
+    })
+    bench.busy.resolve()
+    await disconnecting
+    await endsAndWorksAgain(bench)
   })
 })
