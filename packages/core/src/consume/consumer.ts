@@ -2,11 +2,12 @@ import { BatchRunner } from './batch-runner.ts'
 import { composeProcess } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { Backlog } from './backlog.ts'
+import { endWithin } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import { MessageQueueError } from '../errors.ts'
-import { Fetcher } from './fetcher.ts'
+import { END_MS, Fetcher } from './fetcher.ts'
 import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
 import type { HandlerContext } from './handler.ts'
 import type { Held, Settled } from './held.ts'
@@ -164,7 +165,9 @@ export class Consumer {
     this.#state = 'stopping'
     if (this.#timer !== null) clock.clearTimeout(this.#timer)
     await this.#fetcher.stop()
-    await this.giveBackUnstarted()
+    // Handlers have their whole time meanwhile; closing waits for it.
+    const given = this.giveBackUnstarted(Math.min(Math.max(1000, timeoutMs), END_MS))
+    this.#fetcher.intake?.waitFor(given)
     const active = () => [...this.#single.active, ...this.#batches.active]
     if (!this.#isIdle() && timeoutMs > 0) {
       await new Promise<void>((resolve) => {
@@ -198,10 +201,14 @@ export class Consumer {
   }
 
   /** @internal */
-  async giveBackUnstarted(): Promise<void> {
+  async giveBackUnstarted(ms: number): Promise<void> {
+    const { clock, logger } = this.#engine
     const unstarted = this.#backlog.drain()
     const { intake } = this.#fetcher
-    if (intake !== null && !intake.closed) await intake.release(unstarted)
+    if (unstarted.length === 0 || intake === null || intake.closed) return
+    await endWithin(clock, ms, 'giving back', () => intake.release(unstarted)).catch((error: unknown) =>
+      logger.debug({ error }, 'what was not started could not be given back in time'),
+    )
   }
 
   /** The connection is gone: all that was fetched will come again. @internal */

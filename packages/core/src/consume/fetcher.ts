@@ -28,8 +28,8 @@ export interface FetcherHost {
   readonly settled: Settled
   /** Acknowledgements were answered. */
   progressed(): void
-  /** Returns to the broker what was fetched and not started. */
-  giveBackUnstarted(): Promise<void>
+  /** Returns to the broker what was fetched and not started. Waits `ms` at most for its answer, and never rejects. */
+  giveBackUnstarted(ms: number): Promise<void>
 }
 
 /**
@@ -174,7 +174,7 @@ export class Fetcher {
     if (code === ErrorCode.QUEUE_NOT_FOUND) topology.missing(this.#plan.target)
     const intake = this.#intake
     if (intake !== null && !intake.closed) {
-      if (connected) await this.#host.giveBackUnstarted()
+      if (connected) await this.#host.giveBackUnstarted(END_MS)
       // Its running handlers may still settle by it; they are told when they try.
       intake.abandon(error)
       if (connected) void intake.receiver.close(AbortSignal.timeout(END_MS)).catch(() => undefined)
