@@ -33,16 +33,12 @@ export class RunClock<R extends Started> {
     this.#timer = this.#clock.setTimeout(() => {
       this.#timer = null
       const now = this.#clock.now()
-      let i = 0
-      for (; i < this.#runs.length; i++) {
-        const run = this.#runs[i] as R
-        if (run.ended) continue
-        if (run.startedAt + this.#timeoutMs > now) break
-        this.#onTimeout(run)
-      }
-      this.#runs.splice(0, i)
-      const next = this.#runs[0]
-      if (next !== undefined) this.#arm(Math.max(1, next.startedAt + this.#timeoutMs - now))
+      const next = this.#runs.findIndex((run) => !run.ended && run.startedAt + this.#timeoutMs > now)
+      const over = this.#runs.splice(0, next < 0 ? this.#runs.length : next)
+      const [first] = this.#runs
+      if (first !== undefined) this.#arm(first.startedAt + this.#timeoutMs - now)
+      // Last: it frees a slot, so that the next run starts in the middle of it, and looks whether a timer is armed.
+      for (const run of over) if (!run.ended) this.#onTimeout(run)
     }, ms)
   }
 
