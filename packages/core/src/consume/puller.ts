@@ -69,8 +69,11 @@ export class Puller {
     let recovered = false
     while (this.#waiters.length > 0) {
       try {
-        this.#intake ??= await this.#open()
-        await this.#round(this.#intake)
+        const intake = this.#intake ?? (await this.#open())
+        this.#intake = intake
+        // Closed while this was being opened, when there was nothing to close yet.
+        if (this.#closed) await this.close()
+        else await this.#round(intake)
         recovered = false
       } catch (error) {
         this.#drop(error)

@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
-import { connectedBench, lastOf, refusal, settled, until, type EngineBench } from '../engine-bench.ts'
+import {
+  connectedBench,
+  deferred,
+  lastOf,
+  refusal,
+  settled,
+  until,
+  type EngineBench,
+} from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 import { resolveQueue } from '../../src/message/typed.ts'
 
@@ -145,6 +153,22 @@ describe('receive', () => {
     expect(await second).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
     expect(receiver.settled).toEqual([{ kind: 'release', ids: ['a'] }])
     expect(receiver.closed).toBe(true)
+  })
+})
+
+describe('closing while the receiver is being opened', () => {
+  it('closes it as well, and asks it for nothing', async () => {
+    const bench = await connectedBench()
+    const opening = deferred()
+    bench.adapter.onOpen = () => opening.promise
+    const call = refusal(receive(bench, 5000))
+    await settled()
+    await bench.receiving.close()
+    expect(await call).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+    opening.resolve()
+    const receiver = await opened(bench)
+    await until(() => receiver.closed)
+    expect(receiver.asked).toEqual([])
   })
 })
 
