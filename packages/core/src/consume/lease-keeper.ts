@@ -43,20 +43,22 @@ export class LeaseKeeper {
   async #beat(): Promise<void> {
     const now = this.#engine.clock.now()
     this.#endLeases(now)
+    // At once: a renewal that hangs must not cost the lease, which lasts for several.
+    if (this.#intake.size > 0 && !this.#intake.closed) this.start()
     // A settlement on its way (a dead-letter copy, say) needs its lease as well.
     const due = this.#intake.held.filter(
       (held) => held.state !== 'lost' && (held.lease === null || held.lease.renewUntil > now),
     )
-    if (due.length > 0) await this.renew(due)
-    if (this.#intake.size > 0 && !this.#intake.closed) this.start()
+    if (due.length > 0) await this.renew(due, this.intervalMs)
   }
 
   /** Starts these leases anew; what turns out to be lost is taken back. Never rejects. */
-  async renew(helds: readonly Held[]): Promise<void> {
+  async renew(helds: readonly Held[], withinMs = Infinity): Promise<void> {
     const { clock, config, logger } = this.#engine
+    const ms = Math.min(withinMs, config.producer.requestTimeoutMs)
     let outcomes: readonly SettleOutcome[]
     try {
-      outcomes = await endWithin(clock, config.producer.requestTimeoutMs, 'renewing leases', () =>
+      outcomes = await endWithin(clock, ms, 'renewing leases', () =>
         this.#intake.receiver.renew(helds.map((held) => held.delivery)),
       )
     } catch (error) {
