@@ -3,6 +3,7 @@ import { endWithin } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import type { Held } from './held.ts'
 import type { Intake } from './intake.ts'
+import { wrapError } from '../wrap-error.ts'
 
 /** A received message that nobody settled is forgotten this long after its lease ended: settling it then says `lost`. */
 const FORGET_AFTER_MS = 60_000
@@ -49,13 +50,24 @@ export class LeaseKeeper {
     const due = this.#intake.held.filter(
       (held) => held.state !== 'lost' && (held.lease === null || held.lease.renewUntil > now),
     )
-    if (due.length > 0) await this.renew(due, this.intervalMs)
+    const { requestTimeoutMs } = this.#engine.config.producer
+    if (due.length > 0) await this.#renew(due, Math.min(this.intervalMs, requestTimeoutMs))
   }
 
-  /** Starts these leases anew; what turns out to be lost is taken back. Never rejects. */
-  async renew(helds: readonly Held[], withinMs = Infinity): Promise<void> {
-    const { clock, config, logger } = this.#engine
-    const ms = Math.min(withinMs, config.producer.requestTimeoutMs)
+  /** Starts these leases anew. Throws what kept one from it; that it was lost or settled meanwhile, its state says. */
+  async renew(helds: readonly Held[]): Promise<void> {
+    const { adapter, config } = this.#engine
+    const outcomes = await this.#renew(helds, config.producer.requestTimeoutMs)
+    for (const [i, held] of helds.entries()) {
+      const outcome = outcomes[i] ?? { error: new Error('the adapter gave no outcome for this renewal') }
+      if (typeof outcome === 'object' && held.state === 'open')
+        throw wrapError(adapter, outcome.error, `Message ${held.delivery.id} could not be extended`)
+    }
+  }
+
+  /** What turns out to be lost is taken back. Never rejects. */
+  async #renew(helds: readonly Held[], ms: number): Promise<readonly SettleOutcome[]> {
+    const { clock, logger } = this.#engine
     let outcomes: readonly SettleOutcome[]
     try {
       outcomes = await endWithin(clock, ms, 'renewing leases', () =>
@@ -63,11 +75,12 @@ export class LeaseKeeper {
       )
     } catch (error) {
       logger.debug({ error }, 'leases could not be renewed')
-      return
+      return helds.map(() => ({ error }))
     }
     // One that was settled meanwhile is rightly nobody's.
     const lost = helds.filter((held, i) => outcomes[i] === 'lost' && held.state === 'open')
     if (lost.length > 0) this.#intake.takenBack(lost, undefined)
+    return outcomes
   }
 
   #endLeases(now: number): void {
