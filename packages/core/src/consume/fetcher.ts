@@ -136,9 +136,11 @@ export class Fetcher {
   /** How many to ask for: 0 while paused, or until enough were settled for another call to be worth it. */
   #room(): number {
     if (this.#paused) return 0
-    const { prefetch } = this.#plan
+    const { prefetch, batch } = this.#plan
     const room = prefetch - (this.#intake?.taken ?? 0)
-    return this.#host.ready === 0 || room >= prefetch >> 2 ? Math.max(0, room) : 0
+    // A batch that is not full waits for every message.
+    const short = this.#host.ready < (batch === null ? 1 : batch.size)
+    return short || room >= prefetch >> 2 ? Math.max(0, room) : 0
   }
 
   #poke(): void {
