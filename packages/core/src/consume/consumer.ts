@@ -72,6 +72,7 @@ export class Consumer {
   #probe: Held | null = null
   #starting = false
   #timer: unknown = null
+  #timerAt = 0
   #firstOfBatchAt = 0
   #lastProgressAt: number
   #stopped: Promise<StopResult> | null = null
@@ -313,13 +314,20 @@ export class Consumer {
     if (batch !== null && this.#backlog.ready < this.#batchSize(batch.size))
       waitMs = Math.max(waitMs, this.#firstOfBatchAt + batch.waitMs - now)
     if (waitMs <= 0) return true
-    if (waitMs !== Infinity && this.#timer === null) {
-      this.#timer = this.#engine.clock.setTimeout(() => {
-        this.#timer = null
-        this.#resumeRuns()
-      }, waitMs)
-    }
+    if (waitMs !== Infinity && (this.#timer === null || now + waitMs < this.#timerAt))
+      this.#lookAgain(now, waitMs)
     return false
+  }
+
+  /** Sooner than before where a batch filled meanwhile. */
+  #lookAgain(now: number, waitMs: number): void {
+    const { clock } = this.#engine
+    if (this.#timer !== null) clock.clearTimeout(this.#timer)
+    this.#timerAt = now + waitMs
+    this.#timer = clock.setTimeout(() => {
+      this.#timer = null
+      this.#resumeRuns()
+    }, waitMs)
   }
 
   /** A run is over; a batch frees its slot by itself. @internal */

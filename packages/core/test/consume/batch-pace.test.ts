@@ -23,4 +23,23 @@ describe('a batch', () => {
     expect(seen).toEqual(['abcdefgh'])
     await consumer.stop()
   })
+
+  it('that fills runs as soon as the rate limit allows', async () => {
+    const { clock, consumer, receiver, seen } = await batches({
+      batch: { size: 2, waitMs: 1000 },
+      rateLimit: { max: 1, perMs: 100 },
+    })
+    receiver.give(delivery('a'), delivery('b'))
+    await until(() => seen.length === 1)
+    receiver.give(delivery('c'))
+    await until(() => consumer.stats().buffered === 1)
+    receiver.give(delivery('d'))
+    await until(() => consumer.stats().buffered === 2)
+    await clock.advance(99)
+    expect(seen).toEqual(['ab'])
+    await clock.advance(1)
+    expect(seen).toEqual(['ab', 'cd'])
+    await consumer.stop()
+    expect(clock.timers).toBe(0)
+  })
 })
