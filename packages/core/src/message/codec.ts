@@ -81,6 +81,8 @@ export class BodyCodec {
     const inferred = inferContentType(body)
     if (inferred !== 'application/json') return inferred
     if (this.#options.objectContentType === null) {
+      // No body, such as the answer of a handler that returns nothing, or that failed.
+      if (body === null) return inferred
       throw new SerializationError('message.messageFormat allows text or bytes alone; the body is neither')
     }
     return this.#options.objectContentType

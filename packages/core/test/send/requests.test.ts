@@ -177,6 +177,23 @@ describe('answering', () => {
     await consumer.stop()
   })
 
+  it.each(['text', 'bytes'] as const)(
+    'works without a value where bodies are %s alone',
+    async (messageFormat) => {
+      const bench = await connectedBench({ message: { messageFormat } })
+      const { consumer, receiver } = await bench.consume(({ id }) => {
+        if (id === 'bad') throw new TypeError('no such thing')
+      })
+      receiver.give(ask('good'), ask('bad'))
+      await until(() => receiver.settled.length === 2)
+      expect(receiver.settled).toMatchObject([{ kind: 'ack' }, { kind: 'deadLetter' }])
+      const [good, bad] = bench.adapter.published.flat()
+      expect(good).toMatchObject({ contentType: 'application/json', body: Buffer.from('null') })
+      expect(bad?.headers).toMatchObject({ 'mq-error-name': 'TypeError' })
+      await consumer.stop()
+    },
+  )
+
   it('a failure says name and message; the request is not retried unless its handler asked for it', async () => {
     const bench = await connectedBench()
     const { consumer, receiver } = await bench.consume(() => {
