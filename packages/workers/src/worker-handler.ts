@@ -23,6 +23,8 @@ export interface WorkerHandlerOptions {
 
 /** A handler for `consume` and `registerFunctionHandler`. */
 export interface WorkerHandler extends HandlerFunction {
+  /** With `batch`: a run for each message, on as many threads as there are, with an outcome of its own. */
+  (messages: Message[], context: HandlerContext): Promise<PromiseSettledResult<unknown>[]>
   readonly poolSize: number
   /** Ends the threads, and fails what they run. Idle threads do not keep the process alive, so it is rarely needed. */
   close(): Promise<void>
@@ -46,15 +48,15 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
   // What waited inside of the pool would wait for ever, were the thread in front of it to crash.
   const slots = createSlots(poolSize)
 
-  async function handle(message: Message, context: HandlerContext): Promise<unknown> {
-    const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt: context.attempt } }
-    await slots.take(context.signal)
+  async function run(message: Message, attempt: number, signal: AbortSignal): Promise<unknown> {
+    const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt } }
+    await slots.take(signal)
     let answer: Answer
     try {
       pool ??= createPool(poolSize)
-      answer = await pool.run(job, { signal: context.signal })
+      answer = await pool.run(job, { signal })
     } catch (cause) {
-      context.signal.throwIfAborted()
+      signal.throwIfAborted()
       const { name, message: text } = Object(cause) as { name?: unknown; message?: unknown }
       const what =
         name === 'DataCloneError'
@@ -66,6 +68,13 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
     }
     if ('error' in answer) throw toError(answer.error)
     return answer.result
+  }
+  function handle(messages: Message[], context: HandlerContext): Promise<PromiseSettledResult<unknown>[]>
+  function handle(message: Message, context: HandlerContext): Promise<unknown>
+  function handle(messages: Message | Message[], { attempt, signal }: HandlerContext): Promise<unknown> {
+    if (!Array.isArray(messages)) return run(messages, attempt, signal)
+    // The attempt of the context is the highest among them.
+    return Promise.allSettled(messages.map((message) => run(message, message.deliveryCount + 1, signal)))
   }
   return Object.assign(handle, {
     poolSize,

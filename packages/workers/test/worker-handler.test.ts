@@ -106,6 +106,34 @@ describe('workerHandler', () => {
     await Promise.all(bad)
   })
 
+  it('runs each message of a batch by itself, with an outcome of its own', async () => {
+    const { queue, handler } = await setUp(2)
+    await queue.consume('batches', handler, {
+      batch: { size: 30, waitMs: 100 },
+      retry: { maxRetries: 1, delayMs: 60_000 },
+    })
+    const dead = new Promise((resolve) =>
+      queue.on('deadLetter', ({ body }, { reason }) => resolve([body, reason])),
+    )
+    const asked = ['hello', 'retry', ...Array.from({ length: 27 }, (_, i) => i)].map(
+      async (what) => (await queue.request('batches', { do: what }, { timeoutMs: 20_000 })).body,
+    )
+    await queue.send('batches', { do: 'reject' })
+    expect(await dead).toEqual([{ do: 'reject' }, 'rejected'])
+    expect((await Promise.all(asked)).slice(0, 4)).toEqual(['hello', 'at last', 0, 1])
+  })
+
+  it('counts the attempts of each message of a batch', async () => {
+    const handler = workerHandler(program('handler'), { poolSize: 1 })
+    closing.push(() => handler.close())
+    const batch = [0, 2].map((deliveryCount) => ({ body: { do: 'describe' }, headers: {}, deliveryCount }))
+    const { signal } = new AbortController()
+    expect(await handler(batch as never, { attempt: 3, signal } as never)).toMatchObject([
+      { status: 'fulfilled', value: { attempt: 1 } },
+      { status: 'fulfilled', value: { attempt: 3 } },
+    ])
+  })
+
   it('ends a stuck thread at the time-out of its message, which fails alone', async () => {
     const { queue } = await setUp(1, { timeoutMs: 3000 })
     const stuck = expect(ask(queue, { do: 'stuck' })).rejects.toThrow(/longer than its timeoutMs/)
