@@ -7,12 +7,13 @@ interface Head {
 /**
  * Walks over one MessagePack value without building it: throws when it ends early, has bytes behind it, or claims more elements than bytes
  * are left. A decoder reserves memory for what an array claims, so five bytes could cost gigabytes. Answers whether an integer beyond
- * 2^53 occurs. https://github.com/msgpack/msgpack/blob/master/spec.md
+ * 2^53 occurs, and whether bytes or an extension do. https://github.com/msgpack/msgpack/blob/master/spec.md
  */
-export function checkClaims(bytes: Buffer): { bigIntegers: boolean } {
+export function checkClaims(bytes: Buffer): { bigIntegers: boolean; bytesWithin: boolean } {
   let at = 0
   let pending = 1
   let bigIntegers = false
+  let bytesWithin = false
   const read = (size: 1 | 2 | 4): number => {
     if (at + size > bytes.length) throw new RangeError('MessagePack ends early')
     const value = bytes.readUIntBE(at, size)
@@ -24,6 +25,7 @@ export function checkClaims(bytes: Buffer): { bigIntegers: boolean } {
   const plain = (length: number): Head => ({ bytes: length, values: 0 })
 
   const head = (type: number): Head => {
+    if ((type >= 0xc4 && type <= 0xc9) || (type >= 0xd4 && type <= 0xd8)) bytesWithin = true
     if (type <= 0x7f || type >= 0xe0) return plain(0)
     if (type <= 0x8f) return holding(2 * (type & 0x0f))
     if (type <= 0x9f) return holding(type & 0x0f)
@@ -95,5 +97,5 @@ export function checkClaims(bytes: Buffer): { bigIntegers: boolean } {
   }
   if (at !== bytes.length)
     throw new RangeError(`MessagePack is followed by ${bytes.length - at} bytes that belong to nothing`)
-  return { bigIntegers }
+  return { bigIntegers, bytesWithin }
 }

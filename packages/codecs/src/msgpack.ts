@@ -25,8 +25,10 @@ extensionCodec.register({
 export const msgpack: Format = {
   encode: (value) => encode(value, { extensionCodec, ignoreUndefined: true, maxDepth: MAX_DEPTH }),
   decode(bytes) {
-    const { bigIntegers } = checkClaims(asBuffer(bytes))
-    const value = decode(bytes, { useBigInt64: bigIntegers })
+    const { bigIntegers, bytesWithin } = checkClaims(asBuffer(bytes))
+    // Bytes inside of the value are parts of what is read: of a copy, since the broker may still hold these for another delivery.
+    const own = bytesWithin ? Uint8Array.prototype.slice.call(bytes) : bytes
+    const value = decode(own, { useBigInt64: bigIntegers })
     return bigIntegers ? withNumbers(value) : value
   },
 }

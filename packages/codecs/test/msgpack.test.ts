@@ -23,6 +23,18 @@ describe('msgpack', () => {
     expect(back(value)).toEqual(value)
   })
 
+  it.each([
+    ['bytes', 'c403010203'],
+    ['an extension', 'd5050102'],
+    ['a long extension', 'c70305010203'],
+  ])('keeps %s inside of a body apart from the body, which others may get too', (_name, text) => {
+    const body = Buffer.from(`81a161${text}`, 'hex')
+    const { a } = msgpack.decode(body) as { a: Uint8Array | { data: Uint8Array } }
+    const bytes = 'data' in a ? a.data : a
+    bytes.fill(9)
+    expect(body.toString('hex')).toBe(`81a161${text}`)
+  })
+
   it('leaves undefined fields out, as JSON does', () => {
     expect(back({ a: 1, b: undefined })).toEqual({ a: 1 })
   })
