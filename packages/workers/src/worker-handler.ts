@@ -1,8 +1,10 @@
+import { setMaxListeners } from 'node:events'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { isAbsolute } from 'node:path'
 import { Piscina } from 'piscina'
 import {
   ConfigurationError,
+  ErrorCode,
   RejectError,
   RetryError,
   type HandlerContext,
@@ -73,6 +75,8 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
   function handle(message: Message, context: HandlerContext): Promise<unknown>
   function handle(messages: Message | Message[], { attempt, signal }: HandlerContext): Promise<unknown> {
     if (!Array.isArray(messages)) return run(messages, attempt, signal)
+    // Every run listens to it: many are no leak, of which Node would warn.
+    setMaxListeners(Infinity, signal)
     // The attempt of the context is the highest among them.
     return Promise.allSettled(messages.map((message) => run(message, message.deliveryCount + 1, signal)))
   }
@@ -132,12 +136,12 @@ function checkLoadTimeout(ms: number): number {
   )
 }
 
-/** The error as the module threw it, as far as it can be had again. */
+/** The error as the module threw it, as far as it can be had again. A subclass of the library's errors has a name of its own, and their code. */
 function toError({ name, message, stack, code, delayMs }: ThrownError): Error {
   const error =
-    name === 'RejectError'
+    code === ErrorCode.REJECT || name === 'RejectError'
       ? new RejectError(message)
-      : name === 'RetryError'
+      : code === ErrorCode.RETRY || name === 'RetryError'
         ? new RetryError(message, delayMs === undefined ? {} : { delayMs })
         : new Error(message)
   if (error.name !== name) error.name = name

@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { ConfigurationError, MessageQueueFactory, type HandlerOptions, type MessageQueue } from '@mq/core'
 import { workerHandler, type WorkerHandler } from '../src/index.ts'
@@ -132,6 +133,8 @@ describe('workerHandler', () => {
       { status: 'fulfilled', value: { attempt: 1 } },
       { status: 'fulfilled', value: { attempt: 3 } },
     ])
+    // Node warns of a leak otherwise, once ten wait for a thread.
+    expect(getMaxListeners(signal)).toBe(Infinity)
   })
 
   it('ends a stuck thread at the time-out of its message, which fails alone', async () => {
@@ -150,6 +153,16 @@ describe('workerHandler', () => {
     expect(await dead).toEqual(['rejected', 'RejectError'])
     // Its own delay, not the policy's minute.
     expect(await ask(queue, { do: 'retry' })).toBe('at last')
+  })
+
+  it('knows subclasses of both, which keep their names', async () => {
+    const { queue } = await setUp(1, { retry: { maxRetries: 3, delayMs: 60_000 } })
+    const dead = new Promise((resolve) =>
+      queue.on('deadLetter', (_, { reason, error }) => resolve([reason, error.name])),
+    )
+    await queue.send('work', { do: 'reject as NoImage' })
+    expect(await dead).toEqual(['rejected', 'NoImage'])
+    expect(await ask(queue, { do: 'retry as Busy' })).toBe('at last')
   })
 
   it.each([

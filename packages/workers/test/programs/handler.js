@@ -45,6 +45,13 @@ export default async function ({ body, headers }, { attempt }) {
     case 'retry':
       if (attempt === 1) throw new RetryError('later')
       return 'at last'
+    // Of subclasses, which have the code of their base.
+    case 'reject as NoImage':
+      throw Object.assign(new Error('never'), { name: 'NoImage', code: 'MQ_REJECT' })
+    case 'retry as Busy':
+      if (attempt === 1)
+        throw Object.assign(new Error('later'), { name: 'Busy', code: 'MQ_RETRY', delayMs: 5 })
+      return 'at last'
     case 'unreadable':
       throw new Proxy(
         {},
