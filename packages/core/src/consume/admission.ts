@@ -3,7 +3,7 @@ import type { Held } from './held.ts'
 import { inboundMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
-import { deduplicationKey, type Verdicts } from './verdicts.ts'
+import type { Verdicts } from './verdicts.ts'
 
 /**
  * What must hold before a handler sees a delivery: not expired, not poison, decodable, valid. Answers the message, or `null` when the
@@ -63,4 +63,17 @@ export async function isDuplicate(engine: Engine, plan: ConsumerPlan, message: M
     )
     return false
   }
+}
+
+/** Never rejects: a store that fails lets a duplicate pass, which is better than a message that is never acknowledged. */
+export async function remember(engine: Engine, key: string, windowMs: number, id: string): Promise<void> {
+  try {
+    await engine.deduplicationStore?.add(key, windowMs)
+  } catch (error) {
+    engine.logger.warn({ id, error }, 'the deduplication store failed; a duplicate may be handled')
+  }
+}
+
+export function deduplicationKey(plan: ConsumerPlan, id: string): string {
+  return `${plan.label}:${id}`
 }

@@ -1,6 +1,7 @@
 import type { DeadLetterReason } from '../adapter/contract.ts'
 import type { Engine } from '../engine.ts'
 import { toError } from '../errors.ts'
+import { deduplicationKey, remember } from './admission.ts'
 import { failureOf } from './failure.ts'
 import type { Held, Settled } from './held.ts'
 import { rawMessage } from './inbound.ts'
@@ -51,25 +52,14 @@ export class Verdicts {
   #acknowledge(held: Held, message: Message): void {
     const { deduplicationWindowMs, mode } = this.#plan
     if (mode !== 'auto' || held.state !== 'open') return this.#leave(held)
-    const store = this.#engine.deduplicationStore
     if (
       deduplicationWindowMs !== null &&
       message.deduplicationId !== undefined &&
-      this.#engine.adapter.capabilities.dedupe === 'consumer' &&
-      store
+      this.#engine.adapter.capabilities.dedupe === 'consumer'
     ) {
       const key = deduplicationKey(this.#plan, message.deduplicationId)
       held.intake.waitFor(
-        store.add(key, deduplicationWindowMs).then(
-          () => this.#ack(held),
-          (error: unknown) => {
-            this.#engine.logger.warn(
-              { id: message.id, error },
-              'the deduplication store failed; a duplicate may be handled',
-            )
-            this.#ack(held)
-          },
-        ),
+        remember(this.#engine, key, deduplicationWindowMs, message.id).then(() => this.#ack(held)),
       )
     } else this.#ack(held)
   }
@@ -203,8 +193,4 @@ export class Verdicts {
       report(failure)
     }
   }
-}
-
-export function deduplicationKey(plan: ConsumerPlan, id: string): string {
-  return `${plan.label}:${id}`
 }

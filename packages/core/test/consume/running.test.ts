@@ -3,7 +3,7 @@ import { ErrorCode } from '../../src/adapter/index.ts'
 import { RejectError, RetryError } from '../../src/errors.ts'
 import type { Message } from '../../src/message/message.ts'
 import { connectedBench, deferred, settled, until, type EngineBench } from '../engine-bench.ts'
-import { delivery, fakeAdapter } from '../fake-adapter.ts'
+import { delivery } from '../fake-adapter.ts'
 
 const calls = (bench: EngineBench) => bench.adapter.receivers.flatMap((receiver) => receiver.settled)
 const kinds = (bench: EngineBench) => calls(bench).map(({ kind, ids }) => `${kind} ${ids.join('+')}`)
@@ -277,30 +277,5 @@ describe('batches', () => {
       expect(kinds(bench).sort()).toEqual(['retry a', 'retry b', 'retry c'])
       await consumer.stop()
     }
-  })
-})
-
-describe('deduplication at the consumer', () => {
-  it('acknowledges without a run what the store knows, and remembers before it acknowledges', async () => {
-    const known = new Set(['q:seen'])
-    const steps: string[] = []
-    const store = {
-      has: (key: string) => Promise.resolve(known.has(key)),
-      add: async (key: string, ttlMs: number) => void steps.push(`add ${key} ${ttlMs}`),
-    }
-    const adapter = fakeAdapter({ dedupe: 'consumer' })
-    const config = { defaultQueueConfig: { deduplicationWindowMs: 1000 } }
-    const bench = await connectedBench(config, adapter, { deduplicationStore: store })
-    adapter.onSettle = (kind, { id }) => {
-      steps.push(`${kind} ${id}`)
-      return 'settled'
-    }
-    const { consumer, receiver } = await bench.consume(({ id }) => void steps.push(`run ${id}`))
-    receiver.give(delivery('1', { deduplicationId: 'seen' }), delivery('2', { deduplicationId: 'new' }))
-    await until(() => steps.includes('ack 2'))
-    expect(steps).not.toContain('run 1')
-    expect(steps).toContain('ack 1')
-    expect(steps.filter((step) => !step.endsWith('1'))).toEqual(['run 2', 'add q:new 1000', 'ack 2'])
-    await consumer.stop()
   })
 })
