@@ -24,7 +24,7 @@ export class LoggingMiddleware implements Middleware {
   process(message: Message, next: ProcessNext): Promise<unknown> {
     const { id, queueName: queue, deliveryCount } = message
     const fields = { id, queue, attempt: deliveryCount + 1 }
-    this.#logger.debug(fields, 'handling a message')
+    this.#write('debug', fields, 'handling a message')
     return this.#log(fields, 'message handled', 'handling a message failed', () => next())
   }
 
@@ -40,13 +40,23 @@ export class LoggingMiddleware implements Middleware {
     run: () => Promise<Result>,
   ): Promise<Result> {
     const startedAt = performance.now()
+    let result: Result
     try {
-      const result = await run()
-      this.#logger.info({ ...fields, durationMs: elapsed(startedAt) }, success)
-      return result
+      result = await run()
     } catch (error) {
-      this.#logger.error({ ...fields, durationMs: elapsed(startedAt), error }, failure)
+      this.#write('error', { ...fields, durationMs: elapsed(startedAt), error }, failure)
       throw error
+    }
+    this.#write('info', { ...fields, durationMs: elapsed(startedAt) }, success)
+    return result
+  }
+
+  /** A logger that throws must not make a stored or handled message fail, nor hide why one did. */
+  #write(level: 'debug' | 'info' | 'error', fields: object, text: string): void {
+    try {
+      this.#logger[level](fields, text)
+    } catch {
+      // There is nowhere to say it.
     }
   }
 }

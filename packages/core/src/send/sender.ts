@@ -22,6 +22,7 @@ import { checkMessage, inferContentType, Message, type MessageInit } from '../me
 import { composeSend } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
+import { endSpan, startSpan } from '../span.ts'
 import { unlessAborted } from './aborted.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
@@ -94,18 +95,17 @@ export class Sender {
   }
 
   async #traced(message: Message, route: Route): Promise<string> {
-    const { tracer } = this.#engine
     const parent = traceOf(message)
-    const span = tracer?.start('send', route.label, parent)
+    const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
     message.traceId = ids.traceId
     message.spanId = ids.spanId
     try {
       const id = await this.#through(message, route)
-      span?.end()
+      endSpan(this.#engine, span)
       return id
     } catch (error) {
-      span?.end(error)
+      endSpan(this.#engine, span, { error })
       throw error
     }
   }

@@ -45,6 +45,17 @@ describe('LoggingMiddleware', () => {
     ])
   })
 
+  it('changes nothing when its logger throws', async () => {
+    const broken = () => {
+      throw new Error('EPIPE')
+    }
+    const logging = new LoggingMiddleware({ debug: broken, info: broken, warn: broken, error: broken })
+    expect(await composeProcess([logging], async () => 7)(message)).toBe(7)
+    expect(await composeSend([logging], async () => 'm1')(message)).toBe('m1')
+    const failure = new Error('no')
+    await expect(composeSend([logging], async () => Promise.reject(failure))(message)).rejects.toBe(failure)
+  })
+
   it('gives the message id in every line and the body and headers in none', async () => {
     const { logger, lines } = recordingLogger()
     const logging = new LoggingMiddleware(logger)
