@@ -30,12 +30,15 @@ export function decide(
   policy: RetryPolicy,
   random: () => number = Math.random,
 ): Decision {
-  if (MessageQueueError.is(error) && error.code === ErrorCode.REJECT)
-    return { action: 'dead-letter', reason: 'rejected' }
+  if (isRejection(error)) return { action: 'dead-letter', reason: 'rejected' }
   if (deliveryCount >= policy.maxRetries) return { action: 'dead-letter', reason: 'max-retries' }
   if (MessageQueueError.is(error) && error.code === ErrorCode.RETRY) {
     const { delayMs } = error as RetryError
     if (delayMs !== undefined) return { action: 'retry', delayMs }
   }
   return { action: 'retry', delayMs: backoffDelay(policy, deliveryCount + 1, random) }
+}
+
+export function isRejection(error: unknown): boolean {
+  return MessageQueueError.is(error) && error.code === ErrorCode.REJECT
 }

@@ -7,7 +7,7 @@ import type { Held, Settled } from './held.ts'
 import { rawMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
-import { decide, type Decision } from './retry.ts'
+import { decide, type Decision, isRejection } from './retry.ts'
 import { RELEASE } from './settlement.ts'
 
 /** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
@@ -82,7 +82,8 @@ export class Verdicts {
 
   /** The handler threw, timed out, or could not be answered for. */
   failed(held: Held, message: Message, thrown: unknown): void {
-    if (held.state === 'open' && this.#host.isProbe(held)) {
+    // A rejection says something of the message, and nothing of what the breaker waits for.
+    if (held.state === 'open' && this.#host.isProbe(held) && !isRejection(thrown)) {
       return held.intake.settle(held, RELEASE, this.#host.settled)
     }
     const error = this.tell(message, thrown)

@@ -123,7 +123,8 @@ export class DeadLetters {
 
   /**
    * Moves messages back to where they failed, at least once each: body, id, key and headers as they were, count and ttl anew, marked
-   * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay.
+   * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay. One call at
+   * a time: two at once may each move the same message.
    */
   async redrive(options: RedriveOptions = {}): Promise<RedriveResult> {
     checkOptions(options, REDRIVE_OPTIONS, 'deadLetters.redrive')

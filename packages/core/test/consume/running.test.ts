@@ -209,6 +209,24 @@ describe('gates', () => {
     expect(consumer.stats().circuit).toBe('closed')
     await consumer.stop()
   })
+
+  it('dead-letters a probe that is rejected: it would be probed with for ever', async () => {
+    const bench = await connectedBench({ retryJitter: 0 })
+    let runs = 0
+    const { consumer, receiver } = await bench.consume(
+      () => {
+        throw runs++ === 0 ? new Error('down') : new RejectError('poison')
+      },
+      { circuitBreaker: { failures: 1, openMs: 100 }, prefetch: 10 },
+    )
+    receiver.give(delivery('a'), delivery('b'))
+    await until(() => consumer.stats().failed === 1)
+    await bench.clock.advance(100)
+    await until(() => consumer.stats().failed === 2)
+    await settled()
+    expect(kinds(bench)).toEqual(['retry a', 'deadLetter b'])
+    await consumer.stop()
+  })
 })
 
 describe('middleware', () => {
