@@ -4,7 +4,7 @@ import { ErrorCode } from '../error-codes.ts'
 import { NotConnectedError } from '../errors.ts'
 import type { Held } from './held.ts'
 import { Intake } from './intake.ts'
-import { keyOf } from '../manage/topology.ts'
+import { AGAIN_MS, keyOf } from '../manage/topology.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 interface Waiter {
@@ -98,7 +98,10 @@ export class Puller {
   async #reconnected(error: unknown): Promise<boolean> {
     const { adapter, clock, config, supervisor } = this.#engine
     const { code } = classify(adapter, error)
-    if (code !== ErrorCode.CONNECTION || this.#closed || supervisor.state !== 'reconnecting') return false
+    if (code !== ErrorCode.CONNECTION || this.#closed) return false
+    if (supervisor.state === 'connected')
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
+    if (this.#closed || supervisor.state !== 'reconnecting') return false
     const deadlines = this.#waiters.map(
       ({ deadline }) => deadline ?? clock.now() + config.producer.requestTimeoutMs,
     )

@@ -26,7 +26,7 @@ export interface DeclareOptions {
 }
 
 /** Between a call that failed by its connection and the next one, in ms: the loss may not have been noticed yet. */
-const AGAIN_MS = 20
+export const AGAIN_MS = 20
 
 /**
  * What this process knows of queues, topics and subscriptions: declares each on first use, remembers the settings in force, and

@@ -1,6 +1,7 @@
 import type { Delivery, Receiver } from '../adapter/contract.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
 import {
   ConnectionError,
   NotConnectedError,
@@ -11,8 +12,9 @@ import {
 } from '../errors.ts'
 import { inferContentType, received, Message } from '../message/message.ts'
 import { isQueueName } from '../message/names.ts'
+import { AGAIN_MS } from '../manage/topology.ts'
 import { routeTo, type Route, type Sender } from './sender.ts'
-import { notStored, wrapError } from '../wrap-error.ts'
+import { classify, notStored, wrapError } from '../wrap-error.ts'
 
 /** Headers of a failed answer. */
 const ERROR_NAME = 'mq-error-name'
@@ -67,7 +69,8 @@ export class Requests {
     return new Promise<Message>((resolve, reject) => {
       const done = () => {
         clock.clearTimeout(timer)
-        this.#pending.delete(correlationId)
+        // A later one may have its id.
+        if (this.#pending.get(correlationId) === pending) this.#pending.delete(correlationId)
       }
       const pending: Pending = {
         sending: false,
@@ -92,7 +95,7 @@ export class Requests {
 
   /** Once there is a place for the answer, and if it is still waited for. */
   async #send(message: Message, route: Route, pending: Pending, endsAt: number): Promise<void> {
-    const { address } = await this.#open()
+    const { address } = await this.#place(endsAt)
     if (this.#pending.get(message.correlationId as string) !== pending) return
     message.replyTo = address
     message.ttl = Math.max(1, endsAt - this.#engine.clock.now())
@@ -118,6 +121,22 @@ export class Requests {
           }
         : undefined
     await this.#sender.reply(reply, route, extra)
+  }
+
+  /** Waits out a lost connection, as sending does, for as long as the answer is waited for. */
+  async #place(endsAt: number): Promise<Inbox> {
+    const { adapter, clock, supervisor } = this.#engine
+    for (;;) {
+      try {
+        if (supervisor.state !== 'connected')
+          await supervisor.ready('request', Math.max(0, endsAt - clock.now()), true)
+        return await this.#open()
+      } catch (error) {
+        const lost = classify(adapter, error).code === ErrorCode.CONNECTION
+        if (!lost || clock.now() + AGAIN_MS >= endsAt) throw notStored(error)
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
+      }
+    }
   }
 
   #open(): Promise<Inbox> {
@@ -180,12 +199,13 @@ export class Requests {
 
   /** Replies to the old address are lost with its connection: their requests fail now rather than by their time-out. */
   connectionLost(cause: unknown): void {
-    this.#end(new ConnectionError('The connection was lost while waiting for the reply', { cause }))
+    const error = new ConnectionError('The connection was lost while waiting for the reply', { cause })
+    this.#end(error, (pending) => pending.sending)
   }
 
   async close(): Promise<void> {
     const inbox = this.#inbox
-    this.#end(new NotConnectedError('request'))
+    this.#end(new NotConnectedError('request'), () => true)
     if (inbox !== null) {
       const { clock } = this.#engine
       await withDeadline(clock, 2000, 'closing the reply queue', async (signal) =>
@@ -194,10 +214,10 @@ export class Requests {
     }
   }
 
-  #end(error: Error): void {
+  #end(error: Error, concerns: (pending: Pending) => boolean): void {
     this.#lifetime.abort()
     this.#lifetime = new AbortController()
     this.#inbox = null
-    for (const pending of [...this.#pending.values()]) pending.reject(error)
+    for (const pending of [...this.#pending.values()].filter(concerns)) pending.reject(error)
   }
 }

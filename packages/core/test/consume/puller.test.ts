@@ -141,6 +141,29 @@ describe('receive', () => {
     expect((await patient)?.id).toBe('a')
   })
 
+  it('waits out a connection whose loss shows in its receiver first', async () => {
+    const bench = await connectedBench()
+    const call = receive(bench, 60_000)
+    const receiver = await opened(bench)
+    receiver.fail(new AdapterError(ErrorCode.CONNECTION, 'socket closed'))
+    await settled()
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    await bench.clock.advance(1000)
+    await until(() => bench.adapter.receivers.length === 2)
+    lastOf(bench.adapter.receivers).give(delivery('a'))
+    expect((await call)?.id).toBe('a')
+  })
+
+  it('rejects when the receiver has lost its connection, and nobody else has', async () => {
+    const bench = await connectedBench()
+    const refused = refusal(receive(bench, 5000))
+    const receiver = await opened(bench)
+    receiver.fail(new AdapterError(ErrorCode.CONNECTION, 'socket closed'))
+    await settled()
+    await bench.clock.advance(20)
+    expect(await refused).toMatchObject({ code: ErrorCode.CONNECTION })
+  })
+
   it('ends with the queue: what was received goes back', async () => {
     const bench = await connectedBench()
     const first = receive(bench, 5000)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { ErrorCode } from '../../src/adapter/index.ts'
+import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import { Message } from '../../src/message/message.ts'
 import { routeOf } from '../../src/send/routes.ts'
 import {
@@ -118,6 +118,35 @@ describe('a request', () => {
     expect(bench.adapter.receivers).toHaveLength(2)
     lastOf(bench.adapter.receivers).give(replyTo('b'))
     await next
+  })
+
+  it('waits out a lost connection, as long as its time-out', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onConnect = () => Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'down'))
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    const failed = refusal(request(bench, 'impatient', 500))
+    const answer = request(bench, 'a', 10_000)
+    await bench.clock.advance(1000)
+    expect(await failed).toMatchObject({ code: ErrorCode.REQUEST_TIMEOUT, certainty: 'not-stored' })
+    bench.adapter.onConnect = () => Promise.resolve()
+    await bench.clock.advance(3000)
+    expect((await sent(bench)).map(({ id }) => id)).toEqual(['a'])
+    lastOf(bench.adapter.receivers).give(replyTo('a'))
+    expect((await answer).body).toBe('reply to a')
+  })
+
+  it('waits out a connection that is lost while the reply queue is being opened', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    bench.adapter.openReplies = () => Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'socket closed'))
+    const answer = request(bench, 'a', 10_000)
+    await settled()
+    bench.adapter.openReplies = openReplies
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    await bench.clock.advance(1000)
+    await sent(bench)
+    lastOf(bench.adapter.receivers).give(replyTo('a'))
+    expect((await answer).body).toBe('reply to a')
   })
 
   it('survives the loss of its reply queue', async () => {
