@@ -145,20 +145,26 @@ export class Requests {
       const opening = withDeadline(clock, config.producer.requestTimeoutMs, 'opening the reply queue', () =>
         adapter.openReplies(),
       )
-      this.#inbox = opening.catch((error: unknown) => {
-        this.#inbox = null
+      const { signal } = this.#lifetime
+      const opened = opening.catch((error: unknown) => {
+        this.#forget(opened)
         throw notStored(wrapError(adapter, error, 'Cannot receive replies'))
       })
-      void this.#inbox.then(
-        (inbox) => this.#pump(inbox),
+      this.#inbox = opened
+      void opened.then(
+        ({ receiver }) => this.#pump(receiver, signal, () => this.#forget(opened)),
         () => undefined,
       )
     }
     return this.#inbox
   }
 
-  async #pump({ receiver }: Inbox): Promise<void> {
-    const { signal } = this.#lifetime
+  /** A newer one may be in its place. */
+  #forget(inbox: Promise<Inbox>): void {
+    if (this.#inbox === inbox) this.#inbox = null
+  }
+
+  async #pump(receiver: Receiver, signal: AbortSignal, lost: () => void): Promise<void> {
     while (!signal.aborted) {
       try {
         const deliveries = await receiver.receive(REPLIES_PER_LOOK, signal)
@@ -172,8 +178,7 @@ export class Requests {
         if (signal.aborted) return
         // The next request opens it anew; those that wait will time out, since their address is gone.
         this.#engine.logger.debug({ error }, 'the reply queue was lost')
-        this.#inbox = null
-        return
+        return lost()
       }
     }
   }

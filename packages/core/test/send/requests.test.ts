@@ -163,6 +163,48 @@ describe('a request', () => {
     await next
   })
 
+  it('keeps its reply queue when an older one fails late', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    const old = deferred<Awaited<ReturnType<typeof openReplies>>>()
+    bench.adapter.openReplies = () => old.promise
+    const failed = refusal(request(bench, 'a'))
+    await settled()
+    bench.adapter.openReplies = openReplies
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    await bench.clock.advance(1000)
+    await failed
+    const answer = async (id: string, count: number) => {
+      const call = request(bench, id)
+      await sent(bench, count)
+      lastOf(bench.adapter.receivers).give(replyTo(id))
+      return (await call).body
+    }
+    expect(await answer('b', 1)).toBe('reply to b')
+    old.reject(new Error('the old connection'))
+    await settled()
+    expect(await answer('c', 2)).toBe('reply to c')
+    expect(bench.adapter.receivers).toHaveLength(1)
+  })
+
+  it('is not answered by a reply queue of the connection before', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    const gate = deferred()
+    bench.adapter.openReplies = async () => {
+      const replies = await openReplies()
+      await gate.promise
+      return replies
+    }
+    const failed = refusal(request(bench, 'a'))
+    await until(() => bench.adapter.receivers.length === 1)
+    lastOf(bench.adapter.connections).lost(new Error('cut'))
+    gate.resolve()
+    await bench.clock.advance(1000)
+    await failed
+    expect(lastOf(bench.adapter.receivers).asked).toEqual([])
+  })
+
   it('needs a time-out, and a correlation id of its own', async () => {
     const bench = await connectedBench()
     for (const timeoutMs of [0, -1, NaN, Infinity, undefined as never, '5' as never]) {
