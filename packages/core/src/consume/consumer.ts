@@ -311,8 +311,10 @@ export class Consumer {
     const now = this.#engine.clock.now()
     let waitMs = Math.max(this.#limiter?.waitMs(now) ?? 0, this.#breaker?.waitMs(now) ?? 0)
     const { batch } = this.#plan
-    if (batch !== null && this.#backlog.ready < this.#batchSize(batch.size))
+    if (batch !== null && this.#backlog.ready < this.#batchSize(batch.size)) {
+      this.#firstOfBatchAt = Math.min(this.#firstOfBatchAt, now)
       waitMs = Math.max(waitMs, this.#firstOfBatchAt + batch.waitMs - now)
+    }
     if (waitMs <= 0) return true
     if (waitMs !== Infinity && (this.#timer === null || now + waitMs < this.#timerAt))
       this.#lookAgain(now, waitMs)

@@ -42,4 +42,16 @@ describe('a batch', () => {
     await consumer.stop()
     expect(clock.timers).toBe(0)
   })
+
+  it('waits no longer than waitMs when the clock is set back', async () => {
+    const { clock, consumer, receiver, seen } = await batches({ batch: { size: 3, waitMs: 1000 } })
+    receiver.give(delivery('a'))
+    await until(() => consumer.stats().buffered === 1)
+    clock.jump(-3_600_000)
+    receiver.give(delivery('b'))
+    await until(() => consumer.stats().buffered === 2)
+    await clock.advance(1000)
+    expect(seen).toEqual(['ab'])
+    await consumer.stop()
+  })
 })
