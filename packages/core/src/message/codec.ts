@@ -139,7 +139,7 @@ export class BodyCodec {
     // The message may be changed or sent again while this copy is on its way.
     if (isBytes(body)) return Uint8Array.prototype.slice.call(body)
     if (isJson(contentType)) return jsonBytes(body)
-    const format = this.#options.codecs.formats?.[contentType]
+    const format = own(this.#options.codecs.formats, contentType)
     if (format !== undefined) {
       try {
         return format.encode(body)
@@ -162,7 +162,7 @@ export class BodyCodec {
         throw new SerializationError('The body is not JSON, although its content type says so', { cause })
       }
     }
-    const format = this.#options.codecs.formats?.[contentType]
+    const format = own(this.#options.codecs.formats, contentType)
     if (format !== undefined) {
       try {
         return format.decode(bytes)
@@ -177,7 +177,7 @@ export class BodyCodec {
   }
 
   #find(name: string): Encoding | undefined {
-    return this.#options.codecs.encodings?.[name] ?? ENCODINGS[name]
+    return own(this.#options.codecs.encodings, name) ?? own(ENCODINGS, name)
   }
 
   #encoding(name: string): Encoding {
@@ -187,6 +187,11 @@ export class BodyCodec {
       `Content encoding ${JSON.stringify(name)} is not known: use gzip or br, or install @mq/codecs and name it in the configuration`,
     )
   }
+}
+
+/** The entry of that name. Names come with messages: one may be that of something every object inherits. */
+function own<T>(entries: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined
 }
 
 function splitEncodings(list: string): string[] {

@@ -95,6 +95,8 @@ describe('BodyCodec', () => {
     ['no UTF-8', Uint8Array.of(0xff, 0xfe), 'text/plain', undefined],
     ['no UTF-8 in JSON', Uint8Array.of(0x22, 0xff, 0x22), 'application/json', undefined],
     ['an unknown encoding', utf8('x'), 'text/plain', 'rot13'],
+    ['an encoding that is what every object inherits', utf8('x'), 'text/plain', 'constructor'],
+    ['an encoding that is the prototype of every object', utf8('x'), 'text/plain', '__proto__'],
   ])('refuses what is %s', (_name, body, contentType, encoding) => {
     expect(() => codec.decode(body, contentType, encoding)).toThrow(SerializationError)
   })
@@ -102,6 +104,12 @@ describe('BodyCodec', () => {
   it('names what to do about an encoding that it cannot write', () => {
     expect(() => codec.encode('x', 'text/plain', 'zstd')).toThrow(UnsupportedError)
     expect(() => codec.encode('x', 'text/plain', 'zstd')).toThrow(/@mq\/codecs/)
+  })
+
+  it.each(['constructor', '__proto__'])('takes %s for no name of an encoding or a format', (name) => {
+    const extended = new BodyCodec({ ...options, codecs: { formats: {}, encodings: {} } })
+    expect(() => extended.encode('x', 'text/plain', name)).toThrow(UnsupportedError)
+    expect(decoded('x', name, undefined, extended)).toEqual(Uint8Array.from(utf8('x')))
   })
 
   it.each([
