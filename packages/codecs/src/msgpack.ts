@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { decode, encode, ExtensionCodec } from '@msgpack/msgpack'
 import type { Format } from '@mq/core'
 import { asBuffer } from './bytes.ts'
@@ -6,13 +7,16 @@ import { checkClaims } from './msgpack-claims.ts'
 /** The deepest nesting written; what is deeper is most likely a cycle. */
 const MAX_DEPTH = 256
 
-// What would be written as an empty map without a word.
+// What would be written as an empty map, or as bytes in this machine's order, without a word.
 const extensionCodec = new ExtensionCodec()
 extensionCodec.register({
   type: 0,
   encode(value) {
     if (value instanceof Map || value instanceof Set)
       throw new TypeError('MessagePack has no Map or Set: send an object or an array')
+    if (types.isPromise(value)) throw new TypeError('MessagePack has no promise: await it first')
+    if (types.isAnyArrayBuffer(value) || (ArrayBuffer.isView(value) && !types.isUint8Array(value)))
+      throw new TypeError('MessagePack has no buffers but bytes: send a Uint8Array, or an array of numbers')
     return null
   },
   decode: (bytes) => bytes,

@@ -54,6 +54,10 @@ describe('msgpack', () => {
     ['a BigInt', { a: 1n }],
     ['a Map', { a: new Map([[1, 2]]) }],
     ['a Set', new Set([1])],
+    ['a promise', { a: Promise.resolve(1) }],
+    ['an ArrayBuffer', { a: new ArrayBuffer(1) }],
+    ['a DataView', [new DataView(new ArrayBuffer(1))]],
+    ['other numbers than bytes', { a: new Float64Array(1) }],
     ['a function', { a: () => 1 }],
     ['a cycle', cycle],
   ])('refuses to write %s', (_name, value) => {

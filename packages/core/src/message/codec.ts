@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import { types } from 'node:util'
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib'
 import { SerializationError, UnsupportedError } from '../errors.ts'
-import { inferContentType, isBytes, isJsonBody } from './message.ts'
+import { adviceFor, isJsonBody } from './json-body.ts'
+import { inferContentType, isBytes } from './message.ts'
 
 /** A body format, chosen by content type. */
 export interface Format {
@@ -210,9 +211,8 @@ function jsonBytes(body: unknown): Uint8Array {
     throw new SerializationError(`The body cannot be written as JSON: ${(cause as Error).message}`, { cause })
   }
   if (json === undefined) {
-    throw new SerializationError(
-      'The body cannot be written as JSON: send an object, array, string, finite number, boolean, null or bytes',
-    )
+    const advice = adviceFor(body) ?? 'send an object, array, string, finite number, boolean, null or bytes'
+    throw new SerializationError(`The body cannot be written as JSON: ${advice}`)
   }
   return Buffer.from(json)
 }

@@ -2,6 +2,7 @@ import { types } from 'node:util'
 import type { DeadLetterInfo, Delivery } from '../adapter/contract.ts'
 import { didYouMean } from '../config/suggest.ts'
 import { SerializationError, ValidationError } from '../errors.ts'
+import { adviceFor, isJsonBody } from './json-body.ts'
 import { newMessageId } from './message-id.ts'
 
 /** What a message can be made from: any subset of its fields; `queueName` may come from the call that sends it. */
@@ -218,7 +219,10 @@ export class Message<Body = unknown> {
   /** Every field, as UTF-8 bytes of JSON. Throws `SerializationError` when the body is no JSON value. */
   serialize(): Uint8Array {
     const text = `The body of message ${this.id} is not JSON, text or bytes`
-    if (!isJsonBody(this.body)) throw new SerializationError(text)
+    if (!isJsonBody(this.body)) {
+      const advice = adviceFor(this.body)
+      throw new SerializationError(advice === null ? text : `${text}; ${advice}`)
+    }
     try {
       return new TextEncoder().encode(JSON.stringify(this))
     } catch (cause) {
@@ -242,12 +246,6 @@ Object.defineProperty(Message.prototype, BRAND, { value: true })
 /** Whether a body counts as bytes: a `Uint8Array`, Buffers included, of any realm. */
 export function isBytes(body: unknown): body is Uint8Array {
   return types.isUint8Array(body)
-}
-
-/** Whether JSON can hold a body. The others `JSON.stringify` turns into null, {} or nothing, without a word. */
-export function isJsonBody(body: unknown): boolean {
-  if (typeof body === 'number') return Number.isFinite(body)
-  return typeof body !== 'function' && typeof body !== 'symbol' && !types.isMap(body) && !types.isSet(body)
 }
 
 export function inferContentType(body: unknown): string {

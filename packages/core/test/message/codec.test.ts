@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { gzipSync } from 'node:zlib'
 import { BodyCodec, type CodecOptions } from '../../src/message/codec.ts'
+import { Message } from '../../src/message/message.ts'
 import { SerializationError, UnsupportedError } from '../../src/errors.ts'
 
 const options: CodecOptions = {
@@ -57,6 +58,27 @@ describe('BodyCodec', () => {
     ['a Set', new Set([1])],
   ])('refuses %s as JSON', (_name, body) => {
     expect(() => codec.encode(body, 'application/json', undefined)).toThrow(SerializationError)
+  })
+
+  it.each([
+    ['a promise', Promise.resolve(1), /await it/],
+    ['a Map', new Map(), /Object\.fromEntries/],
+    ['a Set', new Set(), /\[\.\.\.set\]/],
+    ['an ArrayBuffer', new ArrayBuffer(1), /new Uint8Array/],
+    ['a SharedArrayBuffer', new SharedArrayBuffer(1), /new Uint8Array/],
+    ['a DataView', new DataView(new ArrayBuffer(1)), /new Uint8Array/],
+    ['other numbers than bytes', new Float64Array(1), /Array\.from/],
+  ])('says what to send in place of %s', (_name, body, says) => {
+    expect(() => codec.encode(body, 'application/json', undefined)).toThrow(says)
+    expect(() => new Message({ body }).serialize()).toThrow(says)
+  })
+
+  it('brings a class, and an object without a prototype, back as plain objects', () => {
+    class Point {
+      x = 1
+    }
+    expect(decoded(new Point(), 'application/json')).toEqual({ x: 1 })
+    expect(decoded(Object.assign(Object.create(null), { x: 1 }), 'application/json')).toEqual({ x: 1 })
   })
 
   it.each(['gzip', 'br', 'gzip, br', 'identity', 'utf-8'])('brings %s back', (encoding) => {
