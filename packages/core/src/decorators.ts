@@ -68,6 +68,9 @@ export function messageHandler<Body = unknown>(
   resolveQueue(queue)
   const decorate = (target: unknown, where?: unknown): unknown => {
     if (typeof where === 'string' || typeof where === 'symbol') {
+      // What the class declares: other decorators may have made an accessor of a method.
+      const declared: unknown = Object.getOwnPropertyDescriptor(target, where)?.value
+      if (typeof declared !== 'function') throw misused(`${String(where)} is no method`)
       add(target as Holder, { key: where, queue, options, group: target })
       return undefined
     }
@@ -76,6 +79,7 @@ export function messageHandler<Body = unknown>(
       return undefined
     }
     if (typeof target !== 'function') throw misused('it wraps a function')
+    if (isClass(target)) throw misused(`${target.name || 'this'} is a class`)
     return wrapFunction(target as HandlerFunction, { key: undefined, queue, options, group: undefined })
   }
   return decorate as MessageHandlerDecorator<Body>
@@ -92,6 +96,11 @@ function decorateStandard(context: MethodContext, queue: QueueRef, options: Hand
   context.addInitializer(function (this: unknown) {
     add(this as Holder, { key, queue, options, group })
   })
+}
+
+/** Of one that is decorated, legacy decorators get the class alone, as a wrapper gets its function. */
+function isClass(fn: { toString(): string }): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(fn))
 }
 
 function misused(what: string): ValidationError {

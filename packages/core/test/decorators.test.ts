@@ -191,6 +191,30 @@ describe('messageHandler as a legacy decorator', () => {
     expect(run(found[0])).toEqual(['replaced', 'handled'])
   })
 
+  it('takes a method of which another decorator made an accessor', () => {
+    const { Bound } = legacy(`
+      const bound: any = (target: object, key: string, descriptor: any) => {
+        const { value } = descriptor
+        return { configurable: true, get() { return value.bind(this) } }
+      }
+      class Bound { @messageHandler('orders') @bound handle() { return 'bound' } }
+      return { Bound }`)
+    expect(handlersOf(new (Bound as new () => object)()).map(run)).toEqual(['bound'])
+  })
+
+  it.each([
+    ['a class', `@messageHandler('orders') class Refused {}`, /Refused is a class/],
+    [
+      'a getter',
+      `class Refused { @messageHandler('orders') get handle() { throw 1 } }`,
+      /handle is no method/,
+    ],
+    ['a field', `class Refused { @messageHandler('orders') handle = 1 }`, /handle is no method/],
+  ])('refuses %s', (_what, program, says) => {
+    expect(() => legacy(program)).toThrow(says)
+    expect(() => legacy(program)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+  })
+
   it('finds static methods of a class', () => {
     expect(handlersOf(classes['Static'] as object).map(run)).toEqual([42])
   })
