@@ -20,6 +20,11 @@ interface Item {
 /** What middleware wraps. The delivery goes with its message, in whose place a middleware may put another. */
 export type BatchCore = (message: Message, held: Held) => unknown
 
+interface BatchItem {
+  readonly held: Held
+  readonly message: Message
+}
+
 interface BatchRun {
   readonly helds: readonly Held[]
   readonly startedAt: number
@@ -58,7 +63,7 @@ export class BatchRunner {
 
   /** One batch, one slot; `done` when the slot is free. */
   start(helds: readonly Held[], wrap: (core: BatchCore) => BatchCore, done: () => void): void {
-    const items: { held: Held; message: Message }[] = []
+    const items: BatchItem[] = []
     for (const held of helds) {
       this.#active.add(held)
       const message = admit(this.#engine, this.#plan, this.#verdicts, held)
@@ -69,15 +74,9 @@ export class BatchRunner {
     void this.#run(items, wrap).finally(done)
   }
 
-  async #run(
-    items: readonly { held: Held; message: Message }[],
-    wrap: (core: BatchCore) => BatchCore,
-  ): Promise<void> {
-    if (this.#plan.mode === 'none') {
-      await Promise.all(
-        items.map(({ held }) => new Promise((resolve) => held.intake.ack(held, true, resolve))),
-      )
-    }
+  async #run(items: readonly BatchItem[], wrap: (core: BatchCore) => BatchCore): Promise<void> {
+    if (this.#plan.mode === 'none') items = await this.#acknowledged(items)
+    if (items.length === 0) return
     const gathered: Item[] = []
     const arrived = new Set<Held>()
     let open: () => void = () => undefined
@@ -86,20 +85,28 @@ export class BatchRunner {
       arrived.add(held)
       if (arrived.size === items.length) open()
     }
-    const chain = wrap(
-      (message, held) =>
-        new Promise((resolve, reject) => {
-          gathered.push({ message, resolve, reject })
-          arrive(held)
-        }),
+    let timedOut: { readonly error: unknown } | null = null
+    const chain = wrap((message, held) =>
+      // Whoever comes after the time is up finds nobody to gather with.
+      timedOut !== null
+        ? Promise.reject(timedOut.error as Error)
+        : new Promise((resolve, reject) => {
+            gathered.push({ message, resolve, reject })
+            arrive(held)
+          }),
     )
+    let giveUp: () => void = () => undefined
+    const over = new Promise<void>((resolve) => (giveUp = resolve))
     const run: BatchRun = {
       helds: items.map(({ held }) => held),
       startedAt: this.#engine.clock.now(),
       ended: false,
       fail: (error) => {
+        timedOut = { error }
         for (const item of gathered) item.reject(error)
-        open()
+        // Not by way of their middleware, which may never answer.
+        for (const { held, message } of items) this.#failed(held, message, error)
+        giveUp()
       },
     }
     this.#clock?.started(run)
@@ -109,21 +116,39 @@ export class BatchRunner {
         const value = await chain(message, held)
         // A middleware that answers without calling next never arrives.
         if (!arrived.has(held)) arrive(held)
-        this.#active.delete(held)
+        if (!this.#active.delete(held)) return
         this.#verdicts.succeeded(held, message, value)
         this.#host.ended(held, true)
       } catch (error) {
         if (!arrived.has(held)) arrive(held)
-        this.#active.delete(held)
-        this.#verdicts.failed(held, message, error)
-        this.#host.ended(held, false)
+        this.#failed(held, message, error)
       }
     })
-    await allArrived
-    if (gathered.length > 0 && !run.ended) this.#handle(gathered, run)
-    await Promise.all(ends)
+    void allArrived.then(() => {
+      if (gathered.length > 0 && !run.ended) this.#handle(gathered, run)
+    })
+    await Promise.race([Promise.all(ends), over])
     run.ended = true
     this.#engine.stats.runs?.record((performance.now() - beganAt) / 1000)
+  }
+
+  /** Once for each message: its middleware may answer after its time was up. */
+  #failed(held: Held, message: Message, error: unknown): void {
+    if (!this.#active.delete(held)) return
+    this.#verdicts.failed(held, message, error)
+    this.#host.ended(held, false)
+  }
+
+  /** Mode `none`: those whose acknowledgement arrived; the others come again. */
+  async #acknowledged(items: readonly BatchItem[]): Promise<BatchItem[]> {
+    const results = await Promise.all(
+      items.map(({ held }) => new Promise<unknown>((resolve) => held.intake.ack(held, true, resolve))),
+    )
+    return items.filter(({ held }, i) => {
+      if (results[i] === null) return true
+      this.#end(held, null)
+      return false
+    })
   }
 
   /** Calls the handler; each item gets its outcome when the handler answers, or when the run timed out. */

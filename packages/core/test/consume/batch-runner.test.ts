@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HandlerOptions } from '../../src/consume/handler.ts'
 import { Message } from '../../src/message/message.ts'
-import { connectedBench, until, type EngineBench } from '../engine-bench.ts'
+import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
 const kinds = (bench: EngineBench) =>
@@ -72,6 +72,45 @@ describe('a batch', () => {
     expect(
       replies.map(({ correlationId, body }) => `${correlationId} ${new TextDecoder().decode(body)}`),
     ).toEqual(['a {"sum":3}', 'b 4', 'c null'])
+    await consumer.stop()
+  })
+
+  it('ends with its time, however many of its messages have not come out of their middleware', async () => {
+    const bench = await connectedBench({ retryJitter: 0 })
+    const late: (() => unknown)[] = []
+    bench.middlewares.push({
+      name: 'never',
+      process: (message, next) =>
+        message.id === 'a' ? next() : new Promise((resolve) => late.push(() => resolve(next() as never))),
+    })
+    const runs: number[] = []
+    const { consumer, receiver } = await consumeBatches(bench, (messages) => runs.push(messages.length), {
+      timeoutMs: 1_000,
+    })
+    receiver.give(...['a', 'b', 'c'].map((id) => delivery(id)))
+    await until(() => late.length === 2)
+    await bench.clock.advance(1_000)
+    await until(() => kinds(bench).length === 3)
+    expect(kinds(bench)).toEqual(['retry a', 'retry b', 'retry c'])
+    expect(consumer.stats()).toMatchObject({ running: 0, failed: 3 })
+    for (const go of late) go()
+    await settled()
+    expect([runs, kinds(bench).length]).toEqual([[], 3])
+    await consumer.stop()
+  })
+
+  it('handles none whose acknowledgement did not arrive, where that comes first', async () => {
+    const bench = await connectedBench()
+    const runs: string[] = []
+    const { consumer, receiver } = await consumeBatches(
+      bench,
+      (messages) => void runs.push(messages.map(({ id }) => id).join('+')),
+      { acknowledgmentMode: 'none' },
+    )
+    bench.adapter.onSettle = async (_kind, { id }) => (id === 'b' ? 'lost' : 'settled')
+    receiver.give(...['a', 'b', 'c'].map((id) => delivery(id)))
+    await until(() => runs.length === 1)
+    expect(runs).toEqual(['a+c'])
     await consumer.stop()
   })
 })
