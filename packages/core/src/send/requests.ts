@@ -95,7 +95,7 @@ export class Requests {
 
   /** Once there is a place for the answer, and if it is still waited for. */
   async #send(message: Message, route: Route, pending: Pending, endsAt: number): Promise<void> {
-    const { address } = await this.#place(endsAt)
+    const { address } = await this.#place(message.correlationId as string, pending, endsAt)
     if (this.#pending.get(message.correlationId as string) !== pending) return
     message.replyTo = address
     message.ttl = Math.max(1, endsAt - this.#engine.clock.now())
@@ -124,7 +124,7 @@ export class Requests {
   }
 
   /** Waits out a lost connection, as sending does, for as long as the answer is waited for. */
-  async #place(endsAt: number): Promise<Inbox> {
+  async #place(id: string, pending: Pending, endsAt: number): Promise<Inbox> {
     const { adapter, clock, supervisor } = this.#engine
     for (;;) {
       try {
@@ -133,7 +133,8 @@ export class Requests {
         return await this.#open()
       } catch (error) {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
-        if (!lost || clock.now() + AGAIN_MS >= endsAt) throw notStored(error)
+        const waits = this.#pending.get(id) === pending && clock.now() + AGAIN_MS < endsAt
+        if (!lost || !waits) throw notStored(error)
         await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
       }
     }
@@ -146,7 +147,12 @@ export class Requests {
         adapter.openReplies(),
       )
       const { signal } = this.#lifetime
-      const opened = opening.catch((error: unknown) => {
+      const ended = new Promise<never>((_resolve, reject) => {
+        const stop = () => reject(new ConnectionError('The connection was lost'))
+        signal.addEventListener('abort', stop, { once: true })
+      })
+      // What the connection before opens, if it does, is the place of nobody.
+      const opened = Promise.race([opening, ended]).catch((error: unknown) => {
         this.#forget(opened)
         throw notStored(wrapError(adapter, error, 'Cannot receive replies'))
       })

@@ -163,31 +163,10 @@ describe('a request', () => {
     await next
   })
 
-  it('keeps its reply queue when an older one fails late', async () => {
-    const bench = await connectedBench()
-    const { openReplies } = bench.adapter
-    const old = deferred<Awaited<ReturnType<typeof openReplies>>>()
-    bench.adapter.openReplies = () => old.promise
-    const failed = refusal(request(bench, 'a'))
-    await settled()
-    bench.adapter.openReplies = openReplies
-    lastOf(bench.adapter.connections).lost(new Error('cut'))
-    await bench.clock.advance(1000)
-    await failed
-    const answer = async (id: string, count: number) => {
-      const call = request(bench, id)
-      await sent(bench, count)
-      lastOf(bench.adapter.receivers).give(replyTo(id))
-      return (await call).body
-    }
-    expect(await answer('b', 1)).toBe('reply to b')
-    old.reject(new Error('the old connection'))
-    await settled()
-    expect(await answer('c', 2)).toBe('reply to c')
-    expect(bench.adapter.receivers).toHaveLength(1)
-  })
-
-  it('is not answered by a reply queue of the connection before', async () => {
+  it.each([
+    ['fails late', (gate: ReturnType<typeof deferred>) => gate.reject(new Error('the old connection'))],
+    ['opens late', (gate: ReturnType<typeof deferred>) => gate.resolve()],
+  ])('has a reply queue of its own connection although an older one %s', async (_name, end) => {
     const bench = await connectedBench()
     const { openReplies } = bench.adapter
     const gate = deferred()
@@ -196,13 +175,35 @@ describe('a request', () => {
       await gate.promise
       return replies
     }
-    const failed = refusal(request(bench, 'a'))
+    const first = request(bench, 'a', 60_000)
     await until(() => bench.adapter.receivers.length === 1)
+    bench.adapter.openReplies = openReplies
     lastOf(bench.adapter.connections).lost(new Error('cut'))
-    gate.resolve()
     await bench.clock.advance(1000)
-    await failed
-    expect(lastOf(bench.adapter.receivers).asked).toEqual([])
+    await sent(bench)
+    expect(bench.adapter.receivers).toHaveLength(2)
+    end(gate)
+    await settled()
+    const second = request(bench, 'b')
+    await sent(bench, 2)
+    lastOf(bench.adapter.receivers).give(replyTo('a'), replyTo('b'))
+    expect((await first).body).toBe('reply to a')
+    expect((await second).body).toBe('reply to b')
+    expect(bench.adapter.receivers).toHaveLength(2)
+    expect(bench.adapter.receivers[0]?.asked).toEqual([])
+  })
+
+  it('that was given up opens no reply queue any more', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    let opened = 0
+    bench.adapter.openReplies = () => (opened++ === 0 ? new Promise(() => undefined) : openReplies())
+    const failed = refusal(request(bench, 'a', 60_000))
+    await settled()
+    void bench.requests.close()
+    expect(await failed).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+    await bench.clock.advance(10_000)
+    expect(opened).toBe(1)
   })
 
   it('needs a time-out, and a correlation id of its own', async () => {
