@@ -293,7 +293,12 @@ export class Consumer {
     if (this.#breaker?.started() === true) this.#probe = helds[0] ?? null
     this.#batches.start(
       helds,
-      (core) => composeProcess<[Held]>(this.#host.middlewares, async (message, held) => core(message, held)),
+      (core) =>
+        traced(
+          this.#engine,
+          this.#plan,
+          composeProcess<[Held]>(this.#host.middlewares, async (message, held) => core(message, held)),
+        ),
       () => this.#freeSlot(),
     )
   }

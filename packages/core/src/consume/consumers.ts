@@ -10,6 +10,7 @@ import type { Middleware } from '../middleware/types.ts'
 import { planConsumer, type ConsumerPlan, type NormalHandler } from './plan.ts'
 import type { Requests } from '../send/requests.ts'
 import { Slots } from './slots.ts'
+import { traced } from './traced.ts'
 import { resolveQueue, resolveTarget, type ResolvedQueue } from '../message/typed.ts'
 import { Verdicts } from './verdicts.ts'
 import { composeProcess } from '../middleware/compose.ts'
@@ -165,11 +166,12 @@ export class Consumers implements ConsumerHost {
         `Message ${message.id} was not handled: it expired, or its body is not valid; it is dead-lettered`,
       )
     }
-    const chain = composeProcess(this.middlewares, async (inner: Message) => {
+    const handle = async (inner: Message) => {
       const context = this.#context(inner, held)
       if (plan.batch === null) return plan.handler.run(inner as never, context)
       return answerOf(await plan.handler.run([inner] as never, context), 0)
-    })
+    }
+    const chain = traced(this.#engine, plan, composeProcess(this.middlewares, handle))
     try {
       const result = await chain(message)
       if (held === null) this.#engine.stats.messagesProcessed++

@@ -4,18 +4,18 @@ import { endSpan, startSpan } from '../span.ts'
 import type { ConsumerPlan } from './plan.ts'
 
 /** A span around each handler run, child of the sender's. Without a tracer it is the chain itself. */
-export function traced<Rest>(
+export function traced<Rest extends unknown[]>(
   engine: Engine,
   plan: ConsumerPlan,
-  chain: (message: Message, rest: Rest) => unknown,
-): (message: Message, rest: Rest) => unknown {
+  chain: (message: Message, ...rest: Rest) => unknown,
+): (message: Message, ...rest: Rest) => unknown {
   if (engine.tracer === undefined || !engine.config.enableTracing) return chain
-  return async (message, rest) => {
+  return async (message, ...rest) => {
     const { traceId, spanId } = message
     const parent = traceId !== undefined && spanId !== undefined ? { traceId, spanId } : null
     const span = startSpan(engine, 'process', plan.label, parent)
     try {
-      const result = await chain(message, rest)
+      const result = await chain(message, ...rest)
       endSpan(engine, span)
       return result
     } catch (error) {

@@ -98,10 +98,9 @@ export class Sender {
     const parent = traceOf(message)
     const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
-    message.traceId = ids.traceId
-    message.spanId = ids.spanId
     try {
-      const id = await this.#through(message, route)
+      // On a copy: what the caller gave may be sent again, and is no child of this send.
+      const id = await this.#through(copyOf(message, { traceId: ids.traceId, spanId: ids.spanId }), route)
       endSpan(this.#engine, span)
       return id
     } catch (error) {
@@ -236,6 +235,7 @@ export class Sender {
 
   /** All that travels as headers. Messages without any share one object: adapters do not change it. */
   #headers(message: MessageInit, ttl: number | undefined): Readonly<Record<string, string>> {
+    const { config } = this.#engine
     const own = message.headers
     let headers: Record<string, string> | null =
       this.#defaultHeaders === null ? null : { ...this.#defaultHeaders }
@@ -246,7 +246,7 @@ export class Sender {
     }
     if (headers !== null) checkHeaders(headers)
     if (ttl !== undefined) (headers ??= {})[TTL_HEADER] = String(ttl)
-    if (message.traceId !== undefined) addTrace((headers ??= {}), message)
+    if (message.traceId !== undefined) addTrace((headers ??= {}), message, config.enableTracing)
     return headers ?? NO_HEADERS
   }
 
@@ -281,7 +281,11 @@ function addressed(message: Message, { destination }: Route): Message {
   const queueName =
     'queue' in destination ? destination.queue : 'topic' in destination ? destination.topic : undefined
   if (queueName === undefined || message.queueName === queueName) return message
-  return Object.assign(Object.create(Message.prototype) as Message, message, { queueName })
+  return copyOf(message, { queueName })
+}
+
+function copyOf(message: Message, changed: Partial<Message>): Message {
+  return Object.assign(Object.create(Message.prototype) as Message, message, changed)
 }
 
 /** Errors of this library that happen before anything was written say so. */
@@ -318,11 +322,14 @@ function traceOf(message: Message): TraceIds | null {
     : parseTraceparent(message.headers['traceparent'])
 }
 
-function addTrace(headers: Record<string, string>, message: MessageInit): void {
+/** A header of the user's own stays, unless it is the parent of a span of this send (`isSpan`), whose child the handler's is. */
+function addTrace(headers: Record<string, string>, message: MessageInit, isSpan: boolean): void {
   const { traceId } = message
-  if (traceId === undefined || 'traceparent' in headers) return
+  const own = headers['traceparent']
+  if (traceId === undefined || (own !== undefined && !(isSpan && parseTraceparent(own) !== null))) return
   headers['traceparent'] = formatTraceparent({ traceId, spanId: message.spanId ?? newSpanId() })
-  headers[TRACE_MARK] = '1'
+  // Without the mark the receiver sees the header as well, as it does one of the user's.
+  if (own === undefined) headers[TRACE_MARK] = '1'
 }
 
 /** The route to a place of which nothing more is known. */
