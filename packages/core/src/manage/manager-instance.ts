@@ -8,13 +8,13 @@ let instance: MessageQueueManager | null = null
 
 /**
  * Makes the manager that `getMessageQueueManager` answers everywhere in this process; it is not started yet. Throws
- * `ConfigurationError`, or `ValidationError` while an earlier one still runs.
+ * `ConfigurationError`, or `ValidationError` while an earlier one still starts or runs.
  */
 export function initMessageQueueManager(
   config: MessageQueueConfigInput = {},
   options: ManagerOptions = {},
 ): MessageQueueManager {
-  if (instance?.isRunning === true) {
+  if (instance !== null && (instance.isRunning || instance.isStarting)) {
     throw new ValidationError('A manager is running already: await shutdownMessageQueueManager() first')
   }
   instance = new MessageQueueManager(config, options)

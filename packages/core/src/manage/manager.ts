@@ -90,6 +90,11 @@ export class MessageQueueManager {
     return this.#running
   }
 
+  /** @internal */
+  get isStarting(): boolean {
+    return this.#starting !== null
+  }
+
   /** One that is added while the manager runs joins at the next `start()`. Throws `ValidationError` for a name that is taken, or a queue. */
   addQueue(name: string, queue: MessageQueue): void {
     if (typeof name !== 'string' || name === '')

@@ -331,8 +331,10 @@ describe('the manager of the process', () => {
     expect(await shutdownMessageQueueManager()).toEqual({ drained: true, abandoned: [] })
   })
 
-  it('is not replaced while it runs', async () => {
-    await initMessageQueueManager().start()
+  it('is not replaced while it starts or runs', async () => {
+    const starting = initMessageQueueManager().start()
+    expect(() => initMessageQueueManager()).toThrow(/shutdownMessageQueueManager/)
+    await starting
     expect(() => initMessageQueueManager()).toThrow(/shutdownMessageQueueManager/)
     await shutdownMessageQueueManager()
     expect(initMessageQueueManager()).toBe(getMessageQueueManager())
