@@ -144,12 +144,19 @@ export class Intake {
   /** Keeps a delivery for `ms` from now. Throws `LeaseLostError` when it belongs to somebody else already. */
   async extend(held: Held, ms: number): Promise<void> {
     const now = this.#engine.clock.now()
+    const { lease } = held
+    const before = lease === null ? null : { ...lease }
     // The last renewal lasts a whole lease by itself.
-    if (held.lease !== null) {
-      held.lease.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
-      held.lease.endsAt = now + ms
+    if (lease !== null) {
+      lease.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
+      lease.endsAt = now + ms
     }
-    await this.#keeper.renew([held])
+    try {
+      await this.#keeper.renew([held])
+    } catch (error) {
+      if (lease !== null) Object.assign(lease, before)
+      throw error
+    }
     if (held.state === 'lost') throw new LeaseLostError(held.delivery.id)
     this.#keeper.start()
   }

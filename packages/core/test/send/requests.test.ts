@@ -164,8 +164,8 @@ describe('a request', () => {
   })
 
   it.each([
-    ['fails late', (gate: ReturnType<typeof deferred>) => gate.reject(new Error('the old connection'))],
-    ['opens late', (gate: ReturnType<typeof deferred>) => gate.resolve()],
+    ['fails late', (gate: ReturnType<typeof deferred<void>>) => gate.reject(new Error('the old connection'))],
+    ['opens late', (gate: ReturnType<typeof deferred<void>>) => gate.resolve()],
   ])('has a reply queue of its own connection although an older one %s', async (_name, end) => {
     const bench = await connectedBench()
     const { openReplies } = bench.adapter
