@@ -7,6 +7,8 @@ export interface IdleOptions {
   readonly timeoutMs?: number
 }
 
+const OPTIONS: readonly string[] = ['queues', 'timeoutMs'] satisfies (keyof IdleOptions)[]
+
 const PAUSE_MS = 5
 
 /** How often in a row it must look idle: a message that is on its way from a server to this process is neither ready nor in flight. */
@@ -17,6 +19,10 @@ const LOOKS = { memory: 2, server: 6 } as const
  * delay or its retry counts as idle: let time pass for that (`virtualClock`).
  */
 export async function idle(queue: MessageQueue, options: IdleOptions = {}): Promise<void> {
+  for (const name in options) {
+    if (!OPTIONS.includes(name))
+      throw new TypeError(`idle: there is no option ${name}; there are ${OPTIONS.join(', ')}`)
+  }
   const { timeoutMs = 10_000, queues = [] } = options
   if (!(timeoutMs >= 0)) throw new TypeError(`idle: timeoutMs is 0 or more; it is ${timeoutMs}`)
   const giveUpAt = performance.now() + timeoutMs

@@ -58,4 +58,10 @@ describe('idle', () => {
     await expect(idle(queue, { timeoutMs: NaN })).rejects.toThrow(/timeoutMs is 0 or more/)
     await queue.disconnect()
   })
+
+  it('refuses an option that it does not have', async () => {
+    const { queue } = await connected()
+    await expect(idle(queue, { timeout: 5 } as object)).rejects.toThrow(/no option timeout; there are queues/)
+    await queue.disconnect()
+  })
 })

@@ -44,6 +44,7 @@ const MOST_THREADS = 1024
  */
 export function workerHandler(module: string | URL, options: WorkerHandlerOptions = {}): WorkerHandler {
   const url = moduleUrl(module)
+  checkNames(options)
   const poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
   checkModule(url, checkLoadTimeout(options.loadTimeoutMs ?? 30_000))
   let pool: Piscina<Job, Answer> | null = null
@@ -112,6 +113,19 @@ function moduleUrl(module: string | URL): string {
   throw new ConfigurationError(
     `A worker module is a file URL or an absolute path: new URL('./worker.js', import.meta.url); it is ${JSON.stringify(text)}`,
   )
+}
+
+const OPTIONS: readonly string[] = ['poolSize', 'loadTimeoutMs'] satisfies (keyof WorkerHandlerOptions)[]
+
+/** One that is misspelled must not be ignored. */
+function checkNames(options: WorkerHandlerOptions): void {
+  for (const name in options) {
+    if (!OPTIONS.includes(name)) {
+      throw new ConfigurationError(
+        `workerHandler has no option ${JSON.stringify(name)}; there are ${OPTIONS.join(', ')}`,
+      )
+    }
+  }
 }
 
 function poolSizeFromEnv(): number {

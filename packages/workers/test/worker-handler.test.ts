@@ -188,6 +188,12 @@ describe('workerHandler', () => {
     expect(() => workerHandler(program('handler'), { loadTimeoutMs })).toThrow(ConfigurationError)
   })
 
+  it('refuses an option that it does not have', () => {
+    const make = () => workerHandler(program('handler'), { poolsize: 9 } as object)
+    expect(make).toThrow(/no option "poolsize"; there are poolSize, loadTimeoutMs/)
+    expect(make).toThrow(ConfigurationError)
+  })
+
   it('refuses a relative path, whose base nobody knows', () => {
     expect(() => workerHandler('./worker.js')).toThrow(/import.meta.url/)
   })

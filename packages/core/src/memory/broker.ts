@@ -9,6 +9,7 @@ import type {
   Target,
 } from '../adapter/index.ts'
 import { AdapterError, ErrorCode, matchesPattern, systemClock } from '../adapter/index.ts'
+import { checkNames } from './check-names.ts'
 import type { Entry } from './entry.ts'
 import { QueueStore } from './queue.ts'
 
@@ -176,5 +177,6 @@ export function nameOf(target: Target): string {
 
 /** A broker of one's own, which only those see that are given it. */
 export function createMemoryBroker(options: { clock?: Clock } = {}): MemoryBroker {
+  checkNames(options, ['clock'], 'createMemoryBroker')
   return new MemoryBroker(options.clock)
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../adapter/index.ts'
+import { checkNames } from './check-names.ts'
 import type { MemoryBroker } from './broker.ts'
 import { sharedBroker } from './registry.ts'
 
@@ -11,6 +12,8 @@ export interface MemoryAdapterOptions {
   clock?: Clock
 }
 
-export function brokerOf({ broker, url = 'memory://default', clock }: MemoryAdapterOptions): MemoryBroker {
+export function brokerOf(options: MemoryAdapterOptions): MemoryBroker {
+  checkNames(options, ['url', 'broker', 'clock'], 'memoryAdapter')
+  const { broker, url = 'memory://default', clock } = options
   return broker ?? sharedBroker(url, clock)
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { memoryAdapter } from '../../src/memory/index.ts'
+import { createMemoryBroker, memoryAdapter } from '../../src/memory/index.ts'
 import {
   bench,
   codeOf,
@@ -51,6 +51,12 @@ describe('a broker', () => {
     await publish(one, message('a', { delayMs: 10 }))
     await clock.advance(10)
     expect(await drain(two)).toEqual(['a'])
+  })
+
+  it('refuses an option that neither it nor its adapter has', () => {
+    const refused = expect.objectContaining({ code: 'MQ_CONFIGURATION' })
+    expect(() => memoryAdapter({ urls: 'memory://a' } as object)).toThrow(refused)
+    expect(() => createMemoryBroker({ clocks: 1 } as object)).toThrow(refused)
   })
 
   it('keeps its messages while no connection is open', async () => {
