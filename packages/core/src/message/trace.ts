@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
-/** W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}/
+/** W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header. Later versions than 00 may go on behind a dash. */
+const TRACEPARENT =
+  /^(?!ff)(?!00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:$|-)/
 
 export interface TraceIds {
   readonly traceId: string

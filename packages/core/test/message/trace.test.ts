@@ -22,6 +22,10 @@ describe('traceparent', () => {
     [`00-${traceId}-${'0'.repeat(16)}-01`],
     [`00-${traceId.toUpperCase()}-${spanId}-01`],
     [`00-${traceId}-${spanId}`],
+    [`00-${traceId}-${spanId}-01-more`],
+    [`00-${traceId}-${spanId}-01\n`],
+    [`00-${traceId}-${spanId}-0123`],
+    [`01-${traceId}-${spanId}-0123`],
   ])('%p is none', (header) => {
     expect(parseTraceparent(header)).toBeNull()
   })
