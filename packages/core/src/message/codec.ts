@@ -98,9 +98,14 @@ export class BodyCodec {
     if (contentEncoding === undefined && compression !== null && bytes.length >= COMPRESS_ABOVE)
       names = [compression]
     if (encryption !== null) names = [...names, encryption]
+    // What the message names is kept as it is written.
+    const named =
+      contentEncoding === undefined || encryption === null
+        ? contentEncoding
+        : `${contentEncoding}, ${encryption}`
     let encoded = bytes
     for (const name of names) if (!NEUTRAL.has(name)) encoded = this.#encoding(name).encode(encoded)
-    return { body: encoded, contentEncoding: names.length === 0 ? contentEncoding : names.join(', ') }
+    return { body: encoded, contentEncoding: named ?? (names.length === 0 ? undefined : names.join(', ')) }
   }
 
   /** Throws `SerializationError`; core dead-letters such a message as `undecodable`. */
@@ -132,6 +137,8 @@ export class BodyCodec {
   visibleEncoding(contentEncoding: string | undefined): string | undefined {
     const { encryption } = this.#options
     if (contentEncoding === undefined || encryption === null) return contentEncoding
+    const added = `, ${encryption}`
+    if (contentEncoding.endsWith(added)) return contentEncoding.slice(0, -added.length)
     const names = splitEncodings(contentEncoding).filter((name) => name !== encryption)
     return names.length === 0 ? undefined : names.join(', ')
   }
@@ -140,7 +147,7 @@ export class BodyCodec {
     // The message may be changed or sent again while this copy is on its way.
     if (isBytes(body)) return Uint8Array.prototype.slice.call(body)
     if (isJson(contentType)) return jsonBytes(body)
-    const format = own(this.#options.codecs.formats, contentType)
+    const format = this.#formatOf(contentType)
     if (format !== undefined) {
       try {
         return format.encode(body)
@@ -163,7 +170,7 @@ export class BodyCodec {
         throw new SerializationError('The body is not JSON, although its content type says so', { cause })
       }
     }
-    const format = own(this.#options.codecs.formats, contentType)
+    const format = this.#formatOf(contentType)
     if (format !== undefined) {
       try {
         return format.decode(bytes)
@@ -174,7 +181,16 @@ export class BodyCodec {
       }
     }
     // A copy: the broker may still hold these bytes for another delivery.
-    return contentType.startsWith('text/') ? text(bytes) : Uint8Array.prototype.slice.call(bytes)
+    return contentType.startsWith('text/') || /^text\//i.test(contentType)
+      ? text(bytes)
+      : Uint8Array.prototype.slice.call(bytes)
+  }
+
+  /** Content types are the same in any case. */
+  #formatOf(contentType: string): Format | undefined {
+    const { formats } = this.#options.codecs
+    if (formats === undefined) return undefined
+    return own(formats, contentType) ?? own(formats, contentType.toLowerCase())
   }
 
   #find(name: string): Encoding | undefined {

@@ -162,5 +162,21 @@ describe('BodyCodec', () => {
     expect(encoded.contentEncoding).toBe('gzip, reversed')
     expect(extended.decode(encoded.body, 'application/x-number', encoded.contentEncoding)).toBe(42)
     expect(extended.visibleEncoding(encoded.contentEncoding)).toBe('gzip')
+    expect(decoded(42, 'Application/X-Number', undefined, extended)).toBe(42)
+  })
+
+  it.each(['UTF-8', 'GZIP,br', ' gzip '])('leaves the content encoding %j as it is written', (name) => {
+    const same = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes }
+    const locked = new BodyCodec({ ...options, encryption: 'same', codecs: { encodings: { same } } })
+    for (const by of [codec, locked]) {
+      const { body, contentEncoding } = by.encode('x', 'text/plain', name)
+      expect(by.visibleEncoding(contentEncoding)).toBe(name)
+      expect(by.decode(body, 'text/plain', contentEncoding)).toBe('x')
+    }
+  })
+
+  it('knows text and JSON in whichever case their content type is written', () => {
+    expect(decoded('x', 'Text/Plain; charset=utf-8')).toBe('x')
+    expect(decoded({ a: 1 }, 'Application/JSON')).toEqual({ a: 1 })
   })
 })
