@@ -1,6 +1,6 @@
 import type { Codecs, Encoding } from '@mq/core'
 import { encryption } from './encryption.ts'
-import { lz4Compress, lz4Decompress } from './lz4.ts'
+import { lz4CompressChecked, lz4Decompress } from './lz4.ts'
 import { msgpack } from './msgpack.ts'
 import { snappyCompress, snappyDecompress } from './snappy.ts'
 import { loadZstd } from './zstd.ts'
@@ -24,7 +24,7 @@ export async function createCodecs(settings: CodecSettings = {}): Promise<Codecs
   const encodings: Record<string, Encoding> = {
     zstd: { encode: (bytes) => zstd.compress(bytes), decode: (bytes, max) => zstd.decompress(bytes, max) },
     snappy: { encode: snappyCompress, decode: snappyDecompress },
-    lz4: { encode: lz4Compress, decode: lz4Decompress },
+    lz4: { encode: lz4CompressChecked, decode: lz4Decompress },
   }
   if (keys.length > 0) encodings['aes256gcm'] = encryption(keys)
   const formats = Object.fromEntries(

@@ -6,6 +6,11 @@ export function lz4Compress(bytes: Uint8Array): Buffer {
   return compressFrameSync(asBuffer(bytes))
 }
 
+/** The same with a checksum of the content, which readers of frames check: nothing else does that for a body. */
+export function lz4CompressChecked(bytes: Uint8Array): Buffer {
+  return compressFrameSync(asBuffer(bytes), { contentChecksum: true })
+}
+
 /** Throws for what is no LZ4 frame, for one that ends early, and for one that inflates to more than `maxBytes`. */
 export function lz4Decompress(bytes: Uint8Array, maxBytes: number): Buffer {
   const frames = lz4Frames(asBuffer(bytes))

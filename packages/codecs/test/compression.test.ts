@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import { recordCodecs } from '../src/index.ts'
+import type { Encoding } from '@mq/core'
+import { createCodecs, recordCodecs } from '../src/index.ts'
 import { loadZstd } from '../src/zstd.ts'
 import { noise, STREAMED, STREAMED_ZSTD, utf8, XERIAL_HEADER } from './vectors.ts'
 
@@ -100,6 +101,26 @@ describe('records of other clients', () => {
     const flags = codecs.lz4.compress(utf8('x'.repeat(100_000)))[4] as number
     expect(flags & 0b1110_0000).toBe(0b0110_0000)
   })
+})
+
+it('LZ4 bodies are refused when damage makes something else of them', async () => {
+  const { encodings } = await createCodecs()
+  const { encode, decode } = encodings?.['lz4'] as Encoding
+  const text = utf8('a text that repeats itself, a text that does not')
+  const whole = encode(text)
+  expect(Buffer.from(decode(whole, MAX)).equals(text)).toBe(true)
+  expect(codecs.lz4.decompress(whole, MAX).equals(text)).toBe(true)
+  for (let at = 0; at < whole.length; at++) {
+    const damaged = Buffer.from(whole)
+    damaged[at] = (damaged[at] as number) ^ 1
+    let read: Uint8Array = text
+    try {
+      read = decode(damaged, MAX)
+    } catch {
+      // Refused.
+    }
+    expect(Buffer.from(read).toString()).toBe(text.toString())
+  }
 })
 
 describe('Node with Zstandard of its own', () => {
