@@ -7,6 +7,7 @@ import { codecOptions, loadCodecs } from './message/codec-options.ts'
 import { MessageBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { Consumers } from './consume/consumers.ts'
+import { Deduplication } from './consume/deduplication.ts'
 import type { DeduplicationStore, Engine } from './engine.ts'
 import { ConfigurationError } from './errors.ts'
 import { defaultLogger, type Logger } from './logger.ts'
@@ -94,7 +95,7 @@ export function assemble(
     supervisor,
     // Needs the engine itself: filled in below.
     topology: null as unknown as Topology,
-    deduplicationStore: options.deduplicationStore,
+    deduplication: options.deduplicationStore && new Deduplication(options.deduplicationStore, logger),
     turn: new Turn(options.clock && (() => clock.now())),
     emit,
   }

@@ -2,6 +2,7 @@ import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter, DeadLetterInfo } from './adapter/contract.ts'
 import type { BodyCodec } from './message/codec.ts'
 import type { MessageQueueConfig } from './config/message-queue-config.ts'
+import type { Deduplication } from './consume/deduplication.ts'
 import type { Logger } from './logger.ts'
 import type { Message } from './message/message.ts'
 import type { Stats } from './manage/stats.ts'
@@ -39,7 +40,8 @@ export interface Engine {
   readonly codec: BodyCodec
   readonly supervisor: Supervisor
   readonly topology: Topology
-  readonly deduplicationStore: DeduplicationStore | undefined
+  /** Without a store: `undefined`. */
+  readonly deduplication: Deduplication | undefined
   readonly turn: Turn
   /** Never throws: a listener's error is logged. */
   emit<E extends keyof MessageQueueEvents>(event: E, ...args: MessageQueueEvents[E]): void

@@ -1,4 +1,5 @@
 import type { Engine } from '../engine.ts'
+import type { Deduplication } from './deduplication.ts'
 import type { Held } from './held.ts'
 import { inboundMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
@@ -39,41 +40,17 @@ export function admit(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, he
   }
 }
 
-/** Whether this consumer must ask a store if the message was handled before: brokers that deduplicate do it themselves. */
-export function needsDeduplication(engine: Engine, plan: ConsumerPlan, message: Message): boolean {
-  return (
-    plan.deduplicationWindowMs !== null &&
+/** Who says whether the message was handled before, or `null`: brokers that deduplicate do it themselves. */
+export function deduplicationOf(
+  engine: Engine,
+  windowMs: number | null | undefined,
+  message: Message,
+): Deduplication | null {
+  return windowMs !== null &&
+    windowMs !== undefined &&
     message.deduplicationId !== undefined &&
-    !message.redriven &&
-    engine.adapter.capabilities.dedupe === 'consumer' &&
-    engine.deduplicationStore !== undefined
-  )
-}
-
-/** `true` when the message was handled before. A store that fails lets the message pass: a duplicate is better than a loss. */
-export async function isDuplicate(engine: Engine, plan: ConsumerPlan, message: Message): Promise<boolean> {
-  try {
-    return (
-      (await engine.deduplicationStore?.has(deduplicationKey(plan, message.deduplicationId ?? ''))) === true
-    )
-  } catch (error) {
-    engine.logger.warn(
-      { id: message.id, error },
-      'the deduplication store failed; a duplicate may be handled',
-    )
-    return false
-  }
-}
-
-/** Never rejects: a store that fails lets a duplicate pass, which is better than a message that is never acknowledged. */
-export async function remember(engine: Engine, key: string, windowMs: number, id: string): Promise<void> {
-  try {
-    await engine.deduplicationStore?.add(key, windowMs)
-  } catch (error) {
-    engine.logger.warn({ id, error }, 'the deduplication store failed; a duplicate may be handled')
-  }
-}
-
-export function deduplicationKey(plan: ConsumerPlan, id: string): string {
-  return `${plan.label}:${id}`
+    engine.deduplication !== undefined &&
+    engine.adapter.capabilities.dedupe === 'consumer'
+    ? engine.deduplication
+    : null
 }

@@ -1,10 +1,11 @@
-import { admit } from './admission.ts'
+import { admit, deduplicationOf } from './admission.ts'
 import { answerOf } from './batch-answer.ts'
+import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
 import type { HandlerContext } from './handler.ts'
-import type { Held } from './held.ts'
+import type { Held, SettleResult } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
@@ -71,7 +72,30 @@ export class BatchRunner {
       else items.push({ held, message })
     }
     if (items.length === 0) return done()
-    void this.#run(items, wrap).finally(done)
+    const asked = items.some(({ message }) => this.#deduplication(message) !== null)
+    void (asked ? this.#runNew(items, wrap) : this.#run(items, wrap)).finally(done)
+  }
+
+  #deduplication(message: Message): Deduplication | null {
+    return deduplicationOf(this.#engine, this.#plan.deduplicationWindowMs, message)
+  }
+
+  /** Without those that were handled before, or of which another copy is under way. */
+  async #runNew(items: readonly BatchItem[], wrap: (core: BatchCore) => BatchCore): Promise<void> {
+    const windowMs = this.#plan.deduplicationWindowMs ?? 0
+    const admitted = await Promise.all(
+      items.map(
+        async ({ held, message }) =>
+          this.#deduplication(message)?.admit(held, message, windowMs, this.#host.settled) ?? true,
+      ),
+    )
+    const fresh = items.filter(({ held }, i) => {
+      // One may have been lost while the store was asked for another.
+      const runs = admitted[i] === true && held.state === 'open'
+      if (!runs) this.#end(held, null)
+      return runs
+    })
+    if (fresh.length > 0) await this.#run(fresh, wrap)
   }
 
   async #run(items: readonly BatchItem[], wrap: (core: BatchCore) => BatchCore): Promise<void> {
@@ -142,7 +166,12 @@ export class BatchRunner {
   /** Mode `none`: those whose acknowledgement arrived; the others come again. */
   async #acknowledged(items: readonly BatchItem[]): Promise<BatchItem[]> {
     const results = await Promise.all(
-      items.map(({ held }) => new Promise<unknown>((resolve) => held.intake.ack(held, true, resolve))),
+      items.map(async ({ held }) => {
+        const claim = takeClaim(held)
+        const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
+        if (claim !== null) await settleClaim(claim, result)
+        return result
+      }),
     )
     return items.filter(({ held }, i) => {
       if (results[i] === null) return true

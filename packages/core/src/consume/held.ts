@@ -1,5 +1,6 @@
 import type { Delivery } from '../adapter/contract.ts'
 import type { MessageQueueError } from '../errors.ts'
+import type { Claim } from './deduplication.ts'
 import type { Intake } from './intake.ts'
 import { heldOf as rawHeldOf, type Message } from '../message/message.ts'
 
@@ -42,6 +43,8 @@ export class Held {
   lease: HandLease | null = null
   /** Whoever asked for the settlement that is on its way. */
   done: Settled | undefined = undefined
+  /** Where this process has to keep copies of the message apart. */
+  claim: Claim | null = null
   #controller: AbortController | null = null
   #aborted: { readonly reason: unknown } | null = null
 

@@ -121,6 +121,18 @@ export class Intake {
   ack(held: Held, idle: boolean, done?: Settled): void {
     held.state = 'settling'
     held.done = done
+    if (held.claim === null) this.#ack(held, idle)
+    else {
+      // First remembered: between the two a crash then makes no duplicate.
+      const remembered = held.claim.remember().then(() => {
+        if (held.state === 'lost') this.#lose(held)
+        else this.#ack(held, idle)
+      })
+      this.waitFor(remembered)
+    }
+  }
+
+  #ack(held: Held, idle: boolean): void {
     this.#acks.push(held)
     if (this.#flush === 'soon') return
     if (idle) {
@@ -273,6 +285,7 @@ export class Intake {
       last.index = index
     }
     held.index = -1
+    held.claim?.release()
     this.#engine.stats.inFlight--
   }
 

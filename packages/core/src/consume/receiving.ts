@@ -9,6 +9,7 @@ import {
   ValidationError,
   type MessageQueueError,
 } from '../errors.ts'
+import { deduplicationOf } from './admission.ts'
 import { failureOf } from './failure.ts'
 import { heldOf, type Held } from './held.ts'
 import { inboundMessage, rawMessage } from './inbound.ts'
@@ -72,7 +73,9 @@ export class Receiving {
       const held = await puller.receive(left)
       if (held === null) return null
       const message = this.#admit(held, queue)
-      if (message !== null) {
+      if (message === null) continue
+      const isNew = this.#isNew(held, message)
+      if (isNew === true || (await isNew)) {
         this.#engine.stats.messagesReceived++
         return message
       }
@@ -113,6 +116,12 @@ export class Receiving {
     }
   }
 
+  /** `false`: handled before, or by another copy under way; the caller's wait goes on. */
+  #isNew(held: Held, message: Message): boolean | Promise<boolean> {
+    const windowMs = this.#engine.topology.settingsOf(keyOf(held.intake.source.target))?.deduplicationWindowMs
+    return deduplicationOf(this.#engine, windowMs, message)?.admit(held, message, windowMs ?? 0) ?? true
+  }
+
   async *messages(queue: ResolvedQueue, options: IterateOptions): AsyncGenerator<Message, void, undefined> {
     this.#engine.supervisor.adapterFor('messages')
     checkOptions(options, ['prefetch', 'leaseMs'], 'messages')
@@ -138,6 +147,8 @@ export class Receiving {
     for await (const held of iterator) {
       const message = this.#admit(held, queue)
       if (message === null) continue
+      const isNew = this.#isNew(held, message)
+      if (isNew !== true && !(await isNew)) continue
       this.#engine.stats.messagesReceived++
       yield message
     }

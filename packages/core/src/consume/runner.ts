@@ -1,5 +1,6 @@
-import { admit, isDuplicate, needsDeduplication } from './admission.ts'
+import { admit, deduplicationOf } from './admission.ts'
 import { RunContext } from './context.ts'
+import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
@@ -89,22 +90,23 @@ export class SingleRunner {
   start(held: Held): void {
     const message = admit(this.#engine, this.#plan, this.#verdicts, held)
     if (message === null) return this.#host.ended(held, null)
-    if (this.#plan.mode === 'none' || needsDeduplication(this.#engine, this.#plan, message)) {
+    const { mode, deduplicationWindowMs } = this.#plan
+    const deduplication = deduplicationOf(this.#engine, deduplicationWindowMs, message)
+    if (mode === 'none' || deduplication !== null) {
       this.#preparing.add(held)
-      void this.#prepare(held, message)
+      void this.#prepare(held, message, deduplication)
     } else this.#run(held, message)
   }
 
-  async #prepare(held: Held, message: Message): Promise<void> {
-    if (
-      needsDeduplication(this.#engine, this.#plan, message) &&
-      (await isDuplicate(this.#engine, this.#plan, message))
-    ) {
-      this.#verdicts.acknowledge(held)
+  async #prepare(held: Held, message: Message, deduplication: Deduplication | null): Promise<void> {
+    const windowMs = this.#plan.deduplicationWindowMs ?? 0
+    if (deduplication !== null && !(await deduplication.admit(held, message, windowMs, this.#host.settled))) {
       return this.#skip(held)
     }
     if (this.#plan.mode === 'none') {
+      const claim = takeClaim(held)
       const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
+      if (claim !== null) await settleClaim(claim, result)
       this.#host.settled(result, held)
       // Not told to the broker: it will come again, and running it now would be a run too many.
       if (result !== null) return this.#skip(held)

@@ -1,7 +1,6 @@
 import type { DeadLetterReason } from '../adapter/contract.ts'
 import type { Engine } from '../engine.ts'
 import { toError } from '../errors.ts'
-import { deduplicationKey, remember } from './admission.ts'
 import { failureOf } from './failure.ts'
 import type { Held, Settled } from './held.ts'
 import { rawMessage } from './inbound.ts'
@@ -42,31 +41,16 @@ export class Verdicts {
     if (message.replyTo !== undefined) {
       held.intake.waitFor(
         this.#host.answer(message, { value }).then(
-          () => this.#acknowledge(held, message),
+          () => this.#acknowledge(held),
           (error: unknown) => this.failed(held, message, error),
         ),
       )
-    } else this.#acknowledge(held, message)
+    } else this.#acknowledge(held)
   }
 
-  #acknowledge(held: Held, message: Message): void {
-    const { deduplicationWindowMs, mode } = this.#plan
-    if (mode !== 'auto' || held.state !== 'open') return this.#leave(held)
-    if (
-      deduplicationWindowMs !== null &&
-      message.deduplicationId !== undefined &&
-      this.#engine.adapter.capabilities.dedupe === 'consumer'
-    ) {
-      const key = deduplicationKey(this.#plan, message.deduplicationId)
-      held.intake.waitFor(
-        remember(this.#engine, key, deduplicationWindowMs, message.id).then(() => this.#ack(held)),
-      )
-    } else this.#ack(held)
-  }
-
-  /** Done with, without (or after) a run. */
-  acknowledge(held: Held): void {
-    this.#ack(held)
+  #acknowledge(held: Held): void {
+    if (this.#plan.mode === 'auto') this.#ack(held)
+    else this.#leave(held)
   }
 
   #ack(held: Held): void {
@@ -164,6 +148,9 @@ export class Verdicts {
         { id: message.id, queue: this.#plan.label, reason },
         'a failed message is dropped: dead-lettering is off',
       )
+      // A send of the same id may do better.
+      held.claim?.release()
+      held.claim = null
       return this.#ack(held)
     }
     const info = failureOf(held, reason, thrown, this.#plan, ran, clock.now())

@@ -72,7 +72,7 @@ export class Topology {
     const wanted =
       (options.config === undefined ? before?.settings : undefined) ??
       settingsFor(target, options.config, config)
-    refuseUnsupported(adapter, wanted, this.#engine.deduplicationStore !== undefined)
+    refuseUnsupported(adapter, wanted, this.#engine.deduplication !== undefined)
     const pattern = 'subscription' in target ? (options.pattern ?? before?.pattern ?? '#') : undefined
     let settings = wanted
     if (config.autoDeclare || ifExists === 'compare') {

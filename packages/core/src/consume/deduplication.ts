@@ -1,0 +1,135 @@
+import type { DeduplicationStore } from '../engine.ts'
+import type { Logger } from '../logger.ts'
+import { keyOf } from '../manage/topology.ts'
+import type { Message } from '../message/message.ts'
+import type { Held, SettleResult, Settled } from './held.ts'
+import { RELEASE } from './settlement.ts'
+
+/** What a delivery has of its deduplication id: no other copy is handled in this process meanwhile, and its ack remembers the id. */
+export class Claim {
+  readonly #owner: Deduplication
+  readonly key: string
+  readonly windowMs: number
+  readonly #waiting: (() => void)[] = []
+  #released = false
+
+  constructor(owner: Deduplication, key: string, windowMs: number) {
+    this.#owner = owner
+    this.key = key
+    this.windowMs = windowMs
+  }
+
+  /** Never rejects. */
+  remember(): Promise<void> {
+    return this.#owner.remember(this)
+  }
+
+  /** Resolves when another copy may be looked at. */
+  over(): Promise<void> {
+    return this.#released ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#owner.released(this)
+    for (const resolve of this.#waiting) resolve()
+  }
+}
+
+/**
+ * For brokers that leave deduplication to their consumers: asks the store before a message is handled, and keeps a second copy in this
+ * process from being handled at the same time, which the store alone would not: it knows what was acknowledged.
+ */
+export class Deduplication {
+  readonly #store: DeduplicationStore
+  readonly #logger: Logger
+  readonly #claims = new Map<string, Claim>()
+
+  constructor(store: DeduplicationStore, logger: Logger) {
+    this.#store = store
+    this.#logger = logger
+  }
+
+  /**
+   * Whether the message is to be handled. One that was is acknowledged; while another copy is under way this one waits, and is then
+   * acknowledged or given back. `done` hears of either.
+   */
+  async admit(
+    held: Held,
+    { deduplicationId, redriven }: Message,
+    windowMs: number,
+    done?: Settled,
+  ): Promise<boolean> {
+    // A later attempt of the same delivery.
+    if (held.claim !== null) return true
+    const key = `${keyOf(held.intake.source.target)}:${deduplicationId ?? ''}`
+    const other = this.#claims.get(key)
+    const claim = new Claim(this, key, windowMs)
+    if (redriven) {
+      held.claim = claim
+      return true
+    }
+    if (other !== undefined) {
+      void this.#wait(other, held, done)
+      return false
+    }
+    held.claim = claim
+    this.#claims.set(key, claim)
+    if (!(await this.#knows(key, held))) return held.state === 'open'
+    held.claim = null
+    claim.release()
+    if (held.state === 'open') held.intake.ack(held, false, done)
+    return false
+  }
+
+  async #wait(other: Claim, held: Held, done: Settled | undefined): Promise<void> {
+    await other.over()
+    if (held.state !== 'open') return
+    const decided = this.#knows(other.key, held).then((known) => {
+      if (held.state !== 'open') return
+      if (known) held.intake.ack(held, false, done)
+      else held.intake.settle(held, RELEASE, done)
+    })
+    held.intake.waitFor(decided)
+  }
+
+  /** A store that fails lets the message pass: a duplicate is better than a loss. */
+  async #knows(key: string, held: Held): Promise<boolean> {
+    try {
+      return (await this.#store.has(key)) === true
+    } catch (error) {
+      this.#failed(key, error, held.delivery.id)
+      return false
+    }
+  }
+
+  async remember({ key, windowMs }: Claim): Promise<void> {
+    try {
+      await this.#store.add(key, windowMs)
+    } catch (error) {
+      this.#failed(key, error)
+    }
+  }
+
+  #failed(key: string, error: unknown, id?: string): void {
+    this.#logger.warn({ id, key, error }, 'the deduplication store failed; a duplicate may be handled')
+  }
+
+  released(claim: Claim): void {
+    if (this.#claims.get(claim.key) === claim) this.#claims.delete(claim.key)
+  }
+}
+
+/** Before an acknowledgement that precedes the run: one that fails must not be remembered, since the message comes again. */
+export function takeClaim(held: Held): Claim | null {
+  const { claim } = held
+  held.claim = null
+  return claim
+}
+
+/** After it. */
+export async function settleClaim(claim: Claim, result: SettleResult): Promise<void> {
+  if (result === null) await claim.remember()
+  claim.release()
+}
