@@ -15,6 +15,7 @@ import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { SingleRunner, type Chain } from './runner.ts'
 import type { Slots } from './slots.ts'
+import { timedRun } from './timed-run.ts'
 import { traced } from './traced.ts'
 import { Verdicts, type VerdictHost } from './verdicts.ts'
 
@@ -93,7 +94,7 @@ export class Consumer {
     this.#fetcher = new Fetcher(engine, plan, this)
     this.#backlog = new Backlog(engine.clock, plan.ordered)
     this.#lastProgressAt = engine.clock.now()
-    this.#chain = traced(engine, plan, plan.handler.run)
+    this.#chain = composeChain(engine, [], plan)
   }
 
   /** Middleware that is added while this runs wraps what comes from then on, as it does for sends. @internal */
@@ -101,7 +102,7 @@ export class Consumer {
     const { middlewares } = this.#host
     if (this.#composed !== middlewares.length) {
       this.#composed = middlewares.length
-      this.#chain = traced(this.#engine, this.#plan, composeChain(middlewares, this.#plan))
+      this.#chain = composeChain(this.#engine, middlewares, this.#plan)
     }
     return this.#chain
   }
@@ -394,11 +395,14 @@ export class Consumer {
   readonly extend = (held: Held, ms: number): Promise<void> => this.#host.extend(held, ms)
 }
 
-/** Without middleware it is the handler itself. */
-function composeChain(middlewares: readonly Middleware[], plan: ConsumerPlan): Chain {
-  const { run } = plan.handler
-  if (!middlewares.some((middleware) => middleware.process !== undefined)) return run
-  return composeProcess<[HandlerContext]>(middlewares, async (message, context) =>
-    run(message as never, context),
+/** Without middleware and tracer it is the handler itself. */
+function composeChain(engine: Engine, middlewares: readonly Middleware[], plan: ConsumerPlan): Chain {
+  const composed = middlewares.some((middleware) => middleware.process !== undefined)
+  if (!composed && engine.tracer === undefined) return plan.handler.run
+  const run = timedRun(plan)
+  if (!composed) return traced(engine, plan, run)
+  const chain = composeProcess<[HandlerContext]>(middlewares, async (message, context) =>
+    run(message, context),
   )
+  return traced(engine, plan, chain)
 }
