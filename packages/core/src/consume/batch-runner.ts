@@ -113,7 +113,7 @@ export class BatchRunner {
     const chain = wrap((message, held) =>
       // Whoever comes after the time is up finds nobody to gather with.
       timedOut !== null
-        ? Promise.reject(timedOut.error as Error)
+        ? Promise.reject(timedOut.error)
         : new Promise((resolve, reject) => {
             gathered.push({ message, resolve, reject })
             arrive(held)

@@ -9,13 +9,12 @@ import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import { MessageQueueError } from '../errors.ts'
 import { END_MS, Fetcher } from './fetcher.ts'
 import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
-import type { HandlerContext } from './handler.ts'
 import type { Held, Settled } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { SingleRunner, type Chain } from './runner.ts'
 import type { Slots } from './slots.ts'
-import { timedRun } from './timed-run.ts'
+import { composeChain } from './handler-chain.ts'
 import { traced } from './traced.ts'
 import { Verdicts, type VerdictHost } from './verdicts.ts'
 
@@ -393,16 +392,4 @@ export class Consumer {
 
   /** @internal */
   readonly extend = (held: Held, ms: number): Promise<void> => this.#host.extend(held, ms)
-}
-
-/** Without middleware and tracer it is the handler itself. */
-function composeChain(engine: Engine, middlewares: readonly Middleware[], plan: ConsumerPlan): Chain {
-  const composed = middlewares.some((middleware) => middleware.process !== undefined)
-  if (!composed && engine.tracer === undefined) return plan.handler.run
-  const run = timedRun(plan)
-  if (!composed) return traced(engine, plan, run)
-  const chain = composeProcess<[HandlerContext]>(middlewares, async (message, context) =>
-    run(message, context),
-  )
-  return traced(engine, plan, chain)
 }
