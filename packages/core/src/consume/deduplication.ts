@@ -10,13 +10,16 @@ export class Claim {
   readonly #owner: Deduplication
   readonly key: string
   readonly windowMs: number
+  /** Of the message, for logs. */
+  readonly id: string
   readonly #waiting: (() => void)[] = []
   #released = false
 
-  constructor(owner: Deduplication, key: string, windowMs: number) {
+  constructor(owner: Deduplication, key: string, windowMs: number, id: string) {
     this.#owner = owner
     this.key = key
     this.windowMs = windowMs
+    this.id = id
   }
 
   /** Never rejects. */
@@ -65,7 +68,7 @@ export class Deduplication {
     if (held.claim !== null) return true
     const key = `${keyOf(held.intake.source.target)}:${deduplicationId ?? ''}`
     const other = this.#claims.get(key)
-    const claim = new Claim(this, key, windowMs)
+    const claim = new Claim(this, key, windowMs, held.delivery.id)
     if (redriven) {
       held.claim = claim
       return true
@@ -99,21 +102,21 @@ export class Deduplication {
     try {
       return (await this.#store.has(key)) === true
     } catch (error) {
-      this.#failed(key, error, held.delivery.id)
+      this.#failed(error, held.delivery.id)
       return false
     }
   }
 
-  async remember({ key, windowMs }: Claim): Promise<void> {
+  async remember({ key, windowMs, id }: Claim): Promise<void> {
     try {
       await this.#store.add(key, windowMs)
     } catch (error) {
-      this.#failed(key, error)
+      this.#failed(error, id)
     }
   }
 
-  #failed(key: string, error: unknown, id?: string): void {
-    this.#logger.warn({ id, key, error }, 'the deduplication store failed; a duplicate may be handled')
+  #failed(error: unknown, id: string): void {
+    this.#logger.warn({ id, error }, 'the deduplication store failed; a duplicate may be handled')
   }
 
   released(claim: Claim): void {

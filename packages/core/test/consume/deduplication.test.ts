@@ -58,6 +58,9 @@ describe('deduplication at the consumer', () => {
     receiver.give(delivery('1', { deduplicationId: 'x' }))
     await until(() => adapter.receivers.at(-1)?.settled.length === 1)
     expect(receiver.settled).toMatchObject([{ kind: 'ack', ids: ['1'] }])
+    expect(
+      bench.log.filter(({ level }) => level === 'warn').every(({ fields }) => fields['id'] === '1'),
+    ).toBe(true)
     await consumer.stop()
   })
 
