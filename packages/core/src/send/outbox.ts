@@ -1,9 +1,4 @@
-import type {
-  Certainty,
-  OutboundMessage,
-  PublishOutcome,
-  QueueSettings,
-} from '../adapter/contract.ts'
+import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
 import { backoffDelay } from '../backoff.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
