@@ -157,6 +157,7 @@ export const receiving: readonly Broken[] = [
       'model.random',
       'publish.burst',
       'queues.kept',
+      'shutdown.flushed',
       'shutdown.zero-loss',
       'topics.competing',
       'topics.each-all',
