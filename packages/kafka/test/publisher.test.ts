@@ -1,7 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import type { BrokerAdapter } from '@mq/core/adapter'
-import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
 import Connection from 'kafkajs/src/network/connection.js'
 import { connect as connectTo } from '../src/connection.ts'
 import { markUnsent, neverSent } from '../src/errors.ts'
@@ -9,23 +7,16 @@ import { encodeBatch } from '../src/log/batch-writer.ts'
 import { produceRequest } from '../src/log/protocol.ts'
 import { parseOptions } from '../src/options.ts'
 import { testOptions } from './harness.ts'
-import { declaration, fresh, live, message } from './support.ts'
+import { adapters, declaration, fresh, live, message } from './support.ts'
 
 let broker: RunningBroker
-const open: BrokerAdapter[] = []
+const { connect, closeAll } = adapters(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka')
 }, 180_000)
-afterEach(() => Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))))
+afterEach(closeAll)
 afterAll(() => broker.stop())
-
-async function connect(options: KafkaOptions = {}): Promise<BrokerAdapter> {
-  const adapter = kafkaAdapter(testOptions(broker.url, options))
-  open.push(adapter)
-  await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(10_000))
-  return adapter
-}
 
 /** The next produce request of this client is refused as by a broker that leads no more. */
 function refuseOnce(clientId: string): void {

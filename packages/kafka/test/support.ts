@@ -10,7 +10,7 @@ import type {
   Receiver,
   Target,
 } from '@mq/core/adapter'
-import { kafkaAdapter } from '@mq/kafka'
+import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
 import { testOptions } from './harness.ts'
 
 /** A name of its own for each test. */
@@ -47,6 +47,24 @@ export function connections(url: () => string): {
       return queue
     },
     closeAll: () => Promise.all(open.splice(0).map((queue) => queue.disconnect({ timeoutMs: 1 }))),
+  }
+}
+
+/** Connected adapters, which `closeAll` ends whatever they do. */
+export function adapters(url: () => string): {
+  connect: (options?: KafkaOptions) => Promise<BrokerAdapter>
+  closeAll: () => Promise<unknown>
+} {
+  const open: BrokerAdapter[] = []
+  return {
+    async connect(options = {}) {
+      const adapter = kafkaAdapter(testOptions(url(), options))
+      open.push(adapter)
+      await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(10_000))
+      return adapter
+    },
+    closeAll: () =>
+      Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))),
   }
 }
 

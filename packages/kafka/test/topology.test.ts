@@ -1,26 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import type { BrokerAdapter, Target } from '@mq/core/adapter'
-import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
-import { testOptions } from './harness.ts'
-import { consuming, declaration, fresh, live, message, take } from './support.ts'
+import type { Target } from '@mq/core/adapter'
+import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
 import Connection from 'kafkajs/src/network/connection.js'
 
 let broker: RunningBroker
-const open: BrokerAdapter[] = []
+const { connect, closeAll } = adapters(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka')
 }, 180_000)
-afterEach(() => Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))))
+afterEach(closeAll)
 afterAll(() => broker.stop())
-
-async function connect(options: KafkaOptions = {}): Promise<BrokerAdapter> {
-  const adapter = kafkaAdapter(testOptions(broker.url, options))
-  open.push(adapter)
-  await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(10_000))
-  return adapter
-}
 
 /** Requests of that name of this client wait until they are let go; `reached`: one does. */
 function hold(clientId: string, apiName: string): { reached: Promise<void>; letGo: () => void } {

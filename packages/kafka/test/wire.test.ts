@@ -11,28 +11,13 @@ import {
   encodeRetry,
   removalOf,
 } from '../src/wire.ts'
+import { message as anyMessage } from './support.ts'
 
-const message = (more: Partial<OutboundMessage> = {}): OutboundMessage => ({
-  destination: { queue: 'q' },
-  id: 'id-1',
-  body: Buffer.from('body'),
-  headers: {},
-  timestamp: 1_700_000_000_123,
-  contentType: 'text/plain',
-  contentEncoding: undefined,
-  correlationId: undefined,
-  replyTo: undefined,
-  routingKey: undefined,
-  key: undefined,
-  deduplicationId: undefined,
-  priority: 0,
-  delayMs: 0,
-  expiresAt: undefined,
-  deliveryCount: 0,
-  redriven: false,
-  sendToken: 'token',
-  ...more,
-})
+const message = (more: Partial<OutboundMessage> = {}): OutboundMessage =>
+  anyMessage(
+    { queue: 'q' },
+    { id: 'id-1', body: Buffer.from('body'), timestamp: 1_700_000_000_123, sendToken: 'token', ...more },
+  )
 
 /** What a reader finds of what a writer wrote. */
 async function onDisk(parts: RecordParts): Promise<LogRecord> {
