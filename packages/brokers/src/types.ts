@@ -82,7 +82,7 @@ export interface RunningBroker {
   start(node?: number): Promise<void>
   /** `kill`, then `start`. */
   restart(node?: number): Promise<void>
-  /** SIGSTOP for the whole process group: sockets stay open, nothing answers. */
+  /** SIGSTOP for the whole process group: sockets stay open, nothing answers. Returns when all of it stands still. */
   freeze(node?: number): void
   /** SIGCONT for the whole process group. */
   thaw(node?: number): void

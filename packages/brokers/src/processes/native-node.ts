@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { brokerError, messageOf } from '../errors.ts'
 import { pause, waitUntil } from '../wait.ts'
 import type { Guard } from './guard.ts'
-import { groupIsAlive, signalGroup, startMark } from './process-table.ts'
+import { groupIsAlive, groupIsStopped, signalGroup, startMark } from './process-table.ts'
 import type { ServerNode } from './server-node.ts'
 
 export interface NativeNodeSpec {
@@ -106,7 +106,11 @@ export function nativeNode(spec: NativeNodeSpec, guard: Guard): ServerNode {
       }
       await kill()
     },
-    freeze: () => signal('SIGSTOP'),
+    freeze: () => {
+      signal('SIGSTOP')
+      const until = Date.now() + 2_000
+      while (child?.pid !== undefined && !groupIsStopped(child.pid) && Date.now() < until) sleep(1)
+    },
     thaw: () => signal('SIGCONT'),
     handle: () => {
       const mark = child?.pid === undefined ? undefined : startMark(child.pid)
@@ -119,6 +123,11 @@ export function nativeNode(spec: NativeNodeSpec, guard: Guard): ServerNode {
   function signal(name: NodeJS.Signals): void {
     if (child?.pid !== undefined) signalGroup(child.pid, name)
   }
+}
+
+/** Without giving the event loop a turn: nothing may happen between a freeze and what follows it. */
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /** Helpers of the server end a moment after it. */

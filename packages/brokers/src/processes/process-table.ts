@@ -42,7 +42,7 @@ export function startMark(pid: number): string | undefined {
 }
 
 /** Fields of /proc/PID/stat from `state` on; undefined where there is no /proc. */
-function statFields(pid: number): string[] | undefined {
+function statFields(pid: number | string): string[] | undefined {
   const file = `/proc/${pid}/stat`
   if (!existsSync(file)) return undefined
   try {
@@ -71,8 +71,31 @@ export function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
 export function groupIsAlive(pid: number): boolean {
   if (!signalGroup(pid, 0)) return false
   if (!existsSync('/proc/self/stat')) return true
-  return readdirSync('/proc').some((name) => {
-    const fields = /^\d+$/.test(name) ? statFields(Number(name)) : undefined
-    return fields?.[2] === String(pid) && !isZombie(Number(name))
-  })
+  return groupMembers(pid).some((member) => !isZombie(member))
+}
+
+/**
+ * True when no thread of the group runs any more. A SIGSTOP reaches one thread, and the others only when that one
+ * got a turn: on a busy machine a server can answer once more after the signal was sent.
+ */
+export function groupIsStopped(pid: number): boolean {
+  return groupMembers(pid).every((member) =>
+    threadsOf(member).every((thread) => /^[TtZX]?$/.test(statFields(`${member}/task/${thread}`)?.[0] ?? '')),
+  )
+}
+
+/** Processes of a group; none where there is no /proc. */
+function groupMembers(pid: number): number[] {
+  if (!existsSync('/proc/self/stat')) return []
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && statFields(name)?.[2] === String(pid))
+    .map(Number)
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
 }

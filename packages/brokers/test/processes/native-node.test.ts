@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createGuard } from '../../src/processes/guard.ts'
+import { nativeNode } from '../../src/processes/native-node.ts'
+import type { ServerNode } from '../../src/processes/server-node.ts'
+import { pause, waitUntil } from '../../src/wait.ts'
+
+/** Six threads that are always busy; each writes how far it came into a file of all. */
+const program = `
+const { Worker } = require('node:worker_threads')
+const count = 'for (let n = 1; ; n++) require("node:fs").writeSync(require("node:worker_threads").workerData, String(n), 0)'
+const workerData = require('node:fs').openSync(process.env.COUNT, 'w')
+for (let thread = 0; thread < 6; thread++) new Worker(count, { eval: true, workerData })
+`
+
+let folder: string
+let node: ServerNode
+const count = (): string => readFileSync(join(folder, 'count'), 'utf8')
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mq-native-node-'))
+  const env = { ...process.env, COUNT: join(folder, 'count') }
+  const ready = (): Promise<boolean> => Promise.resolve(Number(count()) > 0)
+  node = nativeNode(
+    {
+      label: 'counter',
+      command: process.execPath,
+      args: ['--eval', program],
+      env,
+      cwd: folder,
+      logPath: join(folder, 'log'),
+      ready,
+      readyTimeoutMs: 10_000,
+    },
+    createGuard(),
+  )
+  await node.start()
+}, 20_000)
+afterAll(async () => {
+  await node.stop(false)
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe('freeze', () => {
+  it('returns when every thread stands still, also on a busy machine', async () => {
+    for (let round = 0; round < 20; round++) {
+      node.freeze()
+      const frozen = count()
+      await pause(20)
+      expect(count()).toBe(frozen)
+      node.thaw()
+      expect(await waitUntil(() => count() !== frozen, 5_000)).toBe(true)
+    }
+  }, 30_000)
+})
