@@ -16,9 +16,12 @@ export function queueOf(target: Target): string {
   return `${name.slice(0, LONGEST - hash.length - 1)}~${hash}`
 }
 
-/** The queue itself is partition 0, so that clients that know of no partitions reach it. */
+/**
+ * The queue itself is partition 0, so that clients that know of no partitions reach it. Two colons: `orders:p1` would be the
+ * subscription `p1` of a topic `orders`.
+ */
 export function partitionQueue(queue: string, partition: number): string {
-  return partition === 0 ? queue : `${queue}:p${partition}`
+  return partition === 0 ? queue : `${queue}::p${partition}`
 }
 
 /** Names that this adapter makes for itself. None can be given to a queue or topic. */
@@ -26,7 +29,7 @@ export const own = {
   delay: (ms: number) => `mq:delay:${ms}`,
   delayedTopic: (topic: string, ms: number) => `mq:delay:${ms}:${topic}`,
   relay: (topic: string) => `mq:relay:${topic}`,
-  sink: 'mq:sink',
+  sink: 'mq::sink',
   last: (unique: string) => `mq:last:${unique}`,
   register: (topic: string) => `mq:topic:${topic}`,
   /** Says what a subscription's pattern is: AMQP does not tell. */

@@ -239,7 +239,7 @@ describe('an ordered queue of several partitions', () => {
     const outcomes = await adapter.publish(sent, live)
     expect(outcomes.every(({ ok }) => ok)).toBe(true)
     const sizes = await Promise.all(
-      [queue, `${queue}:p1`, `${queue}:p2`].map(
+      [queue, `${queue}::p1`, `${queue}::p2`].map(
         async (name) => (await channel.checkQueue(name)).messageCount,
       ),
     )
@@ -273,10 +273,23 @@ describe('an ordered queue of several partitions', () => {
     expect(await other.purge({ queue })).toBe(4)
     await other.remove({ queue })
     await other.disconnect(live)
-    for (const name of [queue, `${queue}:p1`, `${queue}:p2`]) {
+    for (const name of [queue, `${queue}::p1`, `${queue}::p2`]) {
       const looking = await foreign.createChannel()
       looking.on('error', () => undefined)
       await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
     }
+  })
+
+  it('does not meet a topic of the same name, whatever its subscriptions are called', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const subscribed = { topic: queue, subscription: 'p1' }
+    await adapter.declare(subscribed, { settings, pattern: '#', ifExists: 'take' })
+    await adapter.publish(
+      Array.from({ length: 20 }, (_, n) => message({ queue }, { key: `k${n}` })),
+      live,
+    )
+    expect([await adapter.size({ queue }), await adapter.size(subscribed)]).toEqual([20, 0])
+    await adapter.remove({ topic: queue })
+    expect(await adapter.size({ queue })).toBe(20)
   })
 })
