@@ -308,6 +308,26 @@ describe('priorities', () => {
   })
 })
 
+describe('receivers that crashed', () => {
+  it('are forgotten by the next one to open, unless they hold something', async () => {
+    const queue = await declare(adapter, fresh())
+    const stream = `{mq:${queue.queue}}:s:0`
+    await adapter.publish([message(queue)], live)
+    await (await adapter.open(source(queue.queue), () => undefined)).close(live)
+    for (const name of ['gone.20', 'holds.20', 'foreign'])
+      await redis('XGROUP', 'CREATECONSUMER', stream, 'mq', name)
+    await redis('XREADGROUP', 'GROUP', 'mq', 'holds.20', 'COUNT', '1', 'STREAMS', stream, '>')
+    const consumers = async (): Promise<string> => redis('XINFO', 'CONSUMERS', stream, 'mq')
+    expect(await consumers()).toContain('gone.20')
+    await until(async () => {
+      await (await adapter.open(source(queue.queue), () => undefined)).close(live)
+      return !(await consumers()).includes('gone.20')
+    })
+    expect(await consumers()).toContain('holds.20')
+    expect(await consumers()).toContain('foreign')
+  })
+})
+
 describe('queues with an owner', () => {
   it('refuses another connection to consume or declare an exclusive queue, and deletes it when its own goes', async () => {
     const name = fresh()

@@ -8,6 +8,17 @@
 export const OPEN = `
 local base, op, consumer = KEYS[1], ARGV[1], ARGV[2]
 local q = load(base)
+
+-- Consumers that hold nothing and have not read for ten of their leases crashed, most likely. One that did not is made again by its next read.
+local function forgetGone(key)
+  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', key, 'mq')) do
+    local is = {}
+    for i = 1, #c, 2 do is[c[i]] = c[i + 1] end
+    local lease = tonumber(string.match(is.name, '%.(%d+)$'))
+    if lease and is.pending == 0 and is.idle > 10 * lease then redis.call('XGROUP', 'DELCONSUMER', key, 'mq', is.name) end
+  end
+end
+
 if not q and op == 'open' and redis.call('EXISTS', base..'s:0') == 1 then q = loadOrMake(base) end
 if not q then return op ~= 'open' and 0 or false end
 local now = clock()
@@ -19,7 +30,10 @@ end
 if op == 'open' then
   local owner = redis.call('HGET', base..'meta', 'xo')
   if owner and owner ~= ARGV[4] then return 0 end
-  for _, l in ipairs(lanes(q)) do group(base..'s:'..l) end
+  for _, l in ipairs(lanes(q)) do
+    group(base..'s:'..l)
+    forgetGone(base..'s:'..l)
+  end
   local least = tonumber(redis.call('HGET', base..'meta', 'lm') or '0')
   local lease = tonumber(ARGV[3])
   if least == 0 or lease < least then
