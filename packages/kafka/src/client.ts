@@ -153,6 +153,8 @@ export async function openLink(
     ssl: settings.ssl ?? null,
     sasl: settings.sasl ?? null,
     connectionTimeout: settings.connectTimeoutMs,
+    // Not by kafkajs, amid other requests: a socket is replaced before its session ends.
+    reauthenticationThreshold: 0,
     // Only a floor, and how often it looks: every call brings a limit of its own.
     requestTimeout: 100,
     enforceRequestTimeout: true,

@@ -207,6 +207,31 @@ export async function connect(
     links.clear()
   }
 
+  /** That a broker was reached says little: from then on it is the addresses which it advertises that are used. */
+  const reachAdvertised = async (seed: Address, until: AbortSignal): Promise<void> => {
+    const advertised = [...brokers.values()]
+    const same = advertised.some(({ host, port }) => host === seed.host && port === seed.port)
+    if (same || advertised.length === 0) return
+    let failure: unknown
+    for (const [node, address] of brokers) {
+      try {
+        const reached = await open(address, until)
+        links.set(`main ${node} ${address.host}:${address.port}`, Promise.resolve(reached))
+        return
+      } catch (error) {
+        failure = error
+      }
+    }
+    if (classify(failure).code !== 'MQ_CONNECTION') throw failure
+    const names = advertised.map(({ host, port }) => `${host}:${port}`).join(', ')
+    throw new AdapterError(
+      'MQ_CONNECTION',
+      `Kafka answers at ${seed.host}:${seed.port}, but not at the address that it tells clients to use (${names}): ` +
+        "set the broker's advertised.listeners to one that is reachable from here",
+      { cause: failure, retryable: true },
+    )
+  }
+
   // The first look: every address of the configuration in turn, one attempt each.
   let failure: unknown = null
   for (const address of options.brokers) {
@@ -215,6 +240,7 @@ export async function connect(
       const first = await open(address, signal)
       links.set(`seed ${address.host}:${address.port}`, Promise.resolve(first))
       learn(await first.custom(metadataRequest([])), performance.now())
+      await reachAdvertised(address, signal)
       failure = null
       break
     } catch (error) {

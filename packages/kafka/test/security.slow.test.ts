@@ -5,9 +5,12 @@ import { MessageQueue } from '@mq/core'
 import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
 
 let broker: RunningBroker
+/** Nothing of a session that SASL began is believed for longer, in ms. */
+const SESSION_MS = 2_500
 
 beforeAll(async () => {
-  broker = await startBroker('kafka', { fresh: true, sasl: true, tls: true })
+  const extra = { 'connections.max.reauth.ms': String(SESSION_MS) }
+  broker = await startBroker('kafka', { fresh: true, sasl: true, tls: true, proxied: true, extra })
 }, 180_000)
 afterAll(() => broker.stop())
 
@@ -41,6 +44,36 @@ describe('security', () => {
   it('a round trip with SASL over TLS', async () => {
     const sasl = { mechanism: 'scram-sha-256', ...user() } as const
     expect(await roundTrip({ brokers: fact('saslTlsUrl'), tls: trusted(), sasl })).toBe('hello')
+  }, 30_000)
+
+  it('sessions that end, one after the other, cost no message', async () => {
+    const queue = new MessageQueue(
+      kafkaAdapter({ brokers: fact('saslUrl'), sasl: { mechanism: 'scram-sha-256', ...user() } }),
+    )
+    const seen: number[] = []
+    await queue.connect()
+    try {
+      await queue.consume('sessions', ({ body }) => void seen.push(body as number))
+      const until = Date.now() + 4 * SESSION_MS
+      let sent = 0
+      for (; Date.now() < until; sent++) {
+        await queue.send('sessions', sent)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      while (seen.length < sent) await new Promise((resolve) => setTimeout(resolve, 20))
+      // Of several partitions.
+      expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: sent }, (_, i) => i))
+      expect(queue.getStats().errorCount).toBe(0)
+    } finally {
+      await queue.disconnect()
+    }
+  }, 60_000)
+
+  it('an address that brokers advertise and nobody reaches is named at once', async () => {
+    const error = await roundTrip({ brokers: fact('proxiedUrl') }).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'MQ_CONNECTION' })
+    expect((error as Error).message).toContain(fact('proxyUrl'))
+    expect((error as Error).message).toContain('advertised.listeners')
   }, 30_000)
 
   const mistakes: readonly [string, () => KafkaOptions, string][] = [
