@@ -167,7 +167,7 @@ function kafkaNode(files: KafkaFiles, place: NodePlace, guard: Guard): ServerNod
 const tools: Readonly<Record<string, string>> = {
   'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
   'kafka-consumer-groups': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
-  'kafka-configs': 'kafka.admin.ConfigCommand',
+  'kafka-configs': 'org.apache.kafka.tools.ConfigCommand',
   'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
   'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
   'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
