@@ -180,6 +180,8 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
         },
         until,
       )
+      if (until.aborted) mine.close(until.reason)
+      until.throwIfAborted()
       current = mine
       alive ??= setInterval(() => undefined, FOREVER_MS)
     },

@@ -1,6 +1,6 @@
 import type { ConnectionEvents } from '@mq/core/adapter'
 import { AdapterError } from '@mq/core/adapter'
-import { pause } from './abort.ts'
+import { pause, untilAborted } from './abort.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -239,7 +239,7 @@ export async function connect(
       signal.throwIfAborted()
       const first = await open(address, signal)
       links.set(`seed ${address.host}:${address.port}`, Promise.resolve(first))
-      learn(await first.custom(metadataRequest([])), performance.now())
+      learn(await untilAborted(first.custom(metadataRequest([])), signal), performance.now())
       await reachAdvertised(address, signal)
       failure = null
       break

@@ -100,6 +100,7 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
       const started = begin(opened)
       try {
         await untilAborted(Promise.all([ping(opened), started.publisher.open()]), limit)
+        limit.throwIfAborted()
         if (gone !== null) throw (gone as { cause: unknown }).cause
       } catch (error) {
         await opened.close(AbortSignal.abort())

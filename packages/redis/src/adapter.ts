@@ -192,12 +192,15 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         blocked: (reason) => on.blocked(reason),
       }
       const link = resolved.cluster === undefined ? connectSingle : connectCluster
-      over = await link(resolved, watched, deadlineSignal(signal, resolved.connectTimeoutMs))
+      const limit = deadlineSignal(signal, resolved.connectTimeoutMs)
+      over = await link(resolved, watched, limit)
       try {
         // The round trip that counts: the user may write here.
-        await ping(over).catch((error: unknown) => {
+        const answer = ping(over).catch((error: unknown) => {
           if (blockedReason(error) === null || /LOADING|READONLY/.test(String(error))) throw error
         })
+        await untilAborted(answer, limit)
+        limit.throwIfAborted()
         if (gone !== null) throw (gone as { cause: unknown }).cause
       } catch (error) {
         over.destroy(error)

@@ -240,7 +240,7 @@ export async function connectCluster(
   try {
     await connectMasters(signal, options)
     const first = nodes.values().next().value as Node
-    const facts = await readFacts(first.command, options)
+    const facts = await untilAborted(readFacts(first.command, options), signal)
     rest = keepBusy(facts, () => [...nodes.values()].flatMap(linksOf))
     return {
       facts,

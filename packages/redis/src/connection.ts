@@ -1,4 +1,5 @@
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
+import { untilAborted } from './abort.ts'
 import { createConfirm, unconfirmed } from './confirm.ts'
 import { replyCode } from './errors.ts'
 import { createIdleLinks } from './idle-links.ts'
@@ -73,7 +74,7 @@ export async function connectSingle(
 
   try {
     const command = await open(true, signal)
-    const facts = await readFacts(command, options)
+    const facts = await untilAborted(readFacts(command, options), signal)
     if (options.sentinel && facts.role !== 'master') {
       throw new AdapterError(
         'MQ_UNAVAILABLE',

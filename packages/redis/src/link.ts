@@ -51,6 +51,8 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
   signal.throwIfAborted()
   const { options, address } = setup
   const who = setup.credentials ?? options
+  // The client's own end of an attempt leaves a socket alone that has not connected yet, and uses it once it has.
+  const attempt = new AbortController()
   const client = createClient({
     RESP: 2,
     // The default (5000) makes an AbortSignal and a listener per command, at a third of the throughput; the watchdog below does its work.
@@ -68,6 +70,7 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
       noDelay: true,
       keepAliveInitialDelay: 5_000,
       reconnectStrategy: false,
+      ...{ signal: attempt.signal },
       ...tlsOptions(options, address),
     },
   })
@@ -227,6 +230,7 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
     state = 'closed'
     clearInterval(watchdog)
     client.destroy()
+    attempt.abort(reason)
     throw reason
   } finally {
     signal.removeEventListener('abort', abort)

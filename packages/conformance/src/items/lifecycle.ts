@@ -5,6 +5,10 @@ import { refusedCredentials, connectionError } from '../faulty.ts'
 import { nothing, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 import { watchHandles } from '../open-handles.ts'
+import { realClock, sleep } from '../schedule.ts'
+
+/** At how many moments of a connect it is tried to end it. */
+const CONNECT_STEPS = 20
 
 export const lifecycle = group('lifecycle', (item) => {
   item('construct', 'constructing a queue does no I/O', async (t) => {
@@ -81,6 +85,27 @@ export const lifecycle = group('lifecycle', (item) => {
     assert.ok(MessageQueueError.is(error), 'connect must reject with a coded error')
     assert.equal(queue.getStats().isConnected, false)
   })
+
+  item(
+    'disconnect-any-time',
+    'a disconnect at whatever moment of a connect leaves nothing open',
+    async (t) => {
+      const began = performance.now()
+      await (await t.connect()).disconnect()
+      const durationMs = performance.now() - began
+      const left = await watchHandles(async () => {
+        for (let step = 0; step < CONNECT_STEPS; step++) {
+          const queue = t.create()
+          const connecting = queue.connect().catch(() => undefined)
+          await sleep(realClock, (durationMs * step) / CONNECT_STEPS)
+          await queue.disconnect()
+          await connecting
+          assert.equal(queue.getStats().isConnected, false)
+        }
+      })
+      await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
+    },
+  )
 
   item('reconnect', 'connect works again after disconnect', async (t) => {
     const queue = await t.connect()
