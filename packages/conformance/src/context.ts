@@ -70,7 +70,7 @@ export interface RunContext extends TestContext {
 
 export function createContext(harness: Harness, capabilities: Capabilities): RunContext {
   const patienceMs = harness.patienceMs ?? 15_000
-  const leaseMs = harness.leaseMs ?? 1000
+  const leaseMs = harness.leaseMs ?? 3000
   const clock = harness.clock ?? realClock
   const log: string[] = []
   const errors: Error[] = []

@@ -44,7 +44,7 @@ export interface Harness {
   /** How long a test waits for something that must happen, in ms. Default 15,000. */
   readonly patienceMs?: number
 
-  /** Lease of the tests that let one run out, in ms. Default 1000. */
+  /** Lease of the tests that let one run out, in ms. Shorter than this process or the broker may stall, some of them fail. Default 3000. */
   readonly leaseMs?: number
 
   /** Time of the tests and of the queues that they make, for a broker that shares it. Default: the system's. */

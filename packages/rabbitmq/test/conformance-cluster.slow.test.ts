@@ -47,7 +47,6 @@ conformance(
     faults: { restartBroker: restartEach },
     concurrency: 3,
     patienceMs: 60_000,
-    leaseMs: 2_000,
   },
 )
 afterAll(async () => {

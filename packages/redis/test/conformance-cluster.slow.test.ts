@@ -18,7 +18,6 @@ conformance(
     faults: { restartBroker: () => broker.restart() },
     concurrency: 3,
     patienceMs: 30_000,
-    leaseMs: 2_000,
   },
 )
 afterAll(() => broker.stop(), 60_000)

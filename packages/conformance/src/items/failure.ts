@@ -178,8 +178,7 @@ export const failure = group('failure', (item) => {
     'a process that was busy past its lease: its message went to another, and it works on',
     async (t) => {
       const link = t.faulty()
-      const config = t.shortLease()
-      const [busy, other] = [await t.connect(config, link.adapter), await t.connect(config)]
+      const [busy, other] = [await t.connect(t.shortLease(), link.adapter), await t.connect()]
       const name = t.name()
       const id = await busy.send(name, 'x')
       const [done, awake] = [gate(), gate()]

@@ -205,7 +205,7 @@ export const observe = group('observe', (item) => {
       )
       await queue.startConsuming(name)
       await sendNumbers(queue, name, 3)
-      await t.until(async () => (await queue.deadLetters(name).count()) === 3, 'all dead-lettered')
+      await t.until(async () => (await queue.deadLetters(name).count()) >= 3, 'all dead-lettered')
       link.cut()
       await t.until(() => queue.getStats().reconnects > 0, 'connected again')
       await queue.send(name, 'once more')

@@ -99,8 +99,7 @@ export const ordering = group('order', (item) => {
   item('crash-repeats', 'after a crash an order may repeat, never skip', async (t) => {
     const name = t.name()
     const link = t.faulty()
-    const config = t.shortLease()
-    const dying = await t.connect(config, link.adapter)
+    const dying = await t.connect(t.shortLease(), link.adapter)
     await dying.createQueue({ name, ordered: true, partitions: 1 })
     await dying.sendBatch(numbers(6).map((body) => ({ body, key: 'a', queueName: name })))
     const first = await collect(t, dying, name, {}, ({ body }) =>
@@ -108,7 +107,7 @@ export const ordering = group('order', (item) => {
     )
     await first.count(3)
     await link.crash()
-    const second = await collect(t, await t.connect(config), name)
+    const second = await collect(t, await t.connect(), name)
     await t.until(() => second.bodies().includes(5), 'the last one handled')
     const bodies = second.bodies() as number[]
     const start = bodies[0] as number

@@ -122,8 +122,8 @@ export const receiver = group('receiver', (item) => {
       settled(await stage.receiver.renew(stage.deliveries), 1)
       return t.refused('ownership')
     }
-    for (let i = 0; i < 5; i++) {
-      await t.quiet(t.leaseMs * 0.4)
+    for (let i = 0; i < 8; i++) {
+      await t.quiet(t.leaseMs / 4)
       settled(await stage.receiver.renew(stage.deliveries), 1)
     }
     assert.deepEqual(await found(t, stage, 0), [])

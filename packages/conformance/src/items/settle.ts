@@ -20,11 +20,11 @@ export const settle = group('settle', (item) => {
     'ack-past-lease',
     'an acknowledged message does not come back when its lease would have run out',
     async (t) => {
-      const queue = await t.connect(t.shortLease(300))
+      const queue = await t.connect(t.shortLease())
       const name = t.name()
       await queue.send(name, 'x')
-      await queue.acknowledge(await take(t, queue, name, 300))
-      await t.quiet(600)
+      await queue.acknowledge(await take(t, queue, name, t.leaseMs))
+      await t.quiet(t.leaseMs + 300)
       await nothing(await t.connect(), name)
     },
   )
@@ -209,11 +209,12 @@ export const settle = group('settle', (item) => {
       const [queue, other] = [await t.connect(config), await t.connect(config)]
       const name = t.name()
       await sendNumbers(queue, name, 4)
-      const inbox = await collect(t, queue, name, { concurrency: 1, prefetch: 4 }, () =>
-        t.quiet(t.leaseMs * 0.6),
-      )
+      const door = gate()
+      const inbox = await collect(t, queue, name, { concurrency: 1, prefetch: 4 }, () => door.passed)
       await t.until(() => inbox.consumer.stats().unsettled === 4, 'all of them read ahead')
       const others = await collect(t, other, name)
+      await t.quiet(t.leaseMs * 2.5)
+      door.open()
       await inbox.count(4)
       await t.until(() => queue.getStats().inFlight === 0, 'all settled')
       assert.deepEqual(others.bodies(), [])

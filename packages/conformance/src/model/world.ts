@@ -31,6 +31,8 @@ interface Connection {
 }
 
 const RETRY_MS = 20
+/** A process that stalls keeps what it holds. */
+const LEAST_LEASE_MS = 3000
 
 /** The broker as two processes use it, beside what is expected of it. */
 export class World {
@@ -310,7 +312,10 @@ export class World {
   async #connection(): Promise<Connection> {
     const link = this.#t.faulty()
     // Short enough to wait for where a process died with messages in its hands.
-    const queue = await this.#t.connect(this.#t.shortLease(3 * this.#t.leaseMs), link.adapter)
+    const queue = await this.#t.connect(
+      this.#t.shortLease(Math.max(LEAST_LEASE_MS, this.#t.leaseMs)),
+      link.adapter,
+    )
     return { link, queue, settled: [], consumer: null, kind: 'ack', registered: false }
   }
 }

@@ -15,6 +15,8 @@ export async function runBroken({ fault, name }: Pick<Broken, 'fault' | 'name'>)
       resultsFile: null,
       report: () => undefined,
       patienceMs: 8000,
+      // No real process stalls in virtual time.
+      leaseMs: 1000,
       concurrency: 100,
       clock,
       seed: 20_260,

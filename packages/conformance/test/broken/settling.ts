@@ -40,7 +40,6 @@ export const settling: readonly Broken[] = [
       'settle.mode-auto',
       'settle.mode-manual',
       'settle.mode-none',
-      'settle.renewed-ahead',
       'shutdown.drain',
       'shutdown.flushed',
       'shutdown.zero-loss',
