@@ -50,6 +50,7 @@ switch (scenario) {
       return never()
     })
     manager.stopOnSignals()
+    process.once('SIGTERM', () => say('told to end'))
     setInterval(() => undefined, 1000)
     await manager.start()
     await queue.send(name, 'hello')

@@ -171,24 +171,29 @@ export const lifecycle = group('lifecycle', (item) => {
     await rejects(queue.connect(), 'MQ_CONNECTION')
   })
 
-  item('process-exits', 'nothing keeps the process alive after disconnect', async (t) => {
-    const name = t.name()
-    if (t.harness.process !== undefined) {
-      const child = startChild(t, 'exit', name)
-      await child.line('disconnected')
-      const { code, output } = await child.ended()
-      assert.equal(code, 0, output)
-      return
-    }
-    const left = await watchHandles(async () => {
-      const queue = await t.connect()
-      const handled = new Promise<void>((resolve) => void queue.consume(name, () => resolve()))
-      await queue.send(name, 'hello')
-      await handled
-      await queue.disconnect()
-    })
-    await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
-  })
+  item(
+    'process-exits',
+    'nothing keeps the process alive after disconnect',
+    async (t) => {
+      const name = t.name()
+      if (t.harness.process !== undefined) {
+        const child = startChild(t, 'exit', name)
+        await child.line('disconnected')
+        const { code, output } = await child.ended()
+        assert.equal(code, 0, output)
+        return
+      }
+      const left = await watchHandles(async () => {
+        const queue = await t.connect()
+        const handled = new Promise<void>((resolve) => void queue.consume(name, () => resolve()))
+        await queue.send(name, 'hello')
+        await handled
+        await queue.disconnect()
+      })
+      await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
+    },
+    { slowness: 2 },
+  )
 
   item('quiet-disconnect', 'an intended disconnect is no loss: nothing reconnects', async (t) => {
     const queue = await t.connect()

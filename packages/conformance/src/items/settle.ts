@@ -92,28 +92,33 @@ export const settle = group('settle', (item) => {
     assert.equal(back.deliveryCount, 1)
   })
 
-  item('crash', 'what a crashed consumer held is delivered again, uncounted', async (t) => {
-    const name = t.name()
-    const config = t.shortLease()
-    const other = await t.connect(config)
-    await other.createQueue({ name })
-    const id = await other.send(name, 'x')
-    if (t.harness.process?.shared === true) {
-      const child = startChild(t, 'hang', name)
-      await child.line('took one')
-      child.kill('SIGKILL')
-      await child.ended()
-    } else {
-      const link = t.faulty()
-      const held = await collect(t, await t.connect(config, link.adapter), name, {}, never)
-      await held.count(1)
-      await link.crash()
-    }
-    const again = await take(t, other, name)
-    assert.deepEqual([again.id, again.deliveryCount], [id, 0])
-    await other.acknowledge(again)
-    await nothing(other, name)
-  })
+  item(
+    'crash',
+    'what a crashed consumer held is delivered again, uncounted',
+    async (t) => {
+      const name = t.name()
+      const config = t.shortLease()
+      const other = await t.connect(config)
+      await other.createQueue({ name })
+      const id = await other.send(name, 'x')
+      if (t.harness.process?.shared === true) {
+        const child = startChild(t, 'hang', name)
+        await child.line('took one')
+        child.kill('SIGKILL')
+        await child.ended()
+      } else {
+        const link = t.faulty()
+        const held = await collect(t, await t.connect(config, link.adapter), name, {}, never)
+        await held.count(1)
+        await link.crash()
+      }
+      const again = await take(t, other, name)
+      assert.deepEqual([again.id, again.deliveryCount], [id, 0])
+      await other.acknowledge(again)
+      await nothing(other, name)
+    },
+    { slowness: 2 },
+  )
 
   item('double', 'settling twice throws AlreadySettledError, whichever way', async (t) => {
     const queue = await t.connect()
