@@ -45,6 +45,16 @@ async function rejection(work: Promise<unknown>, code: string) {
   return error as MessageQueueError & Record<string, unknown>
 }
 
+/** Makes a queue with a connection whose time-outs are short, again until it is made: they are meant for something else. */
+export async function make(t: TestContext, queue: MessageQueue, name: string): Promise<void> {
+  const made = () =>
+    queue.createQueue({ name }).then(
+      () => true,
+      () => false,
+    )
+  await t.until(made, 'the queue made')
+}
+
 /** The next message, which must come. */
 export async function take(
   t: TestContext,

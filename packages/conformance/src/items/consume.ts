@@ -305,13 +305,15 @@ export const consume = group('consume', (item) => {
     const name = t.name()
     await sendNumbers(queue, name, 6)
     const times: number[] = []
-    const inbox = await collect(t, queue, name, { concurrency: 6, rateLimit: { max: 2, perMs: 200 } }, () => {
+    const perMs = 1000
+    const inbox = await collect(t, queue, name, { concurrency: 6, rateLimit: { max: 2, perMs } }, () => {
       times.push(t.now())
     })
     await inbox.count(6)
-    // Runs 1 and 3, 2 and 4, … are a window apart: two start in any 200 ms. What is measured is when the handler runs, a little after its start.
+    // Runs 1 and 3, 2 and 4, … are a window apart: two start in any second. What is measured is when the handler runs, after its start:
+    // on a busy machine not so little after it.
     for (let i = 2; i < 6; i++)
-      assert.ok((times[i] as number) - (times[i - 2] as number) >= 190, `runs ${i - 2} and ${i}`)
+      assert.ok((times[i] as number) - (times[i - 2] as number) >= perMs * 0.7, `runs ${i - 2} and ${i}`)
     eachOnce(inbox.bodies(), numbers(6))
     assert.ok(
       inbox.messages.every(({ deliveryCount }) => deliveryCount === 0),

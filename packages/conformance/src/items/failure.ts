@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
 import type { Message } from '@mq/core'
-import { collect, eachOnce, gate, later, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
+import {
+  collect,
+  eachOnce,
+  gate,
+  later,
+  make,
+  nothing,
+  numbers,
+  rejects,
+  sendNumbers,
+  take,
+} from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const failure = group('failure', (item) => {
@@ -119,13 +130,7 @@ export const failure = group('failure', (item) => {
       const producer = { deliveryTimeoutMs: 500, requestTimeoutMs: 300, retries: 0 }
       const queue = await t.connect({ producer }, link.adapter)
       const name = t.name()
-      // Made again until it is: the short time-out is meant for the black hole.
-      const made = () =>
-        queue.createQueue({ name }).then(
-          () => true,
-          () => false,
-        )
-      await t.until(made, 'the queue made')
+      await make(t, queue, name)
       await link.setBlackHole(true)
       const errors = await Promise.all(
         numbers(20).map((body) =>

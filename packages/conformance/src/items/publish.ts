@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { Message, type MessageQueue } from '@mq/core'
 import type { OutboundMessage } from '@mq/core/adapter'
-import { collect, drain, eachOnce, later, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
+import {
+  collect,
+  drain,
+  eachOnce,
+  later,
+  make,
+  nothing,
+  numbers,
+  rejects,
+  sendNumbers,
+  take,
+} from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const publish = group('publish', (item) => {
@@ -299,10 +310,9 @@ export const publish = group('publish', (item) => {
     'an outage longer than deliveryTimeoutMs rejects the sends, with their certainty',
     async (t) => {
       const link = await t.link()
-      // Declaring has this deadline as well, and a busy machine takes its time over it.
       const queue = await t.connect({ producer: { deliveryTimeoutMs: 2000 } }, link.adapter)
       const name = t.name()
-      await queue.createQueue({ name })
+      await make(t, queue, name)
       await link.setDown(true)
       await t.until(() => !queue.getStats().isConnected, 'the loss noticed')
       const error = await queue.send(name, 'x').then(

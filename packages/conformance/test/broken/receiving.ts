@@ -187,6 +187,7 @@ export const receiving: readonly Broken[] = [
       open: (source, lost) => inner.open({ ...source, leaseMs: Math.min(source.leaseMs, 200) }, lost),
     }),
     fails: [
+      'consume.rate-limit',
       'extras.extend',
       'receiver.renew',
       'receiver.retry',
