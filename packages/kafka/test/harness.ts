@@ -2,8 +2,8 @@ import { startBroker, type StartOptions } from '@mq/brokers'
 import type { Harness } from '@mq/conformance'
 import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
 
-/** Sessions of the tests: short, so that a lost consumer is missed soon; a machine with much to do must still keep them. */
-export const SESSION_MS = 2_500
+/** Sessions of the tests: short, so that a lost consumer is missed soon; a machine that stalls for seconds must still keep them. */
+export const SESSION_MS = 6_000
 
 /** A broker that is not given up by its own controller when the machine has much to do, and still comes back soon. */
 export const patientBroker = {
@@ -39,7 +39,7 @@ export async function makeHarness(
     concurrency: 4,
     patienceMs: 30_000,
     // A look may include a round of the group: short leases must outlast some.
-    leaseMs: 2_000,
+    leaseMs: 3_000,
   }
   return { harness, stop: () => broker.stop() }
 }
