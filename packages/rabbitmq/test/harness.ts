@@ -66,7 +66,7 @@ async function link(url: string, proxies: Set<FaultProxy>): Promise<Link> {
   const proxy = await faultProxy({ host: hostname, port: Number(port) })
   proxies.add(proxy)
   return {
-    adapter: rabbitmqAdapter({ host: proxy.host, port: proxy.port, heartbeat: 1, rpcTimeoutMs: 5_000 }),
+    adapter: rabbitmqAdapter({ host: proxy.host, port: proxy.port, heartbeat: 10, rpcTimeoutMs: 10_000 }),
     cut: () => proxy.cut(),
     setDown: (down) => {
       if (!down) return proxy.heal()

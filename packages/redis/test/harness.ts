@@ -53,7 +53,7 @@ async function link(url: string): Promise<Link> {
     disturbed = on
   }
   return {
-    adapter: redisAdapter({ host: proxy.host, port: proxy.port, commandTimeoutMs: 1_000 }),
+    adapter: redisAdapter({ host: proxy.host, port: proxy.port, commandTimeoutMs: 10_000 }),
     cut: () => proxy.cut(),
     setDown: (down) =>
       disturb(down, () => {
