@@ -62,10 +62,10 @@ describe('a socket', () => {
     await adapter.publish([message(queue)], live)
     expect(await receiver.receive(1, live, 2_000)).toHaveLength(1)
     server.close()
-  }, 20_000)
+  }, 60_000)
 
   it('whose answer came while the process was computing is not taken for dead', async () => {
-    const adapter = adapterFor({ url: broker.url, commandTimeoutMs: 200 })
+    const adapter = adapterFor({ url: broker.url, commandTimeoutMs: 1_000 })
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh())
     const receiver = await adapter.open(source(queue.queue), () => undefined)
@@ -75,27 +75,28 @@ describe('a socket', () => {
     await new Promise((resolve) => setTimeout(resolve, 100))
     await adapter.ping(live)
     // In what follows an answer: time-outs are looked at before sockets then.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4_000)
     expect(await receiver.ack(held)).toEqual(['settled'])
     expect(await waiting).toEqual([])
     expect(events.lost).toEqual([])
-  }, 20_000)
+  }, 60_000)
 })
 
 describe('a disconnect', () => {
   it('settles when it is aborted, also with an exclusive queue to delete at a server that is gone', async () => {
     const { hostname, port } = new URL(broker.url)
     const proxy = await faultProxy({ host: hostname, port: Number(port) })
-    const adapter = redisAdapter({ host: proxy.host, port: proxy.port })
+    // By itself it would give up much later.
+    const adapter = redisAdapter({ host: proxy.host, port: proxy.port, commandTimeoutMs: 60_000 })
     try {
       await connected(adapter)
       await declare(adapter, fresh(), { exclusive: true })
       proxy.blackHole()
       const since = performance.now()
       await adapter.disconnect(AbortSignal.timeout(300))
-      expect(performance.now() - since).toBeLessThan(3_000)
+      expect(performance.now() - since).toBeLessThan(15_000)
     } finally {
       await proxy.close()
     }
-  }, 20_000)
+  }, 60_000)
 })
