@@ -138,7 +138,7 @@ describe('workerHandler', () => {
   })
 
   it('ends a stuck thread at the time-out of its message, which fails alone', async () => {
-    const { queue } = await setUp(1, { timeoutMs: 3000 })
+    const { queue } = await setUp(1, { timeoutMs: 5000 })
     const stuck = expect(ask(queue, { do: 'stuck' })).rejects.toThrow(/longer than its timeoutMs/)
     expect(await Promise.all([1, 2].map((i) => ask(queue, { do: i })))).toEqual([1, 2])
     await stuck
