@@ -80,9 +80,9 @@ export function writeKafkaConfig(parts: KafkaNodeParts): string {
     'controlled.shutdown.enable': 'false',
     // The default takes half of the heap at each start: a broker with many logs would not come back.
     'log.cleaner.dedupe.buffer.size': '4194304',
-    // A killed broker comes back as soon as its old session is over.
+    // A killed broker comes back as soon as its old session is over; one that stalls for a second or two must not lose its own.
     'broker.heartbeat.interval.ms': '200',
-    'broker.session.timeout.ms': nodes > 1 ? '3000' : '1000',
+    'broker.session.timeout.ms': '3000',
     ...(ports.sasl > 0 || ports.saslTls > 0 ? saslSettings() : {}),
     ...(parts.certificates ? tlsSettings(parts, parts.certificates) : {}),
     ...options.extra,
