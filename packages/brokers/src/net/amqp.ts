@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { ANSWER_MS } from './tcp.ts'
 
 const startOk = 0x000a_000b
 const tune = 0x000a_001e
@@ -19,7 +20,7 @@ export interface AmqpLogin {
  * Logs in to an AMQP 0-9-1 server and opens the virtual host: a server that answers this does its work. Resolves with
  * the version that the server states.
  */
-export function amqpLogin(login: AmqpLogin, timeoutMs = 3_000): Promise<string> {
+export function amqpLogin(login: AmqpLogin, timeoutMs = ANSWER_MS): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host: login.host, port: login.port })
     let received = Buffer.alloc(0)

@@ -1,4 +1,4 @@
-import { exchange } from './tcp.ts'
+import { ANSWER_MS, exchange } from './tcp.ts'
 
 export interface KafkaMetadata {
   /** Brokers that live, by this broker's knowledge, at the addresses for this listener. */
@@ -11,7 +11,7 @@ const apiKey = 3
 const apiVersion = 1
 
 /** Asks a plain-text listener for the cluster's members. */
-export function kafkaMetadata(host: string, port: number, timeoutMs = 3_000): Promise<KafkaMetadata> {
+export function kafkaMetadata(host: string, port: number, timeoutMs = ANSWER_MS): Promise<KafkaMetadata> {
   const client = Buffer.from('brokers')
   const request = Buffer.alloc(10 + client.length + 4)
   request.writeInt16BE(apiKey, 0)

@@ -5,6 +5,8 @@ export interface RespTarget {
   port: number
   username?: string | undefined
   password?: string | undefined
+  /** Longest wait for the answer. */
+  timeoutMs?: number | undefined
 }
 
 /**
@@ -15,9 +17,9 @@ export async function respCommand(target: RespTarget, ...args: string[]): Promis
   const commands: string[][] = []
   if (target.password !== undefined) commands.push(['AUTH', target.username ?? 'default', target.password])
   commands.push(args)
-  const replies = await exchange(target.host, target.port, commands.map(encode).join(''), (received) =>
-    parseReplies(received, commands.length),
-  )
+  const parse = (received: Buffer): string[] | undefined => parseReplies(received, commands.length)
+  const hello = commands.map(encode).join('')
+  const replies = await exchange(target.host, target.port, hello, parse, target.timeoutMs)
   for (const reply of replies) if (reply.startsWith('-')) throw new Error(reply.slice(1))
   return (replies[replies.length - 1] ?? '').slice(1)
 }

@@ -32,12 +32,12 @@ beforeAll(async () => {
       cwd: folder,
       logPath: join(folder, 'log'),
       ready,
-      readyTimeoutMs: 10_000,
+      readyTimeoutMs: 30_000,
     },
     createGuard(),
   )
   await node.start()
-}, 20_000)
+}, 60_000)
 afterAll(async () => {
   await node.stop(false)
   rmSync(folder, { recursive: true, force: true })
@@ -51,7 +51,7 @@ describe('freeze', () => {
       await pause(20)
       expect(count()).toBe(frozen)
       node.thaw()
-      expect(await waitUntil(() => count() !== frozen, 5_000)).toBe(true)
+      expect(await waitUntil(() => count() !== frozen, 20_000)).toBe(true)
     }
-  }, 30_000)
+  }, 120_000)
 })

@@ -26,7 +26,7 @@ describe('the fault proxy', () => {
     expect(proxy.connections()).toBe(1)
     client.socket.end()
     expect(await client.over).toBe('ended')
-    expect(await waitUntil(() => proxy.connections() === 0, 2_000, 5)).toBe(true)
+    expect(await waitUntil(() => proxy.connections() === 0, 10_000, 5)).toBe(true)
   })
 
   it('forwards a megabyte unharmed', async () => {
@@ -88,7 +88,7 @@ describe('the fault proxy', () => {
       const before = client.socket.bytesWritten - client.socket.writableLength
       await new Promise((resolve) => setImmediate(resolve))
       return client.socket.writableLength > 8 << 20 && client.socket.bytesWritten > before
-    }, 2_000)
+    }, 10_000)
     expect(full).toBe(true)
     expect(echo.received()).toHaveLength(1)
     client.socket.destroy()
@@ -100,7 +100,7 @@ describe('the fault proxy', () => {
     await client.receive(1)
     proxy.blackHole('down')
     client.send('b')
-    expect(await waitUntil(() => echo.received().length === 2, 2_000, 5)).toBe(true)
+    expect(await waitUntil(() => echo.received().length === 2, 10_000, 5)).toBe(true)
     expect(client.received().toString()).toBe('a')
     proxy.heal()
     expect((await client.receive(2)).toString()).toBe('ab')
@@ -154,7 +154,7 @@ describe('the fault proxy', () => {
     proxy.cutAfter(7)
     client.send('0123456789')
     expect(await client.over).toBe('ECONNRESET')
-    expect(await waitUntil(() => echo.received().length >= 7, 2_000, 5)).toBe(true)
+    expect(await waitUntil(() => echo.received().length >= 7, 10_000, 5)).toBe(true)
     expect(echo.received().toString()).toBe('0123456')
     proxy.heal()
     const next = await connect(proxy.port)

@@ -10,7 +10,7 @@ describe('a Kafka cluster', () => {
     cluster = await startBroker('kafka-cluster')
   }, 900_000)
 
-  afterAll(() => cluster.stop())
+  afterAll(() => cluster.stop(), 90_000)
 
   const ports = (): number[] => cluster.urls.map((address) => Number(address.split(':')[1]))
   const alive = async (index: number): Promise<number[]> =>
@@ -27,13 +27,13 @@ describe('a Kafka cluster', () => {
     const text = await cluster.run('kafka-topics', '--describe', '--topic', 'replicated')
     expect(text).toContain('ReplicationFactor: 3')
     expect(text).toContain('min.insync.replicas=2')
-  }, 60_000)
+  }, 180_000)
 
   it('goes on with two brokers and takes the third back', async () => {
     await cluster.kill(0)
-    expect(await waitUntil(async () => (await alive(1)).join() === '2,3', 30_000)).toBe(true)
+    expect(await waitUntil(async () => (await alive(1)).join() === '2,3', 90_000)).toBe(true)
     await cluster.start(0)
-    expect(await waitUntil(async () => (await alive(1)).length === 3, 30_000)).toBe(true)
-    expect(await waitUntil(async () => (await alive(0)).length === 3, 30_000)).toBe(true)
-  }, 120_000)
+    expect(await waitUntil(async () => (await alive(1)).length === 3, 90_000)).toBe(true)
+    expect(await waitUntil(async () => (await alive(0)).length === 3, 90_000)).toBe(true)
+  }, 300_000)
 })

@@ -15,7 +15,7 @@ describe('a Kafka broker', () => {
     kafka = await startBroker('kafka', { fresh: true })
   }, 900_000)
 
-  afterAll(() => kafka.stop())
+  afterAll(() => kafka.stop(), 60_000)
 
   it('answers on loopback as the only broker', async () => {
     expect(kafka.url).toMatch(/^127\.0\.0\.1:\d+$/)
@@ -29,7 +29,7 @@ describe('a Kafka broker', () => {
     await expect(tcpAnswers('127.0.0.1', portOf(kafka.url))).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     await kafka.start()
     expect(await kafka.run('kafka-topics', '--list')).toBe('survivor')
-  }, 90_000)
+  }, 240_000)
 
   it('accepts connections and stays silent while frozen', async () => {
     kafka.freeze()
@@ -40,7 +40,7 @@ describe('a Kafka broker', () => {
       kafka.thaw()
     }
     expect((await kafkaMetadata('127.0.0.1', portOf(kafka.url), 10_000)).brokers).toHaveLength(1)
-  }, 60_000)
+  }, 90_000)
 
   it('brings the administration tools that it names', async () => {
     for (const tool of ['configs', 'consumer-groups', 'delete-records', 'leader-election', 'topics'])
@@ -65,15 +65,15 @@ describe('a Kafka broker with SASL, TLS and a listener for a proxy', () => {
   afterAll(async () => {
     await kafka.stop()
     rmSync(folder, { recursive: true, force: true })
-  })
+  }, 60_000)
 
   /** Lists the topics as a client with these settings. */
   function listTopics(address: string | undefined, settings: Record<string, string>): Promise<string> {
     const file = path.join(folder, 'client.properties')
     const lines = Object.entries({
       ...settings,
-      'default.api.timeout.ms': '25000',
-      'request.timeout.ms': '20000',
+      'default.api.timeout.ms': '30000',
+      'request.timeout.ms': '15000',
     })
     writeFileSync(file, lines.map(([name, value]) => `${name}=${value}\n`).join(''))
     return kafka.run('kafka-topics', '--bootstrap-server', address ?? '', '--command-config', file, '--list')
@@ -99,13 +99,13 @@ describe('a Kafka broker with SASL, TLS and a listener for a proxy', () => {
       const settings = { 'security.protocol': 'SASL_PLAINTEXT', ...user(mechanism) }
       expect(await listTopics(kafka.details['saslUrl'], settings)).toBe('')
     },
-    60_000,
+    90_000,
   )
 
   it('refuses a wrong password', async () => {
     const settings = { 'security.protocol': 'SASL_PLAINTEXT', ...user('SCRAM-SHA-256', 'wrong') }
     await expect(listTopics(kafka.details['saslUrl'], settings)).rejects.toThrow(/[Aa]uthentication failed/)
-  }, 60_000)
+  }, 90_000)
 
   it('speaks TLS, also with SASL inside', async () => {
     const plain = { 'security.protocol': 'SSL', ...trust('caPath') }
@@ -116,7 +116,7 @@ describe('a Kafka broker with SASL, TLS and a listener for a proxy', () => {
     await expect(listTopics(kafka.details['tlsUrl'], stranger)).rejects.toThrow(
       'unable to find valid certification path',
     )
-  }, 60_000)
+  }, 240_000)
 
   it('sends clients that come through the proxy back to the proxy', async () => {
     const upstream = { host: '127.0.0.1', port: portOf(kafka.details['proxiedUrl']) }

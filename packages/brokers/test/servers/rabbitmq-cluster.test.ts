@@ -10,7 +10,7 @@ describe('a RabbitMQ cluster', () => {
     cluster = await startBroker('rabbitmq-cluster')
   }, 600_000)
 
-  afterAll(() => cluster.stop(), 30_000)
+  afterAll(() => cluster.stop(), 90_000)
 
   async function running(): Promise<string[]> {
     const status: unknown = JSON.parse(await cluster.run('cluster_status', '--formatter', 'json'))
@@ -32,13 +32,13 @@ describe('a RabbitMQ cluster', () => {
       }
       expect(await amqpLogin(login)).toBe(cluster.details['version'])
     }
-  }, 30_000)
+  }, 90_000)
 
   it('goes on with two nodes and takes the third back', async () => {
     const [first = ''] = names()
     await cluster.kill(0)
-    expect(await waitUntil(async () => !(await running()).includes(first), 30_000)).toBe(true)
+    expect(await waitUntil(async () => !(await running()).includes(first), 90_000)).toBe(true)
     await cluster.start(0)
-    expect(await waitUntil(async () => (await running()).length === 3, 30_000)).toBe(true)
-  }, 120_000)
+    expect(await waitUntil(async () => (await running()).length === 3, 90_000)).toBe(true)
+  }, 300_000)
 })

@@ -18,7 +18,7 @@ describe('a RabbitMQ server', () => {
     rabbit = await startBroker('rabbitmq', { fresh: true, extra: { heartbeat: '7' } })
   }, 600_000)
 
-  afterAll(() => rabbit.stop(), 30_000)
+  afterAll(() => rabbit.stop(), 60_000)
 
   it('answers on loopback under a name of its own', async () => {
     expect(rabbit.url).toMatch(/^amqp:\/\/guest:guest@127\.0\.0\.1:\d+$/)
@@ -28,7 +28,7 @@ describe('a RabbitMQ server', () => {
     expect(listeners).toContain(`Interface: 127.0.0.1, port: ${new URL(rabbit.url).port}`)
     expect(listeners).not.toContain('[::]')
     expect(await rabbit.run('eval', '{ok, H} = application:get_env(rabbit, heartbeat), H.')).toBe('7')
-  }, 30_000)
+  }, 90_000)
 
   it('refuses a wrong password and an unknown virtual host', async () => {
     await expect(amqpLogin({ ...login(rabbit), password: 'wrong' })).rejects.toThrow()
@@ -43,7 +43,7 @@ describe('a RabbitMQ server', () => {
     await rabbit.start()
     await rabbit.run('set_permissions', '-p', 'survivors', 'guest', '.*', '.*', '.*')
     expect(await amqpLogin(login(rabbit, 'survivors'))).toBe(rabbit.details['version'])
-  }, 60_000)
+  }, 180_000)
 
   it('accepts connections and stays silent while frozen', async () => {
     rabbit.freeze()
@@ -54,14 +54,14 @@ describe('a RabbitMQ server', () => {
       rabbit.thaw()
     }
     expect(await amqpLogin(login(rabbit), 10_000)).toBe(rabbit.details['version'])
-  }, 30_000)
+  }, 90_000)
 
   it('reports a failing command with what the tool said', async () => {
     await expect(rabbit.run('delete_vhost', 'nowhere')).rejects.toMatchObject({
       code: 'BROKER_COMMAND_FAILED',
       message: expect.stringContaining('nowhere'),
     })
-  }, 30_000)
+  }, 90_000)
 })
 
 describe('a RabbitMQ server with TLS', () => {
@@ -74,7 +74,7 @@ describe('a RabbitMQ server with TLS', () => {
     rabbit = await startBroker('rabbitmq', { tls: true, clientCertificate: true })
   }, 600_000)
 
-  afterAll(() => rabbit.stop(), 30_000)
+  afterAll(() => rabbit.stop(), 60_000)
 
   it('wants a client certificate and offers EXTERNAL to its owner', async () => {
     const client = { ca: file('caPath'), cert: file('clientCertPath'), key: file('clientKeyPath') }
@@ -86,12 +86,12 @@ describe('a RabbitMQ server with TLS', () => {
       /certificate|signature/,
     )
     expect(await rabbit.run('list_users')).toMatch(/^client\t/m)
-  }, 30_000)
+  }, 90_000)
 
   it('removes its data when stopped', async () => {
     const folder = path.dirname(path.dirname(rabbit.details['caPath'] ?? ''))
     expect(existsSync(folder)).toBe(true)
     await rabbit.stop()
     expect(existsSync(folder)).toBe(false)
-  }, 30_000)
+  }, 90_000)
 })

@@ -14,7 +14,7 @@ describe('a Redis cluster', () => {
     cluster = await startBroker('redis-cluster')
   }, 300_000)
 
-  afterAll(() => cluster.stop())
+  afterAll(() => cluster.stop(), 60_000)
 
   it('has three masters that own all slots, and a replica of each', async () => {
     expect(cluster.urls).toHaveLength(6)
@@ -39,7 +39,7 @@ describe('a Redis cluster', () => {
       return (
         info.includes('cluster_state:ok') && lostAll.test(await respCommand(survivor, 'CLUSTER', 'NODES'))
       )
-    }, 30_000)
+    }, 60_000)
     expect(promoted).toBe(true)
     // Somebody who runs answers for the cluster.
     expect(await cluster.run('-c', 'SET', 'bar', '1')).toBe('OK')
@@ -47,8 +47,8 @@ describe('a Redis cluster', () => {
     const back = { host: '127.0.0.1', port: portOf(cluster.urls[0]) }
     const follows = async (): Promise<boolean> =>
       (await respCommand(back, 'INFO', 'replication')).includes('role:slave')
-    expect(await waitUntil(follows, 30_000)).toBe(true)
-  }, 90_000)
+    expect(await waitUntil(follows, 60_000)).toBe(true)
+  }, 180_000)
 })
 
 describe('a Redis cluster with TLS and users', () => {

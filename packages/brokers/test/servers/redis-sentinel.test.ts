@@ -14,7 +14,7 @@ describe('Redis with sentinels', () => {
     sentinel = await startBroker('redis-sentinel')
   }, 300_000)
 
-  afterAll(() => sentinel.stop())
+  afterAll(() => sentinel.stop(), 60_000)
 
   const ports = (): number[] =>
     (sentinel.details['sentinels'] ?? '').split(',').map((address) => Number(address.split(':')[1]))
@@ -46,8 +46,8 @@ describe('Redis with sentinels', () => {
     expect(await waitUntil(async () => (await master(ports()[0] ?? 0)) === replica, 60_000, 100)).toBe(true)
     const promoted = async (): Promise<boolean> =>
       (await respCommand({ host: '127.0.0.1', port: replica }, 'INFO', 'replication')).includes('role:master')
-    expect(await waitUntil(promoted, 10_000)).toBe(true)
-  }, 90_000)
+    expect(await waitUntil(promoted, 20_000)).toBe(true)
+  }, 180_000)
 
   it('has a TLS variant, in which sentinels name the TLS ports', async () => {
     const secure = await startBroker('redis-sentinel', { tls: true })
@@ -64,5 +64,5 @@ describe('Redis with sentinels', () => {
     } finally {
       await secure.stop()
     }
-  }, 90_000)
+  }, 180_000)
 })
