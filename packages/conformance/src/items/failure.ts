@@ -223,6 +223,7 @@ export const failure = group('failure', (item) => {
       if (release === null) link.setBlocked('out of memory')
       let sent = false
       const sending = later(queue.send(name, 'x').then(() => (sent = true)))
+      await t.until(async () => !(await queue.healthCheck()).healthy, 'unhealthy')
       await t.quiet(200)
       assert.equal(sent, false, 'accepted although the broker takes nothing')
       assert.equal((await queue.healthCheck()).healthy, false)
