@@ -151,6 +151,7 @@ export const deadLetters = group('dead-letters', (item) => {
     const id = await queue.publish(topic, 'x')
     const letters = queue.deadLetters(subscription(topic, 'failing'))
     await t.until(async () => (await letters.count()) === 1, 'dead-lettered')
+    await fine.count(1)
     assert.deepEqual([fine.ids(), failing.ids()], [[id], [id, id]])
     const dead = await letters.get(id)
     assert.deepEqual([dead?.deadLetter?.queue, dead?.deadLetter?.subscription], [topic, 'failing'])
