@@ -174,7 +174,6 @@ export const receiving: readonly Broken[] = [
       'failure.blocked-loop',
       'model.random',
       'order.crash-repeats',
-      'retry.survives-crash',
       'settle.crash',
       'settle.lease-held',
       'settle.lost-aborts',
