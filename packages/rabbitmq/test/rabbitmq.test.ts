@@ -28,7 +28,7 @@ afterAll(async () => {
 async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
   const got: Delivery[] = []
   while (got.length < n) {
-    const more = await receiver.receive(n - got.length, live, 5_000)
+    const more = await receiver.receive(n - got.length, live, 20_000)
     if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
     got.push(...more)
   }
