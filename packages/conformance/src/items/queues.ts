@@ -159,6 +159,27 @@ export const queues = group('queues', (item) => {
     await nothing(queue, name)
   })
 
+  item('deleted-elsewhere', 'a queue that another deleted is made again by whatever uses it', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const uses: Readonly<Record<string, (name: string) => Promise<unknown>>> = {
+      size: async (name) => assert.equal(await queue.getQueueSize(name), 0),
+      purge: async (name) => assert.equal(await queue.purgeQueue(name), 0),
+      receive: (name) => nothing(queue, name),
+      letters: async (name) => assert.equal(await queue.deadLetters(name).count(), 0),
+      consume: async (name) => {
+        const inbox = await collect(t, queue, name)
+        await other.send(name, 'x')
+        await inbox.count(1)
+      },
+    }
+    for (const [use, run] of Object.entries(uses)) {
+      const name = t.name(use)
+      await queue.getQueueSize(name)
+      await other.deleteQueue(name)
+      await run(name)
+    }
+  })
+
   item('names', 'a name that some broker would not take is refused on all', async (t) => {
     const queue = await t.connect()
     for (const name of ['', '.hidden', 'a b', 'a/b', 'ü', 'x'.repeat(201)]) {

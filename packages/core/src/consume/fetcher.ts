@@ -65,7 +65,8 @@ export class Fetcher {
 
   /** Subscribes, then reads in the background. Rejects when the queue cannot be opened. */
   async start(): Promise<void> {
-    this.#intake = await this.#openUnlessEnded()
+    const { target, config } = this.#plan
+    this.#intake = await this.#engine.topology.on(target, config, () => this.#openUnlessEnded())
     this.#loop = this.#run()
   }
 

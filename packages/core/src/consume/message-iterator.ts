@@ -68,8 +68,9 @@ export class MessageIterator {
   async #open(): Promise<Intake> {
     const { supervisor, topology } = this.#engine
     await supervisor.ready('messages', RECONNECT_PATIENCE_MS, true)
-    await topology.ensure(this.#source.target)
-    const intake = await Intake.open(this.#engine, this.#source)
+    const intake = await topology.on(this.#source.target, undefined, () =>
+      Intake.open(this.#engine, this.#source),
+    )
     intake.onLost = (held) => this.#host.lost(held)
     // Opened after the end: nobody else would close it.
     if (this.#ended) await intake.close()

@@ -81,8 +81,9 @@ export class Administration {
   ): Promise<T> {
     const { target, config } = resolveQueue(queue)
     const adapter = this.#engine.supervisor.adapterFor(doing)
-    await this.#engine.topology.ensure(target, config)
-    return this.#call(adapter, doing, () => operation(adapter, target))
+    return this.#engine.topology.on(target, config, () =>
+      this.#call(adapter, doing, () => operation(adapter, target)),
+    )
   }
 
   /** Waits out a lost connection, as far as `requestTimeoutMs` goes. */

@@ -66,7 +66,7 @@ export class DeadLetters {
   async count(): Promise<number> {
     const queue = await this.#queue('deadLetters.count')
     if (queue === null) return 0
-    const size = await this.#call('count', () => this.#engine.adapter.size({ queue }))
+    const size = await this.#on(queue, 'count', () => this.#engine.adapter.size({ queue }))
     if (size === 0 || queue === this.#defaultName()) return size
     let count = 0
     await this.#scan(queue, undefined, (page) => {
@@ -171,7 +171,7 @@ export class DeadLetters {
     const queue = await this.#queue('deadLetters.purge')
     if (queue === null) return 0
     if (filter === undefined && !this.#isShared(queue))
-      return this.#call('purge', () => this.#engine.adapter.purge({ queue }))
+      return this.#on(queue, 'purge', () => this.#engine.adapter.purge({ queue }))
     let purged = 0
     await this.#scan(queue, undefined, async (page, _all, browse) => {
       const chosen: Delivery[] = []
@@ -238,7 +238,9 @@ export class DeadLetters {
     visit: (page: readonly Browsed[], all: readonly Browsed[], browse: Browse) => Promise<boolean>,
   ): Promise<boolean> {
     const shared = this.#isShared(queue)
-    const browse = await Browse.open(this.#engine, { queue }, queue, after)
+    const browse = await this.#engine.topology.on({ queue }, undefined, () =>
+      Browse.open(this.#engine, { queue }, queue, after),
+    )
     try {
       for (;;) {
         const all = await browse.next()
@@ -345,10 +347,13 @@ export class DeadLetters {
     if (waitMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, waitMs))
   }
 
-  async #call<T>(doing: string, operation: () => Promise<T>): Promise<T> {
-    const { adapter, clock, config } = this.#engine
+  async #on<T>(queue: string, doing: string, operation: () => Promise<T>): Promise<T> {
+    const { adapter, clock, config, topology } = this.#engine
+    const ms = config.producer.requestTimeoutMs
     try {
-      return await withDeadline(clock, config.producer.requestTimeoutMs, `dead letters: ${doing}`, operation)
+      return await topology.on({ queue }, undefined, () =>
+        withDeadline(clock, ms, `dead letters: ${doing}`, operation),
+      )
     } catch (error) {
       throw wrapError(adapter, error, `Cannot ${doing} the dead letters`)
     }

@@ -63,6 +63,24 @@ export class Topology {
     return pending
   }
 
+  /** An operation on a target that is declared. One that was deleted underneath is made again, once, and so is the call. */
+  async on<T>(
+    target: DeclareTarget,
+    config: QueueConfig | undefined,
+    operation: () => Promise<T>,
+  ): Promise<T> {
+    await this.ensure(target, config)
+    try {
+      return await operation()
+    } catch (error) {
+      const { adapter, config: whole } = this.#engine
+      if (!whole.autoDeclare || classify(adapter, error).code !== ErrorCode.QUEUE_NOT_FOUND) throw error
+      this.missing(target)
+      await this.ensure(target, config)
+      return operation()
+    }
+  }
+
   /** Makes a target, or (`compare`) refuses one that differs. `autoDeclare: false` turns the declarations of `ensure` off, not those asked for. */
   async declare(target: DeclareTarget, options: DeclareOptions): Promise<QueueSettings> {
     const { adapter, config } = this.#engine

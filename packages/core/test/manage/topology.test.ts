@@ -79,6 +79,40 @@ describe('Topology.ensure', () => {
   })
 })
 
+describe('Topology.on', () => {
+  const gone = () => Promise.reject(new AdapterError(ErrorCode.QUEUE_NOT_FOUND, 'there is no q'))
+
+  it('makes a queue again that was deleted underneath, as it was, and asks once more', async () => {
+    const bench = await connectedBench()
+    const { topology } = bench.engine
+    await topology.ensure(q, QueueConfig.parse({ name: 'q', maxLength: 7 }))
+    let calls = 0
+    const size = await topology.on(q, undefined, () => (calls++ === 0 ? gone() : Promise.resolve(0)))
+    expect([size, calls]).toEqual([0, 2])
+    expect(bench.adapter.declared.map(({ declaration }) => declaration.settings.maxLength)).toEqual([7, 7])
+  })
+
+  it('asks no third time, and not again for any other reason', async () => {
+    const bench = await connectedBench()
+    let calls = 0
+    const failing = (error: () => Promise<never>) =>
+      bench.engine.topology.on(q, undefined, () => {
+        calls++
+        return error()
+      })
+    await expect(failing(gone)).rejects.toThrow('there is no q')
+    expect(calls).toBe(2)
+    await expect(failing(() => Promise.reject(new Error('busy')))).rejects.toThrow('busy')
+    expect(calls).toBe(3)
+  })
+
+  it('leaves a missing queue missing with autoDeclare off', async () => {
+    const bench = await connectedBench({ autoDeclare: false })
+    await expect(bench.engine.topology.on(q, undefined, gone)).rejects.toThrow('there is no q')
+    expect(bench.adapter.declared).toEqual([])
+  })
+})
+
 describe('without a connection', () => {
   it('a declaration waits for it', async () => {
     const bench = await connectedBench()
