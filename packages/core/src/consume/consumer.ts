@@ -167,8 +167,9 @@ export class Consumer {
     if (this.#timer !== null) clock.clearTimeout(this.#timer)
     await this.#fetcher.stop()
     // Handlers have their whole time meanwhile; closing waits for it.
+    const { intake } = this.#fetcher
     const given = this.giveBackUnstarted(Math.min(Math.max(1000, timeoutMs), END_MS))
-    this.#fetcher.intake?.waitFor(given)
+    intake?.waitFor(given)
     const active = () => [...this.#single.active, ...this.#batches.active]
     if (!this.#isIdle() && timeoutMs > 0) {
       await new Promise<void>((resolve) => {
@@ -180,12 +181,14 @@ export class Consumer {
       })
     }
     const abandoned = active()
+    // Given back before their handlers hear of it: what those do about it is no attempt, whatever else is still being settled.
+    intake?.waitFor(intake.release(abandoned))
     for (const held of abandoned) {
       held.abort(
         new MessageQueueError('The consumer is stopping and its time is up', { code: ErrorCode.ABORTED }),
       )
     }
-    await this.#fetcher.intake?.close()
+    await intake?.close()
     this.#single.stop()
     this.#batches.stop()
     this.#state = 'stopped'

@@ -31,6 +31,8 @@ export class Held {
   /** Position in the intake's list: removal without a search. */
   index = -1
   state: HeldState = 'open'
+  /** Given back, or about to be: it comes again, and whatever its handler or its owner still does with it is too late. */
+  givenBack = false
   message: Message | null = null
   /** Its handler is over, and left it to be settled by hand. */
   byHand = false
@@ -62,6 +64,11 @@ export class Held {
       if (this.#aborted !== null) this.#controller.abort(this.#aborted.reason)
     }
     return this.#controller.signal
+  }
+
+  /** Whether it comes again, to whomever: settling it is no more possible. */
+  get gone(): boolean {
+    return this.state === 'lost' || this.givenBack
   }
 
   abort(reason: unknown): void {

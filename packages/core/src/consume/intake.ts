@@ -177,6 +177,7 @@ export class Intake {
   settle(held: Held, settlement: Settlement, done?: Settled): void {
     held.state = 'settling'
     held.done = done
+    held.givenBack = settlement.kind === 'release'
     const infos = settlement.kind === 'deadLetter' ? [settlement.info] : []
     this.#track(this.#settle([held], settlement, infos, 1))
   }
@@ -185,7 +186,10 @@ export class Intake {
   async release(helds: readonly Held[]): Promise<void> {
     const open = helds.filter((held) => held.state === 'open')
     if (open.length === 0) return
-    for (const held of open) held.state = 'settling'
+    for (const held of open) {
+      held.state = 'settling'
+      held.givenBack = true
+    }
     await this.#settle(open, RELEASE, [], 1)
   }
 

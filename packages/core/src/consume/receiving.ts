@@ -199,7 +199,7 @@ export class Receiving {
     if (!held.intake.belongsTo(this.#engine)) {
       throw new ValidationError(`Message ${message.id} was received by another MessageQueue: settle it there`)
     }
-    if (held.state === 'lost') throw new LeaseLostError(message.id)
+    if (held.gone) throw new LeaseLostError(message.id)
     if (held.state !== 'open') throw new AlreadySettledError(message.id)
     return held
   }

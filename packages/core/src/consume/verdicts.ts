@@ -72,8 +72,8 @@ export class Verdicts {
     }
     const error = this.tell(message, thrown)
     if (held.state !== 'open') {
-      // A lost one comes again; one that was settled by hand, or before the run, has no other attempt to be answered by.
-      if (held.state !== 'lost') this.#answerFailure(message, error)
+      // One that is gone comes again; one that was settled by hand, or before the run, has no other attempt to be answered by.
+      if (!held.gone) this.#answerFailure(message, error)
       return this.#leave(held)
     }
     const decision = this.#decide(thrown, held, message)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { connectedBench, lastOf, until } from '../engine-bench.ts'
+import { connectedBench, deferred, lastOf, settled, until } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
 /** A consumer whose handler never ends, with two messages more; the broker answers no `release`. */
@@ -41,5 +41,48 @@ describe('giving back that is not answered', () => {
     expect(lastOf(adapter.receivers).closed).toBe(false)
     void consumer.stop({ timeoutMs: 0 })
     await clock.advance(60_000)
+  })
+})
+
+describe('a handler that is aborted by stop', () => {
+  const untilAborted = (signal: AbortSignal) =>
+    new Promise<never>((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(new Error('aborted'))),
+    )
+
+  /** Two messages: `slow` runs until it is aborted, the acknowledgement of `quick` is on its way. */
+  async function stopping() {
+    const bench = await connectedBench()
+    const acknowledged = deferred()
+    bench.adapter.onSettle = async (kind) => {
+      if (kind === 'ack') await acknowledged.promise
+      return 'settled'
+    }
+    const { consumer, receiver } = await bench.consume(
+      ({ id }, { signal }) => (id === 'quick' ? null : untilAborted(signal)),
+      { concurrency: 2, retry: { maxRetries: 0 } },
+    )
+    receiver.give(delivery('slow', { replyTo: 'reply:there', correlationId: 'c' }), delivery('quick'))
+    await until(() => receiver.settled.length === 1)
+    const stopped = consumer.stop({ timeoutMs: 0 })
+    await until(() => consumer.stats().failed === 1)
+    acknowledged.resolve()
+    return { ...bench, receiver, result: await stopped }
+  }
+
+  it('has made no attempt, also while another message is still being acknowledged', async () => {
+    const { result, receiver, engine } = await stopping()
+    expect(result).toEqual({ drained: false, abandoned: ['slow'] })
+    expect(receiver.settled).toEqual([
+      { kind: 'ack', ids: ['quick'] },
+      { kind: 'release', ids: ['slow'] },
+    ])
+    expect(engine.stats.messagesDeadLettered).toBe(0)
+  })
+
+  it('answers no request: it comes again', async () => {
+    const { adapter } = await stopping()
+    await settled()
+    expect(adapter.published.flat()).toEqual([])
   })
 })

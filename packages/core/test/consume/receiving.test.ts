@@ -18,3 +18,14 @@ it('reject refuses a longer delay than the broker’s, and leaves the message un
   expect(receiver.settled).toMatchObject([{ kind: 'retry', delayMs: 1_000_000 }])
   await bench.receiving.close()
 })
+
+it('a message that was given back is lost to who received it, and not settled by them', async () => {
+  const bench = await connectedBench()
+  const receiving = bench.receiving.receive(resolveQueue('q'), { timeoutMs: 1000 })
+  await until(() => bench.adapter.receivers.length === 1)
+  lastOf(bench.adapter.receivers).give(delivery('a'))
+  const message = (await receiving) as Message
+  await bench.receiving.close()
+  expect((await refusal(bench.receiving.acknowledge(message))).code).toBe(ErrorCode.LEASE_LOST)
+  expect((await refusal(bench.receiving.reject(message, {}))).code).toBe(ErrorCode.LEASE_LOST)
+})
