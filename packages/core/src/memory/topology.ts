@@ -20,6 +20,7 @@ export function declare(
   declaration: Declaration,
 ): QueueSettings {
   const { settings, pattern, ifExists } = declaration
+  refuseArguments(settings)
   if ('topic' in target && !('subscription' in target)) {
     broker.addTopic(target.topic)
     return settings
@@ -35,6 +36,16 @@ export function declare(
   existing.usedAt = broker.clock.now()
   if (ifExists === 'compare') refuseDifferences(target, existing, settings, pattern)
   return existing.settings
+}
+
+/** Those that mean the same on every broker are settings by now; what is left would be for a server. */
+function refuseArguments(settings: QueueSettings): void {
+  const names = Object.keys(settings.arguments)
+  if (names.length === 0) return
+  throw new AdapterError(
+    ErrorCode.UNSUPPORTED,
+    `memory cannot honour the queue argument ${names.map((name) => JSON.stringify(name)).join(', ')}: leave it out here`,
+  )
 }
 
 /** An exclusive queue is its connection's alone. */
