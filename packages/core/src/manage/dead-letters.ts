@@ -6,9 +6,9 @@ import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { UnsupportedError, ValidationError } from '../errors.ts'
 import { TTL_HEADER } from '../message/own-headers.ts'
-import type { Message } from '../message/message.ts'
+import { checkMessage, type Message } from '../message/message.ts'
 import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
-import type { Sender } from '../send/sender.ts'
+import { addTrace, type Sender } from '../send/sender.ts'
 import { wrapError } from '../wrap-error.ts'
 
 /** Most records looked at by one `list`. */
@@ -26,7 +26,7 @@ export interface RedriveOptions {
   ratePerSecond?: number
   /** Another queue than the one that failed. */
   to?: string
-  /** Changes the message, or answers another one, before it goes back. */
+  /** Changes the message, or answers another one, before it goes back. Everything of it counts but `queueName` (see `to`) and `replyTo`. */
   edit?: (message: Message) => Message | void | Promise<Message | void>
   /** Counts what would be moved, and moves nothing. */
   dryRun?: boolean
@@ -305,27 +305,31 @@ export class DeadLetters {
     }
     if (options.edit === undefined) return { destination, outbound }
     const edited = (await options.edit(message)) ?? message
+    return { destination, outbound: { ...outbound, ...this.#fieldsOf(edited) } }
+  }
+
+  /** All that is sent of an edited message, checked as by `send`: an edit that cannot be honoured must not be lost. */
+  #fieldsOf(edited: Message): Partial<OutboundMessage> {
+    checkMessage(edited)
     checkHeaders(edited.headers)
-    const { body, contentEncoding } = this.#engine.codec.encode(
-      edited.body,
-      edited.contentType,
-      edited.contentEncoding,
-    )
-    const kept = Object.fromEntries(
-      Object.entries(delivery.headers).filter(([name]) => name.startsWith('mq-')),
-    )
+    if (edited.delay !== undefined)
+      throw new ValidationError('redrive moves messages at once: send a new one for a delay')
+    const { codec, clock } = this.#engine
+    const { id, ttl, key, priority, routingKey, correlationId, deduplicationId, contentType } = edited
+    const headers = { ...edited.headers, ...(ttl !== undefined && { [TTL_HEADER]: String(ttl) }) }
+    addTrace(headers, edited, false)
     return {
-      destination,
-      outbound: {
-        ...outbound,
-        id: edited.id,
-        body,
-        contentType: edited.contentType,
-        contentEncoding,
-        headers: { ...kept, ...edited.headers },
-        key: edited.key,
-        priority: edited.priority,
-      },
+      ...codec.encode(edited.body, contentType, edited.contentEncoding),
+      id,
+      headers,
+      timestamp: edited.timestamp.getTime(),
+      contentType,
+      correlationId,
+      routingKey,
+      key,
+      deduplicationId,
+      priority,
+      expiresAt: ttl === undefined ? undefined : clock.now() + ttl,
     }
   }
 

@@ -323,7 +323,7 @@ function traceOf(message: Message): TraceIds | null {
 }
 
 /** A header of the user's own stays, unless it is the parent of a span of this send (`isSpan`), whose child the handler's is. */
-function addTrace(headers: Record<string, string>, message: MessageInit, isSpan: boolean): void {
+export function addTrace(headers: Record<string, string>, message: MessageInit, isSpan: boolean): void {
   const { traceId } = message
   const own = headers['traceparent']
   if (traceId === undefined || (own !== undefined && !(isSpan && parseTraceparent(own) !== null))) return

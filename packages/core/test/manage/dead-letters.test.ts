@@ -193,6 +193,35 @@ describe('redriving', () => {
     await expect(queue.receive('q')).resolves.toBeNull()
   })
 
+  it('takes an edit of any field', async () => {
+    const { queue, clock, failOne } = await bench()
+    const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) }
+    await failOne('q', { id: 'a', ttl: 60_000, correlationId: 'old', ...trace })
+    const fields = { ttl: 1000, routingKey: 'r', correlationId: 'c', deduplicationId: 'd', key: 'k' }
+    const timestamp = new Date(5)
+    await queue
+      .deadLetters('q')
+      .redrive({ edit: (message) => void Object.assign(message, fields, { timestamp }) })
+    const back = await queue.receive('q')
+    expect(back).toMatchObject({ ...fields, ...trace, timestamp, headers: {} })
+    await queue.reject(back as Message, { requeue: true, delayMs: 2000 })
+    await clock.advance(3000)
+    await expect(queue.receive('q')).resolves.toBeNull()
+  })
+
+  it('refuses an edit that it cannot honour', async () => {
+    const { queue, fail } = await bench()
+    await fail('q', 'a')
+    const edit = (field: object) => (message: Message) => void Object.assign(message, field)
+    for (const field of [{ delay: 100 }, { priority: 256 }, { ttl: -1 }]) {
+      const { moved, failed } = await queue.deadLetters('q').redrive({ edit: edit(field) })
+      expect([moved, failed]).toEqual([
+        0,
+        [{ id: 'a', error: expect.objectContaining({ code: 'MQ_VALIDATION' }) }],
+      ])
+    }
+  })
+
   it('keeps what cannot be sent, and says so', async () => {
     const { queue, fail } = await bench()
     await fail('q', 'a', 'b')
