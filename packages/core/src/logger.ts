@@ -18,7 +18,19 @@ export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
     LEVELS[level] < threshold
       ? () => undefined
       : (fields: object, message: string) => write(level, fields, message)
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    isLevelEnabled: (level: keyof typeof LEVELS) => LEVELS[level] >= threshold,
+  } as Logger
+}
+
+/** Whether debug lines go anywhere, as pino's loggers tell: where they do not, what a line says need not be gathered. */
+export function logsDebug(logger: Logger): boolean {
+  const { isLevelEnabled } = logger as { isLevelEnabled?: (level: string) => boolean }
+  return typeof isLevelEnabled !== 'function' || isLevelEnabled.call(logger, 'debug')
 }
 
 function write(level: string, fields: object, message: string): void {

@@ -166,6 +166,7 @@ export class Supervisor {
         await withDeadline(this.#options.clock, CLOSE_MS, 'disconnect', (signal) =>
           adapter.disconnect(signal),
         ).catch((error: unknown) => this.#options.logger.debug({ error }, 'disconnect did not end cleanly'))
+        this.#options.logger.debug({ broker: adapter.broker }, 'disconnected')
       }
       this.#state = 'disconnected'
     }
@@ -253,6 +254,7 @@ export class Supervisor {
     this.#state = 'connected'
     this.#failure = null
     up = true
+    this.#options.logger.debug({ broker: adapter.broker }, 'connected')
     await events.up()
     this.#releaseWaiters()
   }

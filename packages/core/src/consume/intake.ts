@@ -5,7 +5,7 @@ import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError, MessageQueueError } from '../errors.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
-import { ACK, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
+import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
 import { keyOf } from '../manage/topology.ts'
 import { wrapError } from '../wrap-error.ts'
 
@@ -215,6 +215,7 @@ export class Intake {
     this.#answering += acknowledged
     const outcomes = await settleAll(this.#engine, this.receiver, helds, settlement, infos)
     this.#answering -= acknowledged
+    logSettled(this.#engine, this.source.target, helds, settlement, outcomes)
     let again: Held[] | null = null
     let waitMs = 0
     for (let i = 0; i < helds.length; i++) {

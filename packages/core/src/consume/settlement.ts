@@ -3,6 +3,8 @@ import { backoffDelay } from '../backoff.ts'
 import { endWithin } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
+import { logsDebug } from '../logger.ts'
+import { keyOf } from '../manage/topology.ts'
 import type { Held } from './held.ts'
 import { classify } from '../wrap-error.ts'
 
@@ -54,4 +56,28 @@ export function settleAgainAfter(engine: Engine, error: unknown, attempt: number
   const { code, retryable } = classify(engine.adapter, error)
   // A missing dead-letter queue is declared before the next attempt.
   return retryable || code === ErrorCode.QUEUE_NOT_FOUND ? backoffDelay(BACKOFF, attempt) : null
+}
+
+/** One line for what one call settled. */
+export function logSettled(
+  { logger }: Engine,
+  source: Target,
+  helds: readonly Held[],
+  settlement: Settlement,
+  outcomes: readonly SettleOutcome[],
+): void {
+  if (!logsDebug(logger)) return
+  const ids = helds.filter((_held, i) => outcomes[i] === 'settled').map(({ delivery }) => delivery.id)
+  if (ids.length === 0) return
+  const fields = { queue: keyOf(source), ids }
+  switch (settlement.kind) {
+    case 'ack':
+      return logger.debug(fields, 'acknowledged')
+    case 'release':
+      return logger.debug(fields, 'given back')
+    case 'retry':
+      return logger.debug({ ...fields, delayMs: settlement.delayMs }, 'to be retried')
+    case 'deadLetter':
+      return logger.debug({ ...fields, reason: settlement.info.reason }, 'dead-lettered')
+  }
 }
