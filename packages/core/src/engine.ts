@@ -22,6 +22,7 @@ export interface DeduplicationStore {
 /** What the public events carry. */
 export interface MessageQueueEvents {
   connected: []
+  /** Once per connection, like `connected`. `cause` is undefined when `disconnect()` ended it. */
   disconnected: [cause: unknown]
   reconnecting: [details: { attempt: number; delayMs: number; cause: unknown }]
   error: [error: Error]

@@ -65,6 +65,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     const events: SupervisorEvents = {
       up: () => this.#up(),
       down: (cause) => this.#down(cause),
+      closed: () => this.#emit('disconnected', undefined),
       reconnecting: (details) => this.#emit('reconnecting', details),
       failed: (error) => this.#emit('error', error),
     }

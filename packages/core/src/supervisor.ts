@@ -23,6 +23,8 @@ export interface SupervisorEvents {
   up(): Promise<void>
   /** The connection is gone: every receiver of it is dead. */
   down(cause: unknown): void
+  /** A connection that was up was closed by `disconnect`. */
+  closed(): void
   reconnecting(details: { attempt: number; delayMs: number; cause: unknown }): void
   failed(error: MessageQueueError): void
 }
@@ -149,6 +151,8 @@ export class Supervisor {
     try {
       await beforeClose()
     } finally {
+      // One that was lost was told of already.
+      const wasUp = this.#state === 'connected'
       this.#state = 'disconnecting'
       this.#epoch++
       this.#lifetime.abort(new NotConnectedError('This call'))
@@ -169,6 +173,7 @@ export class Supervisor {
         this.#options.logger.debug({ broker: adapter.broker }, 'disconnected')
       }
       this.#state = 'disconnected'
+      if (wasUp) this.#options.events.closed()
     }
   }
 

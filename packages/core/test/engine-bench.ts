@@ -57,6 +57,7 @@ export function engineBench(
         parts.receiving.connectionLost(cause)
         parts.requests.connectionLost(cause)
       },
+      closed: () => events.push(['closed']),
       reconnecting: (details) => events.push(['reconnecting', details]),
       failed: (error) => events.push(['failed', error]),
     },

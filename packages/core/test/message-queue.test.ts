@@ -286,7 +286,7 @@ describe('events', () => {
     await queue.disconnect()
   })
 
-  it('tell of each connection, and of its loss', async () => {
+  it('tell of each connection, and of its end', async () => {
     const { queue, adapter, clock } = queueBench()
     const names: string[] = []
     for (const name of ['connected', 'disconnected', 'reconnecting'] as const)
@@ -294,8 +294,22 @@ describe('events', () => {
     await Promise.all([queue.connect(), queue.connect()])
     lastOf(adapter.connections).lost(new Error('cut'))
     await clock.advance(100)
+    const lost = ['connected', 'disconnected', 'reconnecting', 'connected']
+    expect(names).toEqual(lost)
+    await Promise.all([queue.disconnect(), queue.disconnect()])
     await queue.disconnect()
-    expect(names.slice(0, 4)).toEqual(['connected', 'disconnected', 'reconnecting', 'connected'])
+    expect(names).toEqual([...lost, 'disconnected'])
+  })
+
+  it('tell once of a connection that was lost when it was to be closed', async () => {
+    const { queue, adapter } = queueBench()
+    const causes: unknown[] = []
+    queue.on('disconnected', (cause) => causes.push(cause))
+    await queue.connect()
+    const cut = new Error('cut')
+    lastOf(adapter.connections).lost(cut)
+    await queue.disconnect()
+    expect(causes).toEqual([cut])
   })
 })
 

@@ -20,6 +20,7 @@ function bench(changes: Partial<SupervisorOptions> = {}) {
     events: {
       up: async () => void events.push('up'),
       down: () => events.push('down'),
+      closed: () => events.push('closed'),
       reconnecting: ({ attempt }) => events.push(`reconnecting ${attempt}`),
       failed: ({ code }) => events.push(`failed ${code}`),
     },
