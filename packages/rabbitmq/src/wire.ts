@@ -115,6 +115,9 @@ export function decode(raw: ConsumeMessage | GetMessage, queue: string, position
       control[name] = given[name]
     } else headers[name.startsWith(USER) ? name.slice(USER.length) : name] = text(given[name])
   }
+  // Foreign clients' own: AMQP has properties for them, other brokers have headers.
+  if (properties.type !== undefined) headers['type'] ??= text(properties.type)
+  if (properties.appId !== undefined) headers['app-id'] ??= text(properties.appId)
   const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
   const byTopic = fields.exchange !== '' && fields.routingKey !== '' ? fields.routingKey : undefined
   return {
