@@ -13,11 +13,14 @@ import {
 } from '@mq/core'
 import { checkModule } from './check-module.ts'
 import { toWorkerMessage, type Answer, type Job, type ThrownError } from './job.ts'
-import { createSlots } from './slots.ts'
+import { createSlots, type Slots } from './slots.ts'
 import { threadFile, loadingFlags } from './thread-files.ts'
 
 export interface WorkerHandlerOptions {
-  /** Threads, 1-1024; as many messages run at once when the consumer's `concurrency` allows it. Default: `WORKER_POOL_SIZE`, or 4. */
+  /**
+   * Threads, 1-1024; as many messages run at once when the consumer's `concurrency` allows it. Default: `workerPoolSize` of the queue that it
+   * handles a message of first; without one `WORKER_POOL_SIZE`, or 4.
+   */
   readonly poolSize?: number
   /** ms that the module may take to load at registration. Default 30,000. */
   readonly loadTimeoutMs?: number
@@ -27,6 +30,7 @@ export interface WorkerHandlerOptions {
 export interface WorkerHandler extends HandlerFunction {
   /** With `batch`: a run for each message, on as many threads as there are, with an outcome of its own. */
   (messages: Message[], context: HandlerContext): Promise<PromiseSettledResult<unknown>[]>
+  /** Final from the first message on. */
   readonly poolSize: number
   /** Ends the threads, and fails what they run. Idle threads do not keep the process alive, so it is rarely needed. */
   close(): Promise<void>
@@ -45,15 +49,25 @@ const MOST_THREADS = 1024
 export function workerHandler(module: string | URL, options: WorkerHandlerOptions = {}): WorkerHandler {
   const url = moduleUrl(module)
   checkNames(options)
-  const poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
+  let poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
   checkModule(url, checkLoadTimeout(options.loadTimeoutMs ?? 30_000))
   let pool: Piscina<Job, Answer> | null = null
   // What waited inside of the pool would wait for ever, were the thread in front of it to crash.
-  const slots = createSlots(poolSize)
+  let slots: Slots | null = null
 
-  async function run(message: Message, attempt: number, signal: AbortSignal): Promise<unknown> {
+  function slotsFor(context: HandlerContext): Slots {
+    if (slots === null) {
+      poolSize = options.poolSize ?? configuredSize(context) ?? poolSize
+      slots = createSlots(poolSize)
+    }
+    return slots
+  }
+
+  async function run(message: Message, attempt: number, context: HandlerContext): Promise<unknown> {
+    const { signal } = context
+    const places = slotsFor(context)
     const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt } }
-    await slots.take(signal)
+    await places.take(signal)
     let answer: Answer
     try {
       pool ??= createPool(poolSize)
@@ -67,29 +81,35 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
           : 'The worker thread ended while it ran this message'
       throw new Error(`${what}: ${String(text ?? cause)}`, { cause })
     } finally {
-      slots.free()
+      places.free()
     }
     if ('error' in answer) throw toError(answer.error)
     return answer.result
   }
   function handle(messages: Message[], context: HandlerContext): Promise<PromiseSettledResult<unknown>[]>
   function handle(message: Message, context: HandlerContext): Promise<unknown>
-  function handle(messages: Message | Message[], { attempt, signal }: HandlerContext): Promise<unknown> {
-    if (!Array.isArray(messages)) return run(messages, attempt, signal)
+  function handle(messages: Message | Message[], context: HandlerContext): Promise<unknown> {
+    if (!Array.isArray(messages)) return run(messages, context.attempt, context)
     // Every run listens to it: many are no leak, of which Node would warn.
-    setMaxListeners(Infinity, signal)
+    setMaxListeners(Infinity, context.signal)
     // The attempt of the context is the highest among them.
-    return Promise.allSettled(messages.map((message) => run(message, message.deliveryCount + 1, signal)))
+    return Promise.allSettled(messages.map((message) => run(message, message.deliveryCount + 1, context)))
   }
-  return Object.assign(handle, {
-    poolSize,
-    async close() {
-      const closing = pool
-      // A message that comes meanwhile gets a pool of its own.
-      pool = null
-      await closing?.destroy()
-    },
-  })
+  const close = async (): Promise<void> => {
+    const closing = pool
+    // A message that comes meanwhile gets a pool of its own.
+    pool = null
+    await closing?.destroy()
+  }
+  Object.defineProperty(handle, 'poolSize', { get: () => poolSize, enumerable: true })
+  return Object.assign(handle, { close }) as WorkerHandler
+}
+
+/** Where core puts the configuration of the queue that a message came from. */
+const CONFIG = Symbol.for('@mq/config')
+
+function configuredSize(context: HandlerContext): number | undefined {
+  return (context as { [CONFIG]?: { readonly workerPoolSize?: number } })[CONFIG]?.workerPoolSize
 }
 
 function createPool(size: number): Piscina<Job, Answer> {

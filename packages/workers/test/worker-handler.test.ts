@@ -198,6 +198,26 @@ describe('workerHandler', () => {
     expect(() => workerHandler('./worker.js')).toThrow(/import.meta.url/)
   })
 
+  it('takes its size from the configuration of its queue, unless it was given one', async () => {
+    const connection = { url: 'memory://pool-size' }
+    const queue = MessageQueueFactory.createQueue({ connection, workerPoolSize: 2 })
+    await queue.connect()
+    closing.push(() => queue.disconnect())
+    const [byQueue, own] = [
+      workerHandler(program('handler')),
+      workerHandler(program('handler'), { poolSize: 3 }),
+    ]
+    closing.push(byQueue.close, own.close)
+    await queue.consume('work', byQueue)
+    await queue.consume('batches', byQueue, { batch: { size: 1, waitMs: 0 } })
+    await queue.consume('own', own)
+    for (const name of ['work', 'batches', 'own']) {
+      const { body } = await queue.request(name, { do: name }, { timeoutMs: 20_000 })
+      expect(body).toBe(name)
+    }
+    expect([byQueue.poolSize, own.poolSize]).toEqual([2, 3])
+  })
+
   it('takes its size from WORKER_POOL_SIZE, else 4', () => {
     const before = process.env['WORKER_POOL_SIZE']
     try {

@@ -4,6 +4,8 @@ import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
+import type { MessageQueueConfig } from '../config/message-queue-config.ts'
+import { CONFIG } from './context.ts'
 import type { HandlerContext } from './handler.ts'
 import type { Held, SettleResult } from './held.ts'
 import type { Message } from '../message/message.ts'
@@ -251,6 +253,10 @@ class BatchContext implements HandlerContext {
   get signal(): AbortSignal {
     this.#signal ??= AbortSignal.any(this.#helds.map((held) => held.signal))
     return this.#signal
+  }
+
+  get [CONFIG](): MessageQueueConfig | undefined {
+    return this.#helds[0]?.intake.config
   }
 
   get extend(): (ms: number) => Promise<void> {

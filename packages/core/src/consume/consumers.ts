@@ -14,7 +14,7 @@ import { traced } from './traced.ts'
 import { resolveQueue, resolveTarget, type ResolvedQueue } from '../message/typed.ts'
 import { Verdicts } from './verdicts.ts'
 import { composeProcess } from '../middleware/compose.ts'
-import { RunContext } from './context.ts'
+import { CONFIG, RunContext } from './context.ts'
 import { admit } from './admission.ts'
 
 interface Registration {
@@ -189,12 +189,14 @@ export class Consumers implements ConsumerHost {
   #context(message: Message, held: Held | null): HandlerContext {
     if (held !== null) return new RunContext(held, this.#engine.logger, (mine, ms) => this.extend(mine, ms))
     const { signal } = new AbortController()
-    return {
+    const plain = {
       signal,
       attempt: message.deliveryCount + 1,
       logger: this.#engine.logger,
       extend: () => Promise.resolve(),
+      [CONFIG]: this.#engine.config,
     }
+    return plain
   }
 
   answer(message: Message, outcome: { value: unknown } | { error: Error }): Promise<void> {

@@ -1,6 +1,10 @@
+import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import type { HandlerContext } from './handler.ts'
 import type { Held } from './held.ts'
 import type { Logger } from '../logger.ts'
+
+/** Where a context has the configuration of its queue: for handlers of packages beside core, whatever copy of this one they know. */
+export const CONFIG = Symbol.for('@mq/config')
 
 /** The context of one run. The signal is made only when a handler looks at it. */
 export class RunContext implements HandlerContext {
@@ -18,6 +22,10 @@ export class RunContext implements HandlerContext {
 
   get signal(): AbortSignal {
     return this.#held.signal
+  }
+
+  get [CONFIG](): MessageQueueConfig {
+    return this.#held.intake.config
   }
 
   /** Made when looked at: handlers may take it out of the context. */

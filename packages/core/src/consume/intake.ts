@@ -1,4 +1,5 @@
 import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '../adapter/contract.ts'
+import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -71,6 +72,10 @@ export class Intake {
 
   belongsTo(engine: Engine): boolean {
     return this.#engine === engine
+  }
+
+  get config(): MessageQueueConfig {
+    return this.#engine.config
   }
 
   get held(): readonly Held[] {
