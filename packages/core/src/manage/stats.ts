@@ -70,7 +70,7 @@ export function snapshot(stats: Stats, isConnected: boolean, consumers: Consumer
     inFlight: stats.inFlight,
     errorCount: stats.errorCount,
     reconnects: Math.max(0, stats.connections - 1),
-    activeQueues: consumers.running.map((consumer) => consumer.label),
+    activeQueues: [...new Set(consumers.running.map((consumer) => consumer.label))],
     registeredHandlers: consumers.handlerLabels,
     consumerCount: consumers.running.length,
     processingTime: stats.runs === null ? null : processingTime(stats.runs),

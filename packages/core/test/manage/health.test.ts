@@ -117,6 +117,15 @@ describe('getStats', () => {
     await queue.disconnect()
   })
 
+  it('names a queue once, however many consumers it has', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler('q', () => undefined)
+    for (let i = 0; i < 2; i++) await queue.startConsuming('q')
+    expect(queue.getStats()).toMatchObject({ activeQueues: ['q'], consumerCount: 2 })
+    await queue.disconnect()
+  })
+
   it('counts connections that replaced a lost one', async () => {
     const { queue, adapter, clock } = queueBench()
     await queue.connect()
