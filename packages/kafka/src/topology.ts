@@ -260,6 +260,8 @@ function refuse(settings: QueueSettings): void {
   if (settings.maxLengthBytes !== null) problems.push('maxLengthBytes')
   if (settings.maxPriority !== null) problems.push('maxPriority')
   if (settings.expires !== null) problems.push('x-expires')
+  // Kafka's own settings have no such names: these are RabbitMQ's.
+  problems.push(...Object.keys(settings.arguments).filter((name) => name.startsWith('x-')))
   if (problems.length > 0)
     throw new AdapterError('MQ_UNSUPPORTED', `Kafka cannot honour ${problems.join(', ')}`)
 }

@@ -1,5 +1,6 @@
 import { AdapterError, type QueueSettings } from '@mq/core/adapter'
 import type { Inequivalence } from './errors.ts'
+import { checkArguments } from './known-arguments.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Version } from './version.ts'
 
@@ -27,6 +28,7 @@ const OUT_OF_REACH = 1_000_000
 /** How a queue with these settings is declared. Throws MQ_UNSUPPORTED for arguments that contradict them. */
 export function formOf(settings: QueueSettings, options: ResolvedOptions, version: Version): QueueForm {
   const given = settings.arguments
+  checkArguments(given)
   const asked = given['x-queue-type']
   if (asked === 'stream')
     throw new AdapterError(

@@ -32,6 +32,19 @@ export const queues = group('queues', (item) => {
     },
   )
 
+  item(
+    'unknown-argument',
+    'an argument that the broker would ignore is refused, and nothing is made',
+    async (t) => {
+      const queue = await t.connect()
+      const name = t.name()
+      const made = queue.createQueue({ name, arguments: { 'x-no-such-argument': 1 } })
+      assert.match((await rejects(made, 'MQ_UNSUPPORTED')).message, /x-no-such-argument/)
+      const strict = await t.connect({ autoDeclare: false })
+      await rejects(strict.send(name, 'x'), 'MQ_QUEUE_NOT_FOUND')
+    },
+  )
+
   item('take-existing', 'first use takes an existing queue as it is', async (t) => {
     const [queue, other] = [
       await t.connect(),
