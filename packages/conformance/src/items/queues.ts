@@ -146,6 +146,23 @@ export const queues = group('queues', (item) => {
     assert.deepEqual(inbox.bodies(), ['running', 'after'])
   })
 
+  item(
+    'lease-ran-out',
+    'a message whose lease ran out is ready again, though nobody asks for it',
+    async (t) => {
+      const [queue, other] = [await t.connect(), await t.connect()]
+      const name = t.name()
+      const ids = [await queue.send(name, 'a'), await queue.send(name, 'b')]
+      const [first, second] = [await take(t, queue, name, 1000), await take(t, queue, name, 1000)]
+      eachOnce([first.id, second.id], ids)
+      await t.quiet(1000)
+      await t.until(async () => (await other.getQueueSize(name)) === 2, 'size 2')
+      await rejects(queue.acknowledge(first), 'MQ_LEASE_LOST')
+      assert.equal(await other.purgeQueue(name), 2)
+      await nothing(queue, name)
+    },
+  )
+
   item('purge-one', 'purge and delete touch no other queue', async (t) => {
     const queue = await t.connect()
     const base = t.name()

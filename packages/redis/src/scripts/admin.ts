@@ -53,6 +53,7 @@ if not q then
 end
 local now = clock()
 promote(q, now, 1000)
+takeBack(q)
 if redis.call('EXISTS', base..'x') == 1 then sweep(q, now, 1000) end
 local n = readyCount(q) - redis.call('ZCOUNT', base..'x', '-inf', now)
 if q.woken then wake(q) end
@@ -70,6 +71,7 @@ if not q then
   if redis.call('EXISTS', base..'s:0') == 0 then return false end
   q = loadOrMake(base)
 end
+takeBack(q)
 local n = 0
 for _, seq in ipairs(redis.call('ZRANGE', base..'d', 0, 999)) do
   redis.call('ZREM', base..'d', seq)
@@ -106,6 +108,7 @@ for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if redis.call('EXISTS', key) == 1 and #redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1) > 0 then more = 1 end
 end
+if q.woken then wake(q) end
 return { n, more > 0 and 1 or 0 }
 `
 
@@ -120,6 +123,7 @@ if not q then
   if redis.call('EXISTS', base..'s:0') == 0 then return false end
   q = loadOrMake(base)
 end
+takeBack(q)
 local now = clock()
 local most, out, reached = tonumber(ARGV[3]), {}, ARGV[1] == ''
 for _, l in ipairs(lanes(q)) do
@@ -144,5 +148,6 @@ for _, l in ipairs(lanes(q)) do
     end
   end
 end
+if q.woken then wake(q) end
 return out
 `

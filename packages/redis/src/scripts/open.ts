@@ -58,25 +58,7 @@ for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if redis.call('EXISTS', key) == 1 then
     for _, p in ipairs(redis.call('XPENDING', key, 'mq', '-', '+', 200, consumer)) do
-      local id = p[1]
-      local e = redis.call('XRANGE', key, id, id)[1]
-      local wide = e and #e[2] + 2 > WIDEST
-      if wide then
-        kept = true
-      elseif e then
-        local ordering = field(e[2], 'key') or ''
-        local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + p[4] - 1
-        local fields = earlier > 0 and changed(e[2], {}, { redeliveries = int(earlier) }) or e[2]
-        put(q, { pr = tonumber(field(fields, 'priority') or '0') or 0, key = ordering,
-          exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
-          holds = ordering ~= '' and redis.call('HGET', base..'o', ordering) == l..':'..id })
-        redis.call('XDEL', key, id)
-        redis.call('ZREM', base..'x', l..':'..id)
-      end
-      if not wide then
-        redis.call('XACK', key, 'mq', id)
-        moved = moved + 1
-      end
+      if giveBack(q, l, p, 0) then moved = moved + 1 else kept = true end
     end
   end
 end

@@ -27,8 +27,7 @@ local function reclaim(l, key)
   for _ = 1, 10 do
     local page = redis.call('XPENDING', key, 'mq', 'IDLE', idle, last and '('..last or '-', '+', 100)
     for _, p in ipairs(page) do
-      local lease = tonumber(string.match(p[2], '%.(%d+)$') or '30000')
-      if p[3] >= lease then
+      if p[3] >= leaseOf(p[2]) then
         if #out >= most then return end
         local e = redis.call('XCLAIM', key, 'mq', consumer, 0, p[1])[1]
         if e and e[2] then out[#out + 1] = { l, e[1], e[2], p[4] + 1 } end
