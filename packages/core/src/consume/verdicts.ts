@@ -28,6 +28,8 @@ export class Verdicts {
   readonly #engine: Engine
   readonly #plan: ConsumerPlan
   readonly #host: VerdictHost
+  /** The last of those that wait for their dead-letter queue to be declared. */
+  #last: Promise<void> | null = null
 
   constructor(engine: Engine, plan: ConsumerPlan, host: VerdictHost) {
     this.#engine = engine
@@ -162,8 +164,14 @@ export class Verdicts {
         }
         this.#host.settled(result, held)
       })
-    if (topology.settingsOf(deadLetter.queue) !== undefined) settle()
-    else held.intake.waitFor(topology.ensure(deadLetter).then(settle, settle))
+    if (this.#last === null && topology.settingsOf(deadLetter.queue) !== undefined) return settle()
+    // One after another: what fails first comes first among the dead letters.
+    const before = this.#last ?? topology.ensure(deadLetter).catch(() => undefined)
+    const last = before.then(settle).finally(() => {
+      if (this.#last === last) this.#last = null
+    })
+    this.#last = last
+    held.intake.waitFor(last)
   }
 
   #tellHandler(message: Message, error: Error): void {

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
 import type { HandlerFunction, HandlerOptions } from '../../src/consume/handler.ts'
 import type { Message } from '../../src/message/message.ts'
-import { RetryError } from '../../src/errors.ts'
-import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
+import { RejectError, RetryError } from '../../src/errors.ts'
+import { connectedBench, deferred, settled, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
 const asked = { replyTo: 'reply:there', correlationId: 'c1' }
@@ -72,6 +72,29 @@ describe('a retry', () => {
     expect(bench.log).toContainEqual(
       expect.objectContaining({ level: 'warn', fields: expect.objectContaining({ askedMs: 1e14 }) }),
     )
+    await consumer.stop()
+  })
+})
+
+describe('dead letters', () => {
+  it('come in the order of their failures, also while their queue is being declared', async () => {
+    const bench = await connectedBench()
+    const declared = deferred()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new RejectError('no')
+    })
+    bench.adapter.onDeclare = async () => {
+      await declared.promise
+      return {}
+    }
+    receiver.give(delivery('a'), delivery('b'))
+    await until(() => consumer.stats().failed === 2)
+    declared.resolve()
+    // Known from here on, and still on its way to those that wait.
+    while (bench.engine.topology.settingsOf('q.dlq') === undefined) await Promise.resolve()
+    receiver.give(delivery('c'))
+    await until(() => receiver.settled.length === 3)
+    expect(receiver.settled.flatMap(({ ids }) => ids)).toEqual(['a', 'b', 'c'])
     await consumer.stop()
   })
 })
