@@ -33,6 +33,24 @@ export const extras = group('extras', (item) => {
     },
   )
 
+  item(
+    'priority-highest',
+    'a priority above maxPriority counts as that, and comes back as it was',
+    async (t) => {
+      const queue = await t.connect()
+      const name = t.name()
+      if (t.capabilities.priorityLevels <= 1) return t.refused('priorityLevels')
+      await queue.createQueue({ name, maxPriority: 3 })
+      const sent = [3, 200, 2]
+      for (const priority of sent) await queue.send(name, 'x', { priority })
+      const got = await drain(queue, name)
+      assert.deepEqual(
+        got.map(({ priority }) => priority),
+        sent,
+      )
+    },
+  )
+
   item('priority-refused', 'a priority above 0 needs a queue declared with it; 0 never does', async (t) => {
     const queue = await t.connect()
     const name = t.name()

@@ -14,7 +14,7 @@ export type Storable = Pick<
 class Fate {
   /** The message as it came, if it has fields that an entry does not keep: a key, a routing key, a priority… */
   message: OutboundMessage | null = null
-  /** 0 on queues without priorities. */
+  /** At most the highest that the queue uses; 0 on queues without priorities. */
   priority = 0
   expiresAt: number | undefined = undefined
   deadLetter: DeadLetterInfo | undefined = undefined
@@ -57,18 +57,13 @@ export class Entry {
   }
 
   /** A message that a sender gave. */
-  static of(
-    message: OutboundMessage,
-    seq: number,
-    expiresAt: number | undefined,
-    priorities: boolean,
-  ): Entry {
+  static of(message: OutboundMessage, seq: number, expiresAt: number | undefined, highest: number): Entry {
     const entry = new Entry(message, seq)
     const rare = isRare(message)
     if (rare || expiresAt !== undefined) {
       const fate = entry.#own()
       if (rare) fate.message = message
-      if (priorities) fate.priority = message.priority
+      fate.priority = Math.min(message.priority, highest)
       fate.expiresAt = expiresAt
     }
     return entry
@@ -79,14 +74,14 @@ export class Entry {
     dead: Entry,
     seq: number,
     expiresAt: number | undefined,
-    priorities: boolean,
+    highest: number,
     info: DeadLetterInfo,
   ): Entry {
     const entry = new Entry(dead, seq)
     entry.deliveryCount = 0
     const fate = entry.#own()
     fate.message = dead.rare
-    if (priorities) fate.priority = dead.rare?.priority ?? 0
+    fate.priority = Math.min(dead.rare?.priority ?? 0, highest)
     fate.expiresAt = expiresAt
     fate.deadLetter = info
     return entry

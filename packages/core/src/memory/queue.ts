@@ -47,7 +47,7 @@ export class QueueStore {
   readonly #window: DeduplicationWindow | null
   /** Whether storing is no more than appending. */
   readonly #plain: boolean
-  readonly #priorities: boolean
+  readonly #highestPriority: number
   readonly #delayed = new Heap<Entry>(
     (a, b) => (a.until as number) < (b.until as number) || (a.until === b.until && a.seq < b.seq),
   )
@@ -81,7 +81,7 @@ export class QueueStore {
     this.#ages =
       ordered && this.#limits?.drops === true ? new Heap<Entry>(bySeq, (entry) => !isWaiting(entry)) : null
     this.#window = deduplicationWindowMs === null ? null : new DeduplicationWindow(deduplicationWindowMs)
-    this.#priorities = maxPriority !== null
+    this.#highestPriority = maxPriority ?? 0
     this.#plain = !ordered && maxPriority === null && this.#limits === null && this.#window === null
     this.usedAt = clock.now()
   }
@@ -99,7 +99,7 @@ export class QueueStore {
     if (this.#plain && message.delayMs === 0 && message.expiresAt === undefined) {
       this.#count++
       this.#bytes += message.body.length
-      this.#ready.push(Entry.of(message, this.#nextSeq++, undefined, false))
+      this.#ready.push(Entry.of(message, this.#nextSeq++, undefined, 0))
       return 'stored'
     }
     const verdict = this.judge(message)
@@ -112,7 +112,7 @@ export class QueueStore {
     if (!this.#hasRoom(dead)) return 'full'
     const { messageTtl } = this.settings
     const expiresAt = messageTtl === null ? undefined : this.#clock.now() + messageTtl
-    this.#enter(Entry.ofDead(dead, this.#nextSeq++, expiresAt, this.#priorities, info), 0)
+    this.#enter(Entry.ofDead(dead, this.#nextSeq++, expiresAt, this.#highestPriority, info), 0)
     return 'stored'
   }
 
@@ -133,7 +133,7 @@ export class QueueStore {
     if (this.#window !== null && deduplicationId !== undefined && !redriven) {
       this.#window.add(deduplicationId, this.#clock.now())
     }
-    this.#enter(Entry.of(message, this.#nextSeq++, expiresAt, this.#priorities), delayMs)
+    this.#enter(Entry.of(message, this.#nextSeq++, expiresAt, this.#highestPriority), delayMs)
   }
 
   #enter(entry: Entry, delayMs: number): void {

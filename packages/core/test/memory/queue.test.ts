@@ -132,6 +132,15 @@ describe('priorities', () => {
     expect(ids(await take(receiver))).toEqual(['b', 'd', 'f', 'c', 'e', 'a'])
   })
 
+  it('above the highest that the queue uses count as that one, and come as they were sent', async () => {
+    const { adapter } = await bench()
+    await declare(adapter, { maxPriority: 3 })
+    const priorities = { a: 3, b: 255, c: 2 }
+    await publish(adapter, ...Object.entries(priorities).map(([id, priority]) => message(id, { priority })))
+    const got = await take(await consume(adapter))
+    expect(got.map(({ id, priority }) => [id, priority])).toEqual(Object.entries(priorities))
+  })
+
   it('do not disorder a queue that has none', async () => {
     const { adapter } = await bench()
     await declare(adapter)
