@@ -1,6 +1,6 @@
 import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '../adapter/contract.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
-import { withDeadline } from '../deadline.ts'
+import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError, MessageQueueError } from '../errors.ts'
@@ -15,6 +15,9 @@ const MOST_ANSWERING = 4
 
 /** How long the settlements under way may take when a receiver is closed. */
 const SETTLE_MS = 10_000
+
+/** How long a message whose dead-lettering failed is kept before it is given back. */
+const GIVE_BACK_MS = 1000
 
 /** How long closing a receiver may take. */
 const CLOSE_MS = 5000
@@ -276,14 +279,20 @@ export class Intake {
       `Message ${id} could not be settled (${settlement.kind}) and will come again`,
     )
     stats.errorCount++
-    if (settlement.kind === 'deadLetter' && !this.#closed) {
-      // Kept: given back uncounted, so that it comes again and is not lost with its dead letter.
-      logger.error({ id, error: wrapped }, 'dead-lettering failed; the message is given back')
-      void settleAll(this.#engine, this.receiver, [held], RELEASE, [])
+    if ((settlement.kind === 'deadLetter' || settlement.kind === 'retry') && !this.#closed) {
+      // Kept: given back uncounted, so that it comes again. Where the connection is the lease, nothing else would bring it back.
+      logger.error({ id, error: wrapped }, `${settlement.kind} failed; the message is given back`)
+      void this.#giveBackAfter(held, settlement.kind === 'retry' ? settlement.delayMs : GIVE_BACK_MS)
     }
     const heard = held.done !== undefined
     this.#finish(held, 'lost', wrapped)
     if (!heard && this.#engine.supervisor.state === 'connected') this.#engine.emit('error', wrapped)
+  }
+
+  /** Not at once: what failed now would fail again, and again. */
+  async #giveBackAfter(held: Held, ms: number): Promise<void> {
+    await pause(this.#engine.clock, ms, this.#engine.supervisor.lifetime)
+    if (!this.#closed) await settleAll(this.#engine, this.receiver, [held], RELEASE, [])
   }
 
   #drop(held: Held): void {

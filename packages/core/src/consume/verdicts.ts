@@ -80,8 +80,7 @@ export class Verdicts {
     }
     const decision = this.#decide(thrown, held, message)
     if (decision.action === 'retry') return this.#retry(held, decision.delayMs)
-    this.#deadLetter(held, message, decision.reason, thrown, true)
-    this.#answerFailure(message, error)
+    this.#deadLetter(held, message, decision.reason, thrown, true, error)
   }
 
   /** A failed run is counted and logged, and its handler hears of it, whatever becomes of the message. */
@@ -136,12 +135,19 @@ export class Verdicts {
       'a message is refused',
     )
     const message = held.message ?? rawMessage(held, this.#plan.queueName)
-    this.#deadLetter(held, message, reason, thrown, false)
     // Nobody waits any more for the answer to a request that expired.
-    if (reason !== 'expired') this.#answerFailure(message, toError(thrown))
+    this.#deadLetter(held, message, reason, thrown, false, reason === 'expired' ? null : toError(thrown))
   }
 
-  #deadLetter(held: Held, message: Message, reason: DeadLetterReason, thrown: unknown, ran: boolean): void {
+  /** `answer`: for a requester, once it is final. Not before: an answer that the broker closes the connection for must not bring the message back for ever. */
+  #deadLetter(
+    held: Held,
+    message: Message,
+    reason: DeadLetterReason,
+    thrown: unknown,
+    ran: boolean,
+    answer: Error | null,
+  ): void {
     const { clock, stats, logger, topology } = this.#engine
     const { deadLetter } = this.#plan
     if (deadLetter === null) {
@@ -153,7 +159,9 @@ export class Verdicts {
       // A send of the same id may do better.
       held.claim?.release()
       held.claim = null
-      return this.#ack(held)
+      this.#ack(held)
+      if (answer !== null) this.#answerFailure(message, answer)
+      return
     }
     const info = failureOf(held, reason, thrown, this.#plan, ran, clock.now())
     const settle = () =>
@@ -161,6 +169,7 @@ export class Verdicts {
         if (result === null) {
           stats.messagesDeadLettered++
           this.#engine.emit('deadLetter', message, info)
+          if (answer !== null) this.#answerFailure(message, answer)
         }
         this.#host.settled(result, held)
       })

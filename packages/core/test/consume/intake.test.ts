@@ -100,6 +100,23 @@ describe('acknowledging', () => {
   })
 })
 
+describe('a retry', () => {
+  it('that cannot be stored keeps the message: it is given back, no earlier than it was to come', async () => {
+    const bench = await connectedBench()
+    const { intake, helds, calls } = await open(bench, 'a')
+    answering(bench, { error: new AdapterError(ErrorCode.MESSAGE_TOO_LARGE, 'too large') })
+    const result = await new Promise<SettleResult>((resolve) =>
+      intake.settle(helds[0] as Held, { kind: 'retry', delayMs: 5000 }, resolve),
+    )
+    expect(result).toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE })
+    await bench.clock.advance(4999)
+    expect(calls()).toEqual(['retry a'])
+    await bench.clock.advance(1)
+    expect(calls()).toEqual(['retry a', 'release a'])
+    await intake.close()
+  })
+})
+
 describe('dead-lettering', () => {
   it('that fails keeps the message: it is given back', async () => {
     const bench = await connectedBench()
@@ -110,6 +127,7 @@ describe('dead-lettering', () => {
       intake.settle(helds[0] as Held, settlement, resolve),
     )
     expect(result).toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE })
+    await bench.clock.advance(1000)
     expect(calls()).toEqual(['deadLetter a', 'release a'])
     expect(bench.log.some(({ level, fields }) => level === 'error' && fields['id'] === 'a')).toBe(true)
     await intake.close()

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
+import { AdapterError, ErrorCode, type SettleOutcome } from '../../src/adapter/index.ts'
 import type { HandlerFunction, HandlerOptions } from '../../src/consume/handler.ts'
 import type { Message } from '../../src/message/message.ts'
 import { RejectError, RetryError } from '../../src/errors.ts'
@@ -42,6 +43,21 @@ describe('a request that fails', () => {
     await until(() => bench.adapter.published.length > 0)
     await settled()
     expect(answers(bench)).toEqual([expect.stringContaining('must be number')])
+    await consumer.stop()
+  })
+
+  it('is not answered while its message cannot be dead-lettered: it comes again', async () => {
+    const bench = await connectedBench()
+    const outcomes: SettleOutcome[] = [{ error: new AdapterError(ErrorCode.MESSAGE_TOO_LARGE, 'too large') }]
+    bench.adapter.onSettle = () => outcomes.shift() ?? 'settled'
+    const { consumer, receiver } = await bench.consume(throws())
+    receiver.give(delivery('a', asked))
+    await until(() => receiver.settled.length === 1)
+    await settled()
+    expect(answers(bench)).toEqual([])
+    receiver.give(delivery('a', asked))
+    await until(() => bench.adapter.published.length > 0)
+    expect(answers(bench)).toEqual(['too late'])
     await consumer.stop()
   })
 
