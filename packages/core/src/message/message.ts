@@ -128,7 +128,7 @@ export class Message<Body = unknown> {
       this.id = delivery.id
       this.body = parts.body as Body
       this.headers = delivery.headers
-      this.timestamp = new Date(delivery.timestamp)
+      this.timestamp = arrivedAt(delivery.timestamp)
       this.queueName = parts.queueName
       this.routingKey = delivery.routingKey
       this.correlationId = delivery.correlationId
@@ -340,6 +340,14 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     throw new SerializationError('The text is not the JSON of a message', { cause })
   }
+}
+
+/** Furthest from the epoch that a date can be, in ms. */
+const MOST_MS = 8.64e15
+
+/** A foreign client may write any number: one that is no date counts as now. */
+function arrivedAt(ms: number): Date {
+  return new Date(Math.abs(ms) <= MOST_MS ? ms : Date.now())
 }
 
 function parseTimestamp(value: unknown): Date {
