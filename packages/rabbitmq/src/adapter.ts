@@ -11,7 +11,7 @@ import { openBrowser } from './browser.ts'
 import { connectAny, type Connection } from './connection.ts'
 import { MAX_DELAY_MS } from './delay-tiers.ts'
 import { createDelays } from './delays.ts'
-import { classify } from './errors.ts'
+import { classify, refusedVirtualHost } from './errors.ts'
 import { parseOptions, type RabbitmqOptions } from './options.ts'
 import { createPublisher, type Publisher, storeText } from './publisher.ts'
 import { openPull } from './pull.ts'
@@ -38,6 +38,8 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
   const resolved = parseOptions(options)
   let current: Session | null = null
   let attempts = 0
+  /** Connected once: what refuses us now may be passing. */
+  let before = false
 
   const capabilities: Capabilities = Object.freeze({
     durable: true,
@@ -96,7 +98,11 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
         blocked: on.blocked,
       }
       const limit = deadlineSignal(signal, resolved.connectTimeoutMs)
-      opened = await connectAny(resolved, attempts++, watched, limit)
+      try {
+        opened = await connectAny(resolved, attempts++, watched, limit)
+      } catch (error) {
+        throw refusedVirtualHost(error, resolved.vhost, before)
+      }
       const started = begin(opened)
       try {
         await untilAborted(Promise.all([ping(opened), started.publisher.open()]), limit)
@@ -106,6 +112,7 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
         await opened.close(AbortSignal.abort())
         throw error
       }
+      before = true
       current = started
     },
 

@@ -19,7 +19,12 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
     throw openError(source.target, error)
   })
   const channel = await connection.channel('consume')
-  const settler = createSettler(channel, publisher, () => undefined)
+  const settler = createSettler(
+    channel,
+    publisher,
+    () => null,
+    () => undefined,
+  )
   let closing: Promise<void> | null = null
   let partition = 0
   let seen = 0

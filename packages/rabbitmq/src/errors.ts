@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { adapterErrorOf, type Classification } from '@mq/core/adapter'
+import { AdapterError, adapterErrorOf, type Classification } from '@mq/core/adapter'
 
 /** AMQP reply codes. https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf section 1.2 */
 const REPLIES: Readonly<Record<number, Classification>> = {
@@ -23,8 +23,6 @@ const REPLIES: Readonly<Record<number, Classification>> = {
 const TEXTS: readonly (readonly [RegExp, Classification])[] = [
   [/ACCESS[_-]REFUSED|\b403\b/, { code: 'MQ_AUTHENTICATION', retryable: false }],
   [/NOT[_-]ALLOWED|\b530\b/, { code: 'MQ_AUTHENTICATION', retryable: false }],
-  // A virtual host that does not exist, or is not ours: the client does not say what the server said.
-  [/Expected ConnectionOpenOk; got <ConnectionClose/, { code: 'MQ_AUTHENTICATION', retryable: false }],
   [/consumer_?timeout|delivery acknowledgement on channel/i, { code: 'MQ_CONNECTION', retryable: true }],
   [/message nacked/, { code: 'MQ_UNAVAILABLE', retryable: true }],
   [/channel (closed|ended|closing)/i, { code: 'MQ_CONNECTION', retryable: true }],
@@ -71,6 +69,9 @@ export function classify(error: unknown): Classification {
     // 406 is also said of messages and of consumers that are too slow.
     if (code === 406 && /message size/i.test(message))
       return { code: 'MQ_MESSAGE_TOO_LARGE', retryable: false }
+    if (code === 406 && /limit in .* is reached/.test(message))
+      return { code: 'MQ_UNAVAILABLE', retryable: true }
+    if (code === 406 && /invalid arg/.test(message)) return { code: 'MQ_CONFIGURATION', retryable: false }
     if (code === 406 && !/inequivalent/.test(message)) return { code: 'MQ_CONNECTION', retryable: true }
     // A vhost that is down, a user without rights, a limit: said by the same code.
     if (code === 530 && /connection limit|vhost .* is down/i.test(message))
@@ -90,6 +91,19 @@ export function classify(error: unknown): Classification {
   const inner = (error as { errors?: unknown }).errors
   if (Array.isArray(inner) && inner.length > 0) return classify(inner[0])
   return unknown
+}
+
+/**
+ * The server knows the user and does not open the virtual host: it is missing, closed to this user or at its limit of connections, and the client does not
+ * say which. `before`: it was open once, so that it may well be again.
+ */
+export function refusedVirtualHost(error: unknown, name: string, before: boolean): unknown {
+  if (!/Expected ConnectionOpenOk; got <ConnectionClose/.test(textOf(error) ?? '')) return error
+  return new AdapterError(
+    before ? 'MQ_UNAVAILABLE' : 'MQ_AUTHENTICATION',
+    `RabbitMQ does not open the virtual host "${name}": it is missing, closed to this user or at its limit of connections`,
+    { retryable: before, cause: error },
+  )
 }
 
 function textOf(error: unknown): string | null {

@@ -179,7 +179,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
           } catch (error) {
             // It could not be encoded, or the channel closed in this very turn: nothing was written.
             lane.entries.delete(entry)
-            settle(index, { ok: false, error, certainty: 'not-stored' })
+            settle(index, { ok: false, error: unencodable(error), certainty: 'not-stored' })
           }
         }
         if (signal.aborted) return abort()
@@ -209,6 +209,13 @@ function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message
   return undefined
 }
 
+/** The client encodes the properties of a message, headers included, into 64 KiB. */
+function unencodable(error: unknown): unknown {
+  if (!types.isNativeError(error) || error.name !== 'RangeError') return error
+  const tooLarge = 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
+  return new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
+}
+
 function isRefusal(error: unknown): boolean {
   return types.isNativeError(error) && error.message === 'message nacked'
 }
@@ -226,12 +233,23 @@ function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown):
       const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
       return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
     }
-    const refused = new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ could not store the message', {
-      retryable: true,
-    })
+    const refused = new AdapterError(
+      'MQ_UNAVAILABLE',
+      'RabbitMQ could not store the message: its queue has no leader, or a policy limits it and it is full',
+      {
+        retryable: true,
+      },
+    )
     return { ok: false, error: refused, certainty: 'unknown' }
   }
   return { ok: false, error: blame(item, closeCause(channel)), certainty: 'unknown' }
+}
+
+/** Whether an ACCESS_REFUSED names where this message goes: `access to [topic 'a.b' in ]exchange 'x' in vhost '/' refused for user 'u'`. */
+function isRefusedTo({ exchange, routingKey }: Item, message: string): boolean {
+  if (!message.includes(`exchange '${exchange === '' ? 'amq.default' : exchange}' in vhost`)) return false
+  const topic = /access to topic '(.*?)' in exchange/.exec(message)?.[1]
+  return topic === undefined || topic === routingKey
 }
 
 /** The server closes a channel because of one message; the others on it are none the worse. */
@@ -244,7 +262,7 @@ function blame(item: Item, cause: unknown): unknown {
     const size = /message size (\d+)/.exec(message)?.[1]
     if (size !== undefined && item.body.length >= Number(size)) return cause
   }
-  if (code === 403) return cause
+  if (code === 403 && isRefusedTo(item, message)) return cause
   return code === null
     ? cause
     : new AdapterError('MQ_CONNECTION', 'the channel was closed', { retryable: true, cause })

@@ -6,6 +6,7 @@ import { classify } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
+import { answerable } from './replies.ts'
 import type { Known, Topology } from './topology.ts'
 import { encode, type Properties } from './wire.ts'
 
@@ -116,6 +117,8 @@ export function createPublisher(
         batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
       if (signal.aborted) return refuse(signal.reason)
       const to = (batch[0] as OutboundMessage).destination
+      // Like the answer to a requester that vanished.
+      if ('reply' in to && !answerable(to.reply)) return batch.map(() => ({ ok: true }))
       let found: Route
       const items: Item[] = []
       let delayed = false

@@ -32,7 +32,8 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   let closing: Promise<void> | null = null
   let looks = 0
 
-  const settler = createSettler(channel, publisher, (deliveries, cause) => {
+  const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
+  const settler = createSettler(channel, publisher, deadLetters, (deliveries, cause) => {
     if (closing === null) setup.lost(deliveries, cause)
   })
   channel.on('close', () => {

@@ -58,7 +58,8 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   let asked = 0
   let stuck = 0
 
-  const settler = createSettler(channel, publisher, (deliveries, cause) => {
+  const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
+  const settler = createSettler(channel, publisher, deadLetters, (deliveries, cause) => {
     inbox.drain()
     if (closing === null) setup.lost(deliveries, cause)
   })

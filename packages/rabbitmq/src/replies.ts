@@ -8,6 +8,27 @@ import { decode } from './wire.ts'
 /** The server's own place for answers: no queue at all. https://www.rabbitmq.com/docs/direct-reply-to */
 const DIRECT = 'amq.rabbitmq.reply-to'
 
+/** Erlang's external term format: a version, a process of a node whose name is an atom, and numbers. https://www.erlang.org/doc/apps/erts/erl_ext_dist.html */
+const TERM = 131
+const PROCESS_BYTES: Readonly<Record<number, number>> = { 88: 12, 103: 9 }
+const NAME_LENGTH_BYTES: Readonly<Record<number, number>> = { 119: 1, 115: 1, 118: 2, 100: 2 }
+
+/**
+ * Whether an answer may be sent there. An address that a foreign client made up, and that the server cannot read as its own (`prefix.process.key`), makes
+ * it close the whole connection (541), and again for every attempt.
+ */
+export function answerable(address: string): boolean {
+  const parts = address.startsWith(`${DIRECT}.`) ? address.slice(DIRECT.length + 1).split('.') : []
+  // Anything else goes nowhere, and is confirmed.
+  if (parts.length !== 2) return true
+  const term = Buffer.from(parts[0] as string, 'base64')
+  if (term.toString('base64') !== parts[0] || term[0] !== TERM) return false
+  const rest = PROCESS_BYTES[term[1] ?? 0]
+  const lengthBytes = NAME_LENGTH_BYTES[term[2] ?? 0]
+  if (rest === undefined || lengthBytes === undefined || term.length < 3 + lengthBytes) return false
+  return term.length === 3 + lengthBytes + term.readUIntBE(3, lengthBytes) + rest
+}
+
 /**
  * Answers over direct reply-to. The server writes the address behind the name into messages that are published on the same channel: so one is
  * published that nobody takes and that comes back with it, and the requests then carry the address from any channel.

@@ -1,6 +1,7 @@
 import type { Channel } from 'amqplib'
-import type { DeadLetterInfo, Delivery, SettleOutcome, Target } from '@mq/core/adapter'
+import type { DeadLetterInfo, Delivery, PublishOutcome, SettleOutcome, Target } from '@mq/core/adapter'
 import { closeCause } from './connection.ts'
+import { classify } from './errors.ts'
 import { queueOf } from './names.ts'
 import type { Copy, Publisher } from './publisher.ts'
 import { deadCopy, type Held, retryCopy } from './wire.ts'
@@ -35,6 +36,8 @@ const LATELY_MS = 1000
 export function createSettler(
   channel: Channel,
   publisher: Publisher,
+  /** The queue to which the server itself moves what is rejected here, if that is known. */
+  deadLetterQueue: () => string | null,
   lost: (deliveries: readonly Delivery[], cause: unknown) => void,
 ): Settler {
   /** By delivery tag; tags ascend, and so does the map. */
@@ -117,7 +120,12 @@ export function createSettler(
       at.push(index)
     })
     if (helds.length === 0) return outcomes
-    const stored = await publisher.copies(helds.map((held, i) => copy(held, at[i] as number)))
+    let stored: readonly PublishOutcome[]
+    try {
+      stored = await publisher.copies(helds.map((held, i) => copy(held, at[i] as number)))
+    } catch (error) {
+      stored = helds.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+    }
     const safe: Held[] = []
     stored.forEach((outcome, i) => {
       const held = helds[i] as Held
@@ -177,13 +185,25 @@ export function createSettler(
         properties: retryCopy(held, now, delayMs <= 0),
       }))
     },
-    deadLetter: (deliveries, failures, target) =>
-      replace(deliveries, (held, index) => ({
-        queue: queueOf(target),
+    async deadLetter(deliveries, failures, target) {
+      const queue = queueOf(target)
+      const outcomes = await replace(deliveries, (held, index) => ({
+        queue,
         delayMs: 0,
         body: held.body,
         properties: deadCopy(held, failures[index] as DeadLetterInfo),
-      })),
+      }))
+      if (deadLetterQueue() !== queue) return outcomes
+      // What is too large to be published again can still be moved by the server, which says less about why.
+      return outcomes.map((outcome, i) => {
+        const held = mine(deliveries[i] as Delivery)
+        if (typeof outcome === 'string' || held === null) return outcome
+        if (classify(outcome.error).code !== 'MQ_MESSAGE_TOO_LARGE') return outcome
+        done([held])
+        channel.nack(held.raw, false, false)
+        return 'settled'
+      })
+    },
     renew: (deliveries) =>
       Promise.resolve(
         deliveries.map((delivery): SettleOutcome => {

@@ -24,6 +24,8 @@ export interface Known {
   readonly exclusive: boolean
   /** Whether it may refuse messages because it is full. */
   readonly limited: boolean
+  /** Where the server itself puts what is rejected; `null`: nowhere, or it is not known. */
+  readonly deadLetterQueue: string | null
 }
 
 export interface Topology {
@@ -78,6 +80,8 @@ export function createTopology(
   /** When queues were found to be gone. */
   const gone = new Map<string, number>()
   const topics = new Set<string>()
+  /** Of another user: there, and nothing is said about what they are like. */
+  const unseen = new Set<string>()
 
   const roleOf = (queue: string): Role => (queues.get(queue)?.exclusive === true ? 'consume' : 'admin')
   const on = <T>(queue: string, call: (channel: Channel) => Promise<T>): Promise<T> =>
@@ -118,7 +122,10 @@ export function createTopology(
             cause: error,
           })
         // Without the right to configure it can still be used, if somebody else made it.
-        if (replyCode(error) === 403 && (await exists(queue).catch(() => false))) return differences
+        if (replyCode(error) === 403 && (await exists(queue).catch(() => false))) {
+          unseen.add(queue)
+          return differences
+        }
         const found = inequivalence(error)
         if (found === null || !adopt(form, found)) throw error
         if (!chosen.has(found.argument)) differences.push(found)
@@ -155,7 +162,7 @@ export function createTopology(
     if (ordered) await inspect(queue)
     else {
       const limited = (rest.maxLength ?? rest.maxLengthBytes ?? null) !== null
-      queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited })
+      queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
     }
   }
 
@@ -194,6 +201,10 @@ export function createTopology(
       autoDelete: inForce.autoDelete,
       exclusive: inForce.exclusive,
       limited: inForce.maxLength !== null || inForce.maxLengthBytes !== null,
+      deadLetterQueue:
+        unseen.has(queue) || found.some(({ field }) => field === 'x-dead-letter-exchange')
+          ? null
+          : inForce.deadLetterQueue,
     })
     const { deadLetterQueue } = inForce
     // After it: see what a server that is killed forgets, in `delays.ts`.
@@ -308,6 +319,7 @@ export function createTopology(
       autoDelete: false,
       exclusive: false,
       limited: true,
+      deadLetterQueue: null,
     }
     queues.set(queue, found)
     return found

@@ -191,9 +191,42 @@ function text(value: unknown): string {
   if (typeof value === 'object') {
     const tagged = value as { '!'?: unknown; value?: unknown }
     if ('!' in tagged && 'value' in tagged) return text(tagged.value)
-    return JSON.stringify(value)
+    return json(value)
   }
   return typeof value === 'symbol' || typeof value === 'function' ? '' : (value as number).toString()
+}
+
+/** The largest number of 64 bits that is one of JavaScript's. */
+const LARGEST_UNSIGNED = 2 ** 64 - 2048
+
+/** Levels of tables in tables that a copy keeps as such. */
+const DEEPEST = 32
+
+/** Empty for what is nested too deeply. */
+function json(value: object): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return ''
+  }
+}
+
+/** A value of a foreign client's as this one writes it. Total: it writes less than it reads, and a copy must not fail for that. */
+function writable(value: unknown, depth = 0): unknown {
+  if (typeof value === 'number') {
+    const long = Number.isInteger(value) && value >= -(2 ** 63) && value < 2 ** 63
+    return long ? value : { '!': 'double', value }
+  }
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value
+  if (depth === DEEPEST) return json(value)
+  if (Array.isArray(value)) return value.map((each) => writable(each, depth + 1))
+  if (!Object.hasOwn(value, '!'))
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, writable(each, depth + 1)]))
+  const tagged = value as { '!': unknown; value?: unknown }
+  if (tagged['!'] === 'decimal') return value
+  // Anything else of this form is a table that happens to look like it, and cannot be written at all.
+  if (tagged['!'] !== 'timestamp' || typeof tagged.value !== 'number') return json(value)
+  return { '!': 'timestamp', value: Math.min(tagged.value, LARGEST_UNSIGNED) }
 }
 
 /** The properties of a copy: as they came, a foreign client's types included, without what the broker added. */
@@ -201,12 +234,14 @@ function copyOf(held: Held, drop: (name: string) => boolean): Properties & { hea
   const { properties } = held.raw
   const headers: Headers = {}
   const given = (properties.headers ?? {}) as Headers
-  for (const name in given) if (!isBrokerHeader(name) && !drop(name)) headers[name] = given[name]
+  for (const name in given) if (!isBrokerHeader(name) && !drop(name)) headers[name] = writable(given[name])
   const out: Properties & { headers: Headers } = { headers, persistent: true }
   for (const name of KEPT) {
     const value: unknown = properties[name]
     if (value !== undefined && value !== null) (out as unknown as Headers)[name] = value
   }
+  // The client reads numbers of 64 bits that it cannot write again.
+  if (out.timestamp !== undefined && out.timestamp > LARGEST_UNSIGNED) delete out.timestamp
   if (out.messageId === undefined && headers[WireHeader.ID] === undefined) {
     const id = short(held.id, headers, WireHeader.ID)
     if (id !== undefined) out.messageId = id
