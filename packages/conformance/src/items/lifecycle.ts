@@ -5,10 +5,10 @@ import { refusedCredentials, connectionError } from '../faulty.ts'
 import { nothing, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 import { watchHandles } from '../open-handles.ts'
-import { realClock, sleep } from '../schedule.ts'
+import { sleep } from '../schedule.ts'
 
 /** At how many moments of a connect it is tried to end it. */
-const CONNECT_STEPS = 20
+const CONNECT_STEPS = 10
 
 export const lifecycle = group('lifecycle', (item) => {
   item('construct', 'constructing a queue does no I/O', async (t) => {
@@ -97,7 +97,7 @@ export const lifecycle = group('lifecycle', (item) => {
         for (let step = 0; step < CONNECT_STEPS; step++) {
           const queue = t.create()
           const connecting = queue.connect().catch(() => undefined)
-          await sleep(realClock, (durationMs * step) / CONNECT_STEPS)
+          await sleep(t.clock, (durationMs * step) / CONNECT_STEPS)
           await queue.disconnect()
           await connecting
           assert.equal(queue.getStats().isConnected, false)
