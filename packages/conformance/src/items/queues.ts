@@ -158,7 +158,7 @@ export const queues = group('queues', (item) => {
       await t.quiet(1000)
       await t.until(async () => (await other.getQueueSize(name)) === 2, 'size 2')
       await rejects(queue.acknowledge(first), 'MQ_LEASE_LOST')
-      assert.equal(await other.purgeQueue(name), 2)
+      assert.equal(await queue.purgeQueue(name), 2)
       await nothing(queue, name)
     },
   )
