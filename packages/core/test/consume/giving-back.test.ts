@@ -56,7 +56,7 @@ describe('a handler that is aborted by stop', () => {
     const acknowledged = deferred()
     bench.adapter.onSettle = async (kind) => {
       if (kind === 'ack') await acknowledged.promise
-      return 'settled'
+      return 'settled' as const
     }
     const { consumer, receiver } = await bench.consume(
       ({ id }, { signal }) => (id === 'quick' ? null : untilAborted(signal)),
