@@ -91,7 +91,9 @@ describe('an administrator', () => {
     const { name, got } = await handling(queue)
     await queue.send(name, 1)
     const refused = new Promise<void>((resolve) => {
-      queue.on('error', ({ code }: { code?: unknown }) => code === 'MQ_AUTHENTICATION' && resolve())
+      queue.on('error', (error) => {
+        if ((error as { code?: unknown }).code === 'MQ_AUTHENTICATION') resolve()
+      })
     })
     await ctl('delete_user', 'passing')
     await refused

@@ -47,7 +47,7 @@ const double = (n: number): Buffer => {
 const field = (name: string, tag: string, value: Buffer): Buffer =>
   Buffer.concat([Buffer.from([Buffer.byteLength(name)]), Buffer.from(name + tag), value])
 const nested = (levels: number): Buffer => {
-  let table = Buffer.alloc(0)
+  let table: Buffer = Buffer.alloc(0)
   for (let i = 0; i < levels; i++) table = field('', 'F', sized(table))
   return table
 }

@@ -73,6 +73,11 @@ export function classify(error: unknown): Classification {
   const own = adapterErrorOf(error)
   if (own !== null) return { code: own.code, retryable: own.retryable }
   if (!types.isNativeError(error)) return { code: 'MQ_UNKNOWN', retryable: true }
+  // A waiting read ends with this when its stream is gone, and when the server becomes a replica.
+  if (error.message.includes('instance state changed')) return { code: 'MQ_UNAVAILABLE', retryable: true }
+  // Amid a script, which may have written before.
+  if (error.message.includes("user executing the script can't run"))
+    return { code: 'MQ_AUTHENTICATION', retryable: false }
   const word = replyCode(error)
   const known = word === null ? undefined : REPLIES[word]
   if (known !== undefined) return known

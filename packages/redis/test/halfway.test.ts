@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, PublishOutcome, SettleOutcome } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, source } from './support.ts'
+import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -75,5 +75,57 @@ describe('a dead-letter queue whose stream is something else', () => {
     await redis('DEL', stream)
     expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
     expect((await redis('XLEN', stream)).trim()).toBe('1')
+  })
+})
+
+describe('a key of the wrong type amid a move', () => {
+  const far = () => Date.now() + 600_000
+
+  it.each([
+    ['the keys in order', 'o', { ordered: true }, { key: 'k' }],
+    ['a lane', 's:2', { maxPriority: 3 }, { priority: 2 }],
+    ['the expiry index', 'x', {}, { expiresAt: far() }],
+    ['the wake stream', 'w', { ordered: true }, { key: 'k' }],
+  ])(
+    '%s: what is delayed stays where it is, and comes once when that is repaired',
+    async (_, key, over, fields) => {
+      const queue = await declare(adapter, fresh(), over)
+      const sent = message(queue, { delayMs: 300, ...fields })
+      await adapter.publish([sent], live)
+      const receiver = await adapter.open(source(queue.queue, { ordered: key === 'o' }), () => undefined)
+      const obstacle = `{mq:${queue.queue}}:${key}`
+      await redis('DEL', obstacle)
+      await redis('SET', obstacle, 'mine')
+      await expect(receiver.receive(1, live, 5_000)).rejects.toThrow(/WRONGTYPE/)
+      await expect(receiver.receive(1, live, 0)).rejects.toThrow(/WRONGTYPE/)
+      await redis('DEL', obstacle)
+      const got = await receiver.receive(10, live, 5_000)
+      expect(got.map(({ id }) => id)).toEqual([sent.id])
+      expect(await receiver.ack(got)).toEqual(['settled'])
+      expect(await receiver.receive(10, live, 0)).toEqual([])
+    },
+  )
+
+  it('the dead-letter queue: what expired stays in its own, and is moved when that is repaired', async () => {
+    const name = fresh()
+    const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq`, ordered: true })
+    const obstacle = `{mq:${name}}:dlq:s:0`
+    await redis('SET', obstacle, 'mine')
+    await redis('DEL', `{mq:${name}}:dlq:meta`)
+    const sent = message(queue, { expiresAt: Date.now() })
+    await adapter.publish([sent], live)
+    const receiver = await adapter.open(source(name, { ordered: true }), () => undefined)
+    await until(async () => {
+      const refused = await receiver.receive(1, live, 0).then(
+        () => '',
+        (error: unknown) => String(error),
+      )
+      return refused.includes('WRONGTYPE')
+    })
+    expect((await redis('XLEN', `{mq:${name}}:s:0`)).trim()).toBe('1')
+    await redis('DEL', obstacle)
+    await receiver.receive(1, live, 0)
+    expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
+    expect((await redis('XLEN', `{mq:${name}}:s:0`)).trim()).toBe('0')
   })
 })

@@ -7,6 +7,8 @@
  *
  * A message inside Lua is `{ pr, key, exp, fields, holds }`: priority, ordering key, absolute expiry (0: none), flat stream fields, and
  * whether it holds its key already (a retry of an ordered queue keeps it blocked).
+ *
+ * A script that ends with an error undoes nothing. So whatever moves a message copies it before it takes it out.
  */
 export const LIBRARY = `
 local function clock()
@@ -31,6 +33,9 @@ local function load(base)
     od = m[6] == '1', dw = number(m[7]), dl = m[8] or '', gen = m[9] or '', mt = number(m[10]), nm = m[11] or '', sb = m[12] or '',
     ex = number(m[13]) }
 end
+
+-- Acknowledges nothing, but where memory is short a script whose first write is allowed may go on writing.
+local function allow(q) redis.call('XACK', q.base..'s:0', 'mq', '0-0') end
 
 -- The queue, made on the spot when it takes dead letters without having been declared.
 local function loadOrMake(base, name)
@@ -110,8 +115,9 @@ local function stand(q, m)
   local l = '0'
   if q.mp then
     l = int(math.min(m.pr, q.mp))
-    if redis.call('ZADD', q.base..'ln', 'NX', l, l) == 1 then
+    if not redis.call('ZSCORE', q.base..'ln', l) then
       group(q.base..'s:'..l)
+      redis.call('ZADD', q.base..'ln', l, l)
       lapse(q, 'ln', 's:'..l)
     end
   end
@@ -137,11 +143,12 @@ end
 -- The entry \`ref\` of a key is gone: the next one stands for it.
 local function advance(q, key, ref)
   if not q.od or key == '' or redis.call('HGET', q.base..'o', key) ~= ref then return end
-  local packed = redis.call('LPOP', q.base..'k:'..key)
+  local packed = redis.call('LINDEX', q.base..'k:'..key, 0)
   if packed then
-    redis.call('HINCRBY', q.base..'meta', 'wait', -1)
     local u = cmsgpack.unpack(packed)
     stand(q, { pr = u[1], key = key, exp = u[2], fields = u[3] })
+    redis.call('LPOP', q.base..'k:'..key)
+    redis.call('HINCRBY', q.base..'meta', 'wait', -1)
   else
     redis.call('HDEL', q.base..'o', key)
   end
@@ -198,11 +205,13 @@ local function sweep(q, now, most)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', q.base..'x', '-inf', now, 'LIMIT', 0, most)) do
     local l, id = refOf(member)
     local key = q.base..'s:'..l
-    redis.call('ZREM', q.base..'x', member)
+    allow(q)
     local e = redis.call('XRANGE', key, id, id)[1]
-    if e and #redis.call('XPENDING', key, 'mq', id, id, 1) == 0 then
-      remove(q, l, id, e[2])
+    if not e or #redis.call('XPENDING', key, 'mq', id, id, 1) > 0 then
+      redis.call('ZREM', q.base..'x', member)
+    else
       bury(q, e[2], 'expired', now)
+      remove(q, l, id, e[2])
       advance(q, field(e[2], 'key') or '', member)
       gone = gone + 1
     end
@@ -230,14 +239,15 @@ local function oldestWaiting(q, now)
     local page = redis.call('HSCAN', q.base..'o', cursor, 'COUNT', 100)
     cursor = page[1]
     for i = 1, #page[2], 2 do
-      local packed = redis.call('LPOP', q.base..'k:'..page[2][i])
+      local packed = redis.call('LINDEX', q.base..'k:'..page[2][i], 0)
       if packed then
-        redis.call('HINCRBY', q.base..'meta', 'wait', -1)
         local fields = cmsgpack.unpack(packed)[3]
+        bury(q, fields, 'max-length', now)
+        redis.call('LPOP', q.base..'k:'..page[2][i])
+        redis.call('HINCRBY', q.base..'meta', 'wait', -1)
         addBytes(q, -bodySize(fields))
         q.ready = q.ready - 1
         q.bytes = q.bytes - bodySize(fields)
-        bury(q, fields, 'max-length', now)
         return true
       end
     end
@@ -253,10 +263,10 @@ local function oldest(q, now)
     if redis.call('XLEN', key) > 0 then
       local e = redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1)[1]
       if e then
+        bury(q, e[2], 'max-length', now)
         remove(q, all[i], e[1], e[2])
         q.ready = q.ready - 1
         q.bytes = q.bytes - bodySize(e[2])
-        bury(q, e[2], 'max-length', now)
         advance(q, field(e[2], 'key') or '', all[i]..':'..e[1])
         return true
       end
@@ -305,10 +315,15 @@ end
 
 local function promote(q, now, most)
   local due = redis.call('ZRANGEBYSCORE', q.base..'d', '-inf', now, 'LIMIT', 0, most)
+  if #due > 0 then
+    allow(q)
+    -- Of the wrong type they would end this between the copy and the taking out.
+    redis.call('ZCARD', q.base..'x')
+    redis.call('HLEN', q.base..'o')
+    redis.call('XLEN', q.base..'w')
+  end
   for _, seq in ipairs(due) do
     local packed = redis.call('HGET', q.base..'dm', seq)
-    redis.call('HDEL', q.base..'dm', seq)
-    redis.call('ZREM', q.base..'d', seq)
     if packed then
       local u = cmsgpack.unpack(packed)
       if u[3] > 0 and u[3] <= now then
@@ -318,6 +333,8 @@ local function promote(q, now, most)
         put(q, { pr = u[1], key = u[2], exp = u[3], fields = u[4], holds = u[5] == 1 })
       end
     end
+    redis.call('HDEL', q.base..'dm', seq)
+    redis.call('ZREM', q.base..'d', seq)
   end
   return #due
 end

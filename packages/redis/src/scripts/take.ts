@@ -43,10 +43,24 @@ local function reclaim(l, key)
   if last then redis.pcall('HSET', meta, at, last) elseif from then redis.call('HDEL', meta, at) end
 end
 
+-- Delivered, and neither pending nor deleted: XGROUP DELCONSUMER drops what its consumer holds. Found once it is the oldest.
+local function adopt(l, key)
+  if #out >= most then return end
+  local p = redis.call('XPENDING', key, 'mq', '-', '+', 1)[1]
+  local last = p and '('..p[1] or lastDelivered(key)
+  for _, e in ipairs(redis.call('XRANGE', key, '-', last, 'COUNT', most - #out)) do
+    redis.call('XCLAIM', key, 'mq', consumer, 0, e[1], 'RETRYCOUNT', 2, 'FORCE', 'JUSTID')
+    out[#out + 1] = { l, e[1], e[2], 2 }
+  end
+end
+
 if idle > 0 and most > 0 then
   for _, l in ipairs(lanes(q)) do
     local key = q.base..'s:'..l
-    if redis.call('EXISTS', key) == 1 then reclaim(l, key) end
+    if redis.call('EXISTS', key) == 1 then
+      reclaim(l, key)
+      adopt(l, key)
+    end
   end
 end
 
@@ -60,10 +74,10 @@ if read then
         addBytes(q, -bodySize(e[2]))
         local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
         if exp > 0 and exp <= now then
+          bury(q, e[2], 'expired', now)
           redis.call('XACK', key, 'mq', e[1])
           redis.call('XDEL', key, e[1])
           redis.call('ZREM', q.base..'x', l..':'..e[1])
-          bury(q, e[2], 'expired', now)
           advance(q, field(e[2], 'key') or '', l..':'..e[1])
         else
           out[#out + 1] = { l, e[1], e[2], 1 }
