@@ -153,9 +153,9 @@ export const queues = group('queues', (item) => {
       const [queue, other] = [await t.connect(), await t.connect()]
       const name = t.name()
       const ids = [await queue.send(name, 'a'), await queue.send(name, 'b')]
-      const [first, second] = [await take(t, queue, name, 1000), await take(t, queue, name, 1000)]
+      const [first, second] = [await take(t, queue, name, t.leaseMs), await take(t, queue, name, t.leaseMs)]
       eachOnce([first.id, second.id], ids)
-      await t.quiet(1000)
+      await t.quiet(t.leaseMs)
       await t.until(async () => (await other.getQueueSize(name)) === 2, 'size 2')
       await rejects(queue.acknowledge(first), 'MQ_LEASE_LOST')
       assert.equal(await queue.purgeQueue(name), 2)

@@ -87,6 +87,7 @@ export const deadLettering: readonly Broken[] = [
       'observe.stats',
       'receiver.dead-letter',
       'receiver.stale-deadLetter',
+      'request.error',
       'retry.attempts',
       'retry.default-policy',
       'retry.handle-error',

@@ -170,7 +170,7 @@ export const publishing: readonly Broken[] = [
   {
     name: 'ignores the priority',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, priority: 0 })),
-    fails: ['extras.priority', 'time.delay-priority'],
+    fails: ['extras.priority', 'extras.priority-highest', 'time.delay-priority'],
   },
   {
     name: 'ignores the deduplication id',

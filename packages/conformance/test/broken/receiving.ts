@@ -72,7 +72,6 @@ export const receiving: readonly Broken[] = [
       'model.random',
       'receiver.close',
       'receiver.expires',
-      'retry.survives-crash',
       'settle.crash',
       'settle.lease-held',
     ],
