@@ -155,7 +155,8 @@ export const queues = group('queues', (item) => {
       const ids = [await queue.send(name, 'a'), await queue.send(name, 'b')]
       const [first, second] = [await take(t, queue, name, t.leaseMs), await take(t, queue, name, t.leaseMs)]
       eachOnce([first.id, second.id], ids)
-      await t.quiet(t.leaseMs)
+      // Some brokers leave it to the client to give back what is over, which looks now and then.
+      await t.quiet(2 * t.leaseMs)
       await t.until(async () => (await other.getQueueSize(name)) === 2, 'size 2')
       await rejects(queue.acknowledge(first), 'MQ_LEASE_LOST')
       assert.equal(await queue.purgeQueue(name), 2)
