@@ -4,6 +4,7 @@ import type { Engine } from '../engine.ts'
 import {
   AlreadySettledError,
   LeaseLostError,
+  NotConnectedError,
   RejectError,
   UnsupportedError,
   ValidationError,
@@ -48,6 +49,8 @@ export class Receiving {
   readonly #engine: Engine
   readonly #pullers = new Map<string, Puller>()
   readonly #iterating = new Set<MessageIterator>()
+  /** The connection, reconnections included, that nothing is received by any more. */
+  #over: AbortSignal | null = null
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -82,8 +85,15 @@ export class Receiving {
     }
   }
 
+  /** Throws once `close` was called, until there is another connection. */
+  #refuseIfOver(operation: string): void {
+    if (this.#engine.supervisor.lifetime === this.#over) throw new NotConnectedError(operation)
+  }
+
   async #puller(queue: ResolvedQueue, leaseMs: number): Promise<Puller> {
     const settings = await this.#engine.topology.ensure(queue.target, queue.config)
+    // Before it is made: nobody would close it.
+    this.#refuseIfOver('receive')
     const key = `${queue.label} ${leaseMs}`
     let puller = this.#pullers.get(key)
     if (puller === undefined) {
@@ -131,6 +141,7 @@ export class Receiving {
     checkMs(leaseMs, 'leaseMs', 1)
     checkMs(prefetch, 'prefetch', 1)
     const settings = await this.#engine.topology.ensure(queue.target, queue.config)
+    this.#refuseIfOver('messages')
     const source = {
       target: queue.target,
       mode: 'pull',
@@ -264,6 +275,7 @@ export class Receiving {
 
   /** Gives back everything received and unsettled. */
   async close(): Promise<void> {
+    this.#over = this.#engine.supervisor.lifetime
     const pullers = [...this.#pullers.values()]
     this.#pullers.clear()
     await Promise.all([

@@ -29,3 +29,20 @@ it('a message that was given back is lost to who received it, and not settled by
   expect((await refusal(bench.receiving.acknowledge(message))).code).toBe(ErrorCode.LEASE_LOST)
   expect((await refusal(bench.receiving.reject(message, {}))).code).toBe(ErrorCode.LEASE_LOST)
 })
+
+it.each(['receive', 'messages'] as const)(
+  '%s that is still declaring its queue ends with everything else',
+  async (call) => {
+    const bench = await connectedBench()
+    const { receiving } = bench
+    const queue = resolveQueue('q')
+    const calling =
+      call === 'receive'
+        ? receiving.receive(queue, { timeoutMs: 60_000 })
+        : receiving.messages(queue, {}).next()
+    await receiving.close()
+    expect((await refusal(calling)).code).toBe(ErrorCode.NOT_CONNECTED)
+    expect((await refusal(receiving.receive(queue, {}))).code).toBe(ErrorCode.NOT_CONNECTED)
+    expect(bench.adapter.receivers).toEqual([])
+  },
+)
