@@ -214,7 +214,7 @@ describe('a server that starts again', () => {
     })
     const queue = await queueFor()
     const { name, got } = await handling(queue)
-    await redis('EVAL', "for i = 1, 20000 do redis.call('SET', 'pad:'..i, 'x') end", '0')
+    await redis('EVAL', "for i = 1, 8000 do redis.call('SET', 'pad:'..i, 'x') end", '0')
     await redis('BGREWRITEAOF')
     await until(async () => (await redis('INFO', 'persistence')).includes('aof_rewrite_in_progress:0'))
     const refusals = new Set<string>()
