@@ -9,6 +9,9 @@ import type { Harness, Runner } from './types.ts'
 /** Long enough for every wait between two attempts to reconnect, the longest of them several times. */
 const OUTAGE_MS = 15_000
 
+/** More than two heartbeats, of one second, of an adapter that has them. */
+const STOPPED_MS = 4_000
+
 /** A server that these tests have for themselves. */
 export interface OutageHarness extends Pick<Harness, 'createAdapter'> {
   readonly process: NonNullable<Harness['process']>
@@ -99,6 +102,29 @@ export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness:
               await server.start()
             }
             await other.connect()
+            await other.send(name, 'again')
+            await child.line('handled again')
+            await endsWhenTold(child)
+          })
+        } finally {
+          await other.disconnect({ timeoutMs: 1 })
+        }
+      },
+      limitMs,
+    )
+
+    runner.it(
+      'goes on after it was stopped for so long that its server gave it up',
+      async () => {
+        const other = new MessageQueue(harness.createAdapter())
+        try {
+          await withChild('idle', async (child, name) => {
+            await other.connect()
+            child.kill('SIGSTOP')
+            await sleep(realClock, STOPPED_MS)
+            await other.send(name, 'meanwhile')
+            child.kill('SIGCONT')
+            await child.line('handled meanwhile')
             await other.send(name, 'again')
             await child.line('handled again')
             await endsWhenTold(child)
