@@ -64,6 +64,26 @@ describe('three nodes', () => {
     expect(accepted.length).toBe(500)
   }, 240_000)
 
+  it('go on when the leader of a queue is moved, and moved back', async () => {
+    const queue = queueFor({}, { defaultQueueConfig: { replicationFactor: 3 } })
+    await queue.connect()
+    const name = fresh()
+    const handled = new Set<unknown>()
+    await queue.consume(name, ({ body }) => void handled.add(body), { concurrency: 20 })
+    const first = await leaderOf(name)
+    const nodes = (broker.details['nodes'] ?? '').split(',')
+    for (const [round, to] of [(first + 1) % 3, first].entries()) {
+      const sends = Array.from({ length: 200 }, (_, i) => queue.send(name, round * 200 + i))
+      await broker.run(
+        'eval',
+        `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>)), rabbit_quorum_queue:transfer_leadership(Q, '${nodes[to]}').`,
+      )
+      await Promise.all(sends)
+      await until(async () => (await leaderOf(name)) === to, 60_000)
+      await until(() => handled.size === (round + 1) * 200, 60_000)
+    }
+  }, 240_000)
+
   it('without a majority accept nothing, and go on when it is back', async () => {
     const queue = queueFor(
       { heartbeat: 2 },
