@@ -79,10 +79,6 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
   let cause: unknown = undefined
   const gone = (): boolean => state === 'closed'
   client.on('error', (error: unknown) => fail(error))
-  // Given up while its socket was being opened: the client forgets that it was destroyed.
-  client.on('connect', () => {
-    if (gone()) client.destroy()
-  })
 
   const fail = (error: unknown): void => {
     if (state === 'closed') return
