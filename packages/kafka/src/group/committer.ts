@@ -20,6 +20,8 @@ export interface Committer {
    * held. Answers whether the group took it.
    */
   commit(clean: boolean): Promise<boolean>
+  /** Nobody takes anything any more, so that every commit from now on is a clean one; `false`: somebody does after all. */
+  ending(clean: boolean): void
   /** Deletes what is consumed, where that is wanted. */
   trim(): Promise<void>
   stop(): void
@@ -42,6 +44,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
   let metadataLimit = METADATA
   let timer: NodeJS.Timeout | undefined
   let stopped = false
+  let ending = false
   let last: Promise<boolean> = Promise.resolve(true)
 
   const commitNow = async (clean: boolean): Promise<boolean> => {
@@ -50,7 +53,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
     const entries: { partition: Partition; topic: string; offset: number; metadata: string }[] = []
     let full: Partition | null = null
     for (const partition of owned.values()) {
-      const entry = partition.commitEntry(!clean, metadataLimit)
+      const entry = partition.commitEntry(!clean && !ending, metadataLimit)
       if (!partition.fits && partition.delayedBytes > 0) full = partition
       if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
     }
@@ -105,6 +108,9 @@ export function createCommitter(setup: CommitterSetup): Committer {
     commit(clean) {
       last = last.then(() => commitNow(clean)).catch(() => false)
       return last
+    },
+    ending(clean) {
+      ending = clean
     },
     async trim() {
       const below: Record<string, { partition: number; offset: number }[]> = {}

@@ -240,8 +240,10 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         return
       }
       const mine = membership
+      // Also what is committed after that: what is deleted then, or was about to be anyway.
+      committer.ending(left.length === 0)
       await commitAtLast(left.length === 0, deadlineSignal(signal, CLOSE_COMMIT_MS))
-      if (holdings.takers().length > 0) return
+      if (holdings.takers().length > 0) return committer.ending(false)
       error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
       setup.ended(consumer)
       await within(committer.trim(), 200, signal)

@@ -78,3 +78,55 @@ describe('delayed records that are written anew', () => {
     }
   })
 })
+
+describe('an end without anything held', () => {
+  it('stays a clean one, although what is consumed is deleted after the last commit', async () => {
+    const partition = createPartition({
+      topic: 't',
+      number: 0,
+      offset: 0,
+      metadata: null,
+      pattern: undefined,
+      readsAhead: false,
+    })
+    const records = [1, 2].map((timestamp) => ({
+      timestamp,
+      key: null,
+      value: Buffer.from('v'),
+      headers: [],
+    }))
+    const answer = { topic: 't', partition: 0, error: 0, highWatermark: 2, logStart: 0, aborted: [] }
+    const batch = await decodeBatches({ ...answer, records: encodeBatch(records, 'none') }, 0)
+    partition.accept(batch.records, records.length)
+    const [first, second] = takeAll(partition)
+    partition.complete(first?.offset as number)
+    partition.giveBack(second as (typeof batch.records)[0])
+    const committed: string[] = []
+    const deleted = jest.fn(() => Promise.resolve({}))
+    const committer = createCommitter({
+      connection: {
+        options: { commitIntervalMs: 1, requestTimeoutMs: 1, logger: { debug: () => undefined } },
+        topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
+        link: () => Promise.resolve({ call: deleted }),
+      } as unknown as Connection,
+      group: 'g',
+      owned: new Map([['t/0', partition]]),
+      membership: () =>
+        ({
+          commit: (entries: readonly { metadata: string }[]) => {
+            committed.push(...entries.map(({ metadata }) => metadata))
+            return Promise.resolve()
+          },
+        }) as unknown as Membership,
+      trims: () => Promise.resolve(true),
+      produceTo: () => Promise.resolve(),
+      committed: () => undefined,
+    })
+    committer.ending(true)
+    await committer.commit(true)
+    await committer.trim()
+    committer.stop()
+    expect(deleted).toHaveBeenCalledTimes(1)
+    expect(committed).toEqual(['mq1'])
+  })
+})
