@@ -112,15 +112,21 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     )
   }
 
-  const declare = (target: DeclareTarget, declaration: Declaration): Promise<Declaration['settings']> => {
+  const declare = async (
+    target: DeclareTarget,
+    declaration: Declaration,
+  ): Promise<Declaration['settings']> => {
     if ('topic' in target && !server.topics.has(target.topic)) server.topics.set(target.topic, new Set())
-    if ('topic' in target && !('subscription' in target)) return Promise.resolve(declaration.settings)
+    if ('topic' in target && !('subscription' in target)) return declaration.settings
     const name = nameOf(target)
     const existing = server.queues.get(name)?.declaration
+    const [unknown] = Object.keys(declaration.settings.arguments)
+    if (unknown !== undefined)
+      throw new AdapterError(ErrorCode.UNSUPPORTED, `this broker knows no queue argument ${unknown}`)
     if (existing === undefined) server.queues.set(name, { declaration, messages: new Map() })
     else if (declaration.ifExists === 'compare') refuseDifferences(name, existing, declaration)
     if ('topic' in target) server.topics.get(target.topic)?.add(name)
-    return Promise.resolve((existing ?? declaration).settings)
+    return (existing ?? declaration).settings
   }
 
   const receiver = (source: Source, queue: Queue): Receiver => {
@@ -262,7 +268,7 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     async openReplies() {
       const address = `array:${randomUUID()}`
       const declaration = {
-        settings: {} as Declaration['settings'],
+        settings: { arguments: {} } as Declaration['settings'],
         pattern: undefined,
         ifExists: 'take' as const,
       }

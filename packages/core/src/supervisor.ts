@@ -1,7 +1,7 @@
 import { backoffDelay, type BackoffPolicy } from './backoff.ts'
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
-import { endWithin, pause, withDeadline } from './deadline.ts'
+import { pause, withDeadline } from './deadline.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, MessageQueueError, NotConnectedError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -58,8 +58,6 @@ export class Supervisor {
   #lifetime = new AbortController()
   #connecting: Promise<void> | null = null
   #disconnecting: Promise<void> | null = null
-  /** The adapter's own part of an attempt, until it settles: it may outlive the attempt's deadline. */
-  #opening: Promise<void> | null = null
   #waiters = new Set<Waiter>()
   #blocked: string | null = null
   #failure: MessageQueueError | null = null
@@ -161,12 +159,6 @@ export class Supervisor {
       this.#failure = null
       const adapter = this.#adapter
       if (adapter !== null) {
-        // First: what comes up after the adapter was told to disconnect would stay open for ever.
-        const opening = this.#opening
-        if (opening !== null)
-          await endWithin(this.#options.clock, CLOSE_MS, 'ending a connect', () => opening).catch(
-            () => undefined,
-          )
         await withDeadline(this.#options.clock, CLOSE_MS, 'disconnect', (signal) =>
           adapter.disconnect(signal),
         ).catch((error: unknown) => this.#options.logger.debug({ error }, 'disconnect did not end cleanly'))
@@ -223,27 +215,27 @@ export class Supervisor {
     let lost: { cause: unknown } | null = null
     let up = false
     try {
-      await withDeadline(clock, connectTimeoutMs, `connecting to ${adapter.broker}`, (signal) => {
-        const opening = adapter.connect(
-          {
-            lost: (cause) => {
-              if (epoch !== this.#epoch || lost !== null) return
-              lost = { cause }
-              if (up) this.#lost(cause)
+      await withDeadline(
+        clock,
+        connectTimeoutMs,
+        `connecting to ${adapter.broker}`,
+        (signal) =>
+          adapter.connect(
+            {
+              lost: (cause) => {
+                if (epoch !== this.#epoch || lost !== null) return
+                lost = { cause }
+                if (up) this.#lost(cause)
+              },
+              blocked: (reason) => {
+                if (epoch === this.#epoch) this.#setBlocked(reason)
+              },
             },
-            blocked: (reason) => {
-              if (epoch === this.#epoch) this.#setBlocked(reason)
-            },
-          },
-          AbortSignal.any([signal, lifetime]),
-        )
-        this.#opening = opening
-        const over = () => {
-          if (this.#opening === opening) this.#opening = null
-        }
-        opening.then(over, over)
-        return opening
-      })
+            AbortSignal.any([signal, lifetime]),
+          ),
+        () => void this.#closeLate(adapter, lifetime),
+      )
+      if (lifetime.aborted) await this.#closeLate(adapter, lifetime)
       lifetime.throwIfAborted()
       // Filled in by `lost` above, which the compiler cannot see.
       const early = lost as { cause: unknown } | null
@@ -262,6 +254,15 @@ export class Supervisor {
     this.#options.logger.debug({ broker: adapter.broker }, 'connected')
     await events.up()
     this.#releaseWaiters()
+  }
+
+  /** A connection that came up although the attempt was over: nobody else would ever close it. */
+  async #closeLate(adapter: BrokerAdapter, lifetime: AbortSignal): Promise<void> {
+    // Another attempt may have begun, whose connection it would be.
+    if (lifetime !== this.#lifetime.signal || !lifetime.aborted) return
+    await adapter.disconnect(AbortSignal.timeout(CLOSE_MS)).catch((error: unknown) => {
+      this.#options.logger.debug({ error }, 'what came up too late did not close cleanly')
+    })
   }
 
   #lost(cause: unknown): void {

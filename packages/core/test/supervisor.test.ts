@@ -242,8 +242,10 @@ describe('Supervisor.disconnect', () => {
     lose()
     await clock.advance(100)
     await supervisor.disconnect(NOTHING)
+    const { disconnects } = adapter
     dialling.resolve()
     await settled()
+    expect(adapter.disconnects).toBe(disconnects + 1)
     await clock.advance(10_000)
     expect(supervisor.state).toBe('disconnected')
   })
