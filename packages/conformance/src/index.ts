@@ -1,6 +1,7 @@
 import { items } from './catalogue.ts'
 
 export { conformance, runConformance } from './conformance.ts'
+export { networkFaults, type Network, type NetworkHarness } from './network.ts'
 export { processOutages, type OutageHarness } from './outages.ts'
 export type { ChildProcesses, Faults, Harness, ItemResult, Link, Outcome, Results, Runner } from './types.ts'
 

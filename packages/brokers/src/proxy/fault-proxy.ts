@@ -31,6 +31,8 @@ export interface FaultProxy {
   heal(): void
   /** Open connections of clients. */
   connections(): number
+  /** How often every connection was reset, by `cut` or after `cutAfter`. */
+  cuts(): number
   /** Resets what is open and stops listening. */
   close(): Promise<void>
 }
@@ -62,6 +64,7 @@ export async function faultProxy(
   const faults = noFaults()
   const links = new Set<Link>()
   const port = options.port ?? (await freePorts(1))[0] ?? 0
+  let cuts = 0
   let closed = false
   let refusing = false
   let closing: Promise<void> | null = null
@@ -98,6 +101,7 @@ export async function faultProxy(
   }
 
   function cut(): void {
+    cuts++
     faults.remaining = undefined
     for (const { client, upstream: onward, pipes } of links) {
       for (const one of pipes) one.close()
@@ -159,6 +163,7 @@ export async function faultProxy(
       server.on('error', () => undefined)
     },
     connections: () => [...links].filter(({ client }) => !client.destroyed).length,
+    cuts: () => cuts,
     close: () => (closing ??= stop()),
   }
 }

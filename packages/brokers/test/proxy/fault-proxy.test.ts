@@ -150,12 +150,14 @@ describe('the fault proxy', () => {
 
   it('cuts in the middle of a frame, after exactly the bytes asked for', async () => {
     const client = await connect(proxy.port)
+    const before = proxy.cuts()
     proxy.blackHole('down')
     proxy.cutAfter(7)
     client.send('0123456789')
     expect(await client.over).toBe('ECONNRESET')
     expect(await waitUntil(() => echo.received().length >= 7, 10_000, 5)).toBe(true)
     expect(echo.received().toString()).toBe('0123456')
+    expect(proxy.cuts()).toBe(before + 1)
     proxy.heal()
     const next = await connect(proxy.port)
     next.send('0123456789')
