@@ -80,7 +80,7 @@ export const connecting: readonly Broken[] = [
         setTimeout(() => clearInterval(timer), 30_000).unref()
       },
     }),
-    fails: ['lifecycle.process-exits'],
+    fails: ['lifecycle.disconnect-any-time', 'lifecycle.process-exits'],
   },
   {
     name: 'throws in classify',
@@ -111,6 +111,8 @@ export const connecting: readonly Broken[] = [
       'publish.unroutable',
       'queues.conflict',
       'queues.delete',
+      'queues.deleted-elsewhere',
+      'queues.unknown-argument',
       'receiver.deleted',
       'topics.pattern-conflict',
     ],

@@ -141,6 +141,7 @@ export const managing: readonly Broken[] = [
     fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
     fails: [
       'dead-letters.purge',
+      'queues.lease-ran-out',
       'queues.purge',
       'queues.purge-delayed',
       'queues.purge-leased',
@@ -159,6 +160,7 @@ export const managing: readonly Broken[] = [
     }),
     fails: [
       'dead-letters.purge',
+      'queues.lease-ran-out',
       'queues.purge',
       'queues.purge-delayed',
       'queues.purge-leased',

@@ -120,7 +120,13 @@ export const publishing: readonly Broken[] = [
         )
       },
     }),
-    fails: ['contract.refused-publish', 'extras.auto-delete', 'publish.unroutable', 'queues.delete'],
+    fails: [
+      'contract.refused-publish',
+      'extras.auto-delete',
+      'publish.unroutable',
+      'queues.delete',
+      'queues.unknown-argument',
+    ],
   },
   {
     name: 'ignores the delay',

@@ -173,6 +173,7 @@ export const receiving: readonly Broken[] = [
       'failure.blocked-loop',
       'model.random',
       'order.crash-repeats',
+      'queues.lease-ran-out',
       'settle.crash',
       'settle.lease-held',
       'settle.lost-aborts',
@@ -249,6 +250,6 @@ export const receiving: readonly Broken[] = [
         }
       },
     }),
-    fails: ['consume.missing', 'contract.refused-open'],
+    fails: ['consume.missing', 'contract.refused-open', 'queues.deleted-elsewhere'],
   },
 ]
