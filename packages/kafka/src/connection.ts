@@ -212,16 +212,15 @@ export async function connect(
     const advertised = [...brokers.values()]
     const same = advertised.some(({ host, port }) => host === seed.host && port === seed.port)
     if (same || advertised.length === 0) return
-    let failure: unknown
-    for (const [node, address] of brokers) {
-      try {
-        const reached = await open(address, until)
-        links.set(`main ${node} ${address.host}:${address.port}`, Promise.resolve(reached))
-        return
-      } catch (error) {
-        failure = error
-      }
-    }
+    // All at once: one that swallows packets must not take the time of another that answers.
+    const reached = [...brokers].map(([node, address]) =>
+      cached(`main ${node} ${address.host}:${address.port}`, () => open(address, until)),
+    )
+    const failure: unknown = await Promise.any(reached).then(
+      () => null,
+      (all: AggregateError) => all.errors[0] as unknown,
+    )
+    if (failure === null) return
     if (classify(failure).code !== 'MQ_CONNECTION') throw failure
     const names = advertised.map(({ host, port }) => `${host}:${port}`).join(', ')
     throw new AdapterError(
