@@ -38,6 +38,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   let dueTimer: NodeJS.Timeout | undefined
   let trimTimer: NodeJS.Timeout | undefined
   let quietTimer: NodeJS.Timeout | undefined
+  let patienceTimer: NodeJS.Timeout | undefined
 
   const hasRoom = (p: Partition): boolean =>
     !p.gone &&
@@ -133,10 +134,8 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         failed: fail,
       },
     })
-    trimTimer = setInterval(() => void committer.trim().catch(() => undefined), TRIM_EVERY_MS)
-    trimTimer.unref()
-    quietTimer = setInterval(() => sharing.shareWhenQuiet(), Math.min(1_000, sessionMs()))
-    quietTimer.unref()
+    trimTimer = setInterval(() => void committer.trim().catch(() => undefined), TRIM_EVERY_MS).unref()
+    quietTimer = setInterval(() => sharing.shareWhenQuiet(), Math.min(1_000, sessionMs())).unref()
   }
 
   /** Leaves the group until somebody asks again, if nothing is handed out and nobody asks now. */
@@ -170,12 +169,14 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   })
 
   const assigned = async (parts: Parts, more: boolean): Promise<void> => {
+    // Of a round before: it must not end the wait for a later one.
+    clearTimeout(patienceTimer)
     const follows = await handoff.assigned(parts, more)
     if (follows === null) return
     moving = follows
     if (!moving) assignedWaiters.wake()
     // Whoever looks once cannot wait for others to finish.
-    else setTimeout(() => assignedWaiters.wake(), MOVING_PATIENCE_MS).unref()
+    else patienceTimer = setTimeout(() => assignedWaiters.wake(), MOVING_PATIENCE_MS).unref()
     fetcher.poke()
     waiting.wake()
   }
@@ -185,14 +186,11 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     let next = Number.POSITIVE_INFINITY
     for (const partition of owned.values()) next = Math.min(next, partition.nextDue)
     if (next === Number.POSITIVE_INFINITY) return
-    dueTimer = setTimeout(
-      () => {
-        waiting.wake()
-        watchDue()
-      },
-      Math.min(Math.max(1, next - Date.now()), 2 ** 31 - 1),
-    )
-    dueTimer.unref()
+    const ms = Math.min(Math.max(1, next - Date.now()), 2 ** 31 - 1)
+    dueTimer = setTimeout(() => {
+      waiting.wake()
+      watchDue()
+    }, ms).unref()
   }
 
   function fail(reason: unknown): void {
