@@ -133,6 +133,8 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     const holder = Symbol('receiver')
     const held = new Map<Delivery, Stored>()
     let position = Number(source.after ?? 0)
+    if (Number.isNaN(position))
+      throw new AdapterError(ErrorCode.VALIDATION, `${source.after} is no cursor that list answered`)
     let closed = false
 
     /** The oldest that may go out. On an ordered queue a key with a message under way waits. */

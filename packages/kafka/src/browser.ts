@@ -1,4 +1,12 @@
-import type { Delivery, Receiver, SettleOutcome, Source, Target } from '@mq/core/adapter'
+import {
+  AdapterError,
+  ErrorCode,
+  type Delivery,
+  type Receiver,
+  type SettleOutcome,
+  type Source,
+  type Target,
+} from '@mq/core/adapter'
 import type { LogRecord } from './log/batch-reader.ts'
 import type { Connection } from './connection.ts'
 import type { Consumer } from './group/consumer-contract.ts'
@@ -26,6 +34,7 @@ export interface BrowserSetup {
  */
 export function createBrowser(setup: BrowserSetup): Receiver {
   const { connection, names, source, publisher } = setup
+  const after = parsePosition(source.after)
   let waiting: LogRecord[] | null = null
   let at = 0
   let closed = false
@@ -38,7 +47,6 @@ export function createBrowser(setup: BrowserSetup): Receiver {
       committedOf(connection, names.group, parts),
       offsetsOf(connection, parts),
     ])
-    const after = parsePosition(source.after)
     const lists = await Promise.all(
       (parts[names.main] ?? []).map(async (partition) => {
         const key = `${names.main}/${partition}`
@@ -135,10 +143,12 @@ interface Position {
 }
 
 function parsePosition(text: string | undefined): Position | null {
-  const parts = /^(\d+):(\d+):(\d+)$/.exec(text ?? '')
-  return parts === null
-    ? null
-    : { time: Number(parts[1]), partition: Number(parts[2]), offset: Number(parts[3]) }
+  if (text === undefined) return null
+  const parts = /^(-?\d+):(\d+):(\d+)$/.exec(text)
+  if (parts === null) {
+    throw new AdapterError(ErrorCode.VALIDATION, `${JSON.stringify(text)} is no cursor that list answered`)
+  }
+  return { time: Number(parts[1]), partition: Number(parts[2]), offset: Number(parts[3]) }
 }
 
 function isAfter(record: LogRecord, time: number, after: Position): boolean {

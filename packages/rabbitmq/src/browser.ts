@@ -1,4 +1,4 @@
-import { type Receiver } from '@mq/core/adapter'
+import { AdapterError, ErrorCode, type Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
@@ -14,6 +14,7 @@ import { type Held } from './wire.ts'
  */
 export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
+  let skip = placeOf(source.after)
   const queue = queueOf(source.target)
   const { partitions, exclusive } = await topology.inspect(queue).catch((error: unknown) => {
     throw openError(source.target, error)
@@ -28,7 +29,6 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   let closing: Promise<void> | null = null
   let partition = 0
   let seen = 0
-  let skip = Number(source.after ?? 0) || 0
   /** How many were there at first: what comes back, or comes late, is not looked at twice. */
   let left: number | null = null
 
@@ -92,4 +92,11 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
     },
   }
   return receiver
+}
+
+/** How many came before a cursor. Throws for one that is no cursor of ours. */
+function placeOf(cursor: string | undefined): number {
+  if (cursor === undefined) return 0
+  if (/^\d+$/.test(cursor)) return Number(cursor)
+  throw new AdapterError(ErrorCode.VALIDATION, `${JSON.stringify(cursor)} is no cursor that list answered`)
 }

@@ -1,13 +1,22 @@
-import type { Receiver, SettleOutcome, Source } from '@mq/core/adapter'
+import { AdapterError, ErrorCode, type Receiver, type SettleOutcome, type Source } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Reply } from './link.ts'
 import { notFound } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
 import { decode, type Held } from './wire.ts'
 
+/** A lane, and the id of an entry of its stream. */
+const CURSOR = /^[^:]+:\d+-\d+$/
+
 /** Looks at what waits without leasing it; `ack` removes what nobody has taken meanwhile. */
 export function createBrowser(connection: Connection, base: string, source: Source): Receiver {
   let position = source.after ?? ''
+  if (position !== '' && !CURSOR.test(position)) {
+    throw new AdapterError(
+      ErrorCode.VALIDATION,
+      `${JSON.stringify(position)} is no cursor that list answered`,
+    )
+  }
   let closed = false
   const never = (): Promise<never> => Promise.reject(new Error('a browsed message can only be acknowledged'))
   return {

@@ -11,6 +11,7 @@ import {
   nothing,
   numbers,
   receiveAll,
+  rejects,
   sendNumbers,
   subscribe,
   take,
@@ -190,6 +191,7 @@ export const deadLetters = group('dead-letters', (item) => {
       cursor = page.cursor
     } while (cursor !== null && ++pages < 10)
     eachOnce(seen, ids)
+    await rejects(queue.deadLetters(name).list({ cursor: 'none' }), 'MQ_VALIDATION')
   })
 
   item('list-filter', 'list takes a filter', async (t) => {

@@ -173,7 +173,7 @@ export interface Source {
   readonly leaseMs: number
   /** Whether the queue keeps the order of each key. */
   readonly ordered: boolean
-  /** Browse only: start after the `position` of an earlier delivery. `undefined`: at the beginning. */
+  /** Browse only: start after the `position` of an earlier delivery. `undefined`: at the beginning. `open` refuses as `MQ_VALIDATION` what no position looks like. */
   readonly after: string | undefined
 }
 

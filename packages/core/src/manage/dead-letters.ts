@@ -78,7 +78,7 @@ export class DeadLetters {
 
   /**
    * Up to `limit` (default 100) that match, oldest first, after looking at 10,000 at most. `cursor`: pass it to go on; `null` at the
-   * end.
+   * end. Throws `ValidationError` for a cursor that no call answered.
    */
   async list(
     options: { limit?: number; filter?: DeadLetterFilter; cursor?: string | null } = {},

@@ -1,4 +1,11 @@
-import type { Delivery, Receiver, SettleOutcome, Source } from '../adapter/index.ts'
+import {
+  AdapterError,
+  ErrorCode,
+  type Delivery,
+  type Receiver,
+  type SettleOutcome,
+  type Source,
+} from '../adapter/index.ts'
 import type { Connection } from './connection.ts'
 import { MemoryDelivery } from './delivery.ts'
 import { isWaiting, type Entry } from './entry.ts'
@@ -7,7 +14,7 @@ import type { QueueStore } from './queue.ts'
 
 /** Looks at what waits, once each. Leases nothing; `ack` removes what still waits. */
 export function openBrowse(connection: Connection, store: QueueStore, source: Source): Receiver {
-  let after = Number(source.after ?? 0)
+  let after = placeOf(source.after)
   /** Where pages cannot be had one by one: what waited when the browse began, and how much of it was shown. */
   let all: Entry[] | null = null
   let shown = 0
@@ -56,4 +63,11 @@ export function openBrowse(connection: Connection, store: QueueStore, source: So
   }
   connection.receivers.add(receiver)
   return receiver
+}
+
+/** The place in the queue that a cursor stands for. Throws for one that is no cursor of ours. */
+function placeOf(cursor: string | undefined): number {
+  if (cursor === undefined) return 0
+  if (/^\d+$/.test(cursor)) return Number(cursor)
+  throw new AdapterError(ErrorCode.VALIDATION, `${JSON.stringify(cursor)} is no cursor that list answered`)
 }
