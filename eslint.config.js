@@ -98,6 +98,17 @@ export default tseslint.config(
     rules: { 'no-console': 'error', ...restrict(foreignClients()) },
   },
   {
+    // What handles messages. Those globals of Node are accessors: V8 calls a function for each use, and inlines nothing behind it.
+    files: [`packages/{core,codecs,workers,benchmarks,${adapters.join(',')}}/src/**/*.ts`],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        { name: 'Buffer', message: 'Import it from node:buffer.' },
+        { name: 'performance', message: 'Import it from node:perf_hooks.' },
+      ],
+    },
+  },
+  {
     files: ['packages/core/src/**/*.ts'],
     rules: restrict(foreignClients(), {
       regex: '^@mq/',

@@ -26,7 +26,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     imports: ['@mq/core', 'p-queue', 'fastq'],
   },
   redis: {
-    messages: 60_000,
+    messages: 100_000,
     growing: 20_000,
     broker: 'redis',
     sides: async (url) => (await import('./redis.ts')).redisSides(url),
@@ -34,7 +34,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     imports: ['@mq/core', '@mq/redis', 'redis', 'bullmq', 'bee-queue', 'moleculer'],
   },
   rabbitmq: {
-    messages: 10_000,
+    messages: 30_000,
     growing: 10_000,
     broker: 'rabbitmq',
     sides: async (url) => (await import('./rabbitmq.ts')).rabbitmqSides(url),

@@ -1,4 +1,5 @@
 /** What has to be measured in a process of its own: `child.ts footprint|start BENCH URL SIDE [SOME MANY]`. Prints JSON. */
+import { performance } from 'node:perf_hooks'
 import { BENCHES } from './benches.ts'
 import { Ledger } from './bodies.ts'
 import { footprint } from './footprint.ts'

@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { type Admin, type Consumer, Kafka, logLevel, type Message, type Producer } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
 import { body } from './bodies.ts'

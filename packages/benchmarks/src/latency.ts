@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { Ledger } from './bodies.ts'
 import { quantile } from './compare.ts'
 import type { Side } from './side.ts'

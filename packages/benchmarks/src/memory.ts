@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { MessageQueueFactory } from '@mq/core'
 import fastq from 'fastq'

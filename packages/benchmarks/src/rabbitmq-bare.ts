@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { type ChannelModel, connect, type ConfirmChannel, type ConsumeMessage } from 'amqplib'
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import type { Encoding } from '@mq/core'
 import { asBuffer, needs } from './bytes.ts'

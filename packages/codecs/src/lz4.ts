@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi'
 import { asBuffer, needs, refuseAbove } from './bytes.ts'
 

@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 /** What the head of a value says: bytes that follow it, values that follow it. */
 interface Head {
   readonly bytes: number

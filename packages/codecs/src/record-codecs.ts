@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { lz4Compress, lz4Decompress } from './lz4.ts'
 import { snappyCompress, snappyDecompressAny } from './snappy.ts'
 import { loadZstd } from './zstd.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { compressSync, uncompressSync } from 'snappy'
 import { asBuffer, needs, refuseAbove } from './bytes.ts'
 

@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { needs } from './bytes.ts'
 
 export interface ZstdFrame {

@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import Connection from 'kafkajs/src/network/connection.js'

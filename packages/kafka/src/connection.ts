@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { ConnectionEvents } from '@mq/core/adapter'
 import { AdapterError } from '@mq/core/adapter'
 import { pause, untilAborted } from './abort.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { QueueSettings } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import type { RecordParts } from './log/batch-writer.ts'

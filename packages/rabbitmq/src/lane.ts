@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Channel, ConfirmChannel, Message } from 'amqplib'
 import { types } from 'node:util'
 import { AdapterError, type PublishOutcome } from '@mq/core/adapter'

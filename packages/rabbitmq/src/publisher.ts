@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { AdapterError, type Destination, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError, type Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'

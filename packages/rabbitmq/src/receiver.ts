@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError, type Delivery, type Receiver, type Source, type Target } from '@mq/core/adapter'
 import { atMost, untilAborted } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Message } from 'amqplib'
 import { randomUUID } from 'node:crypto'
 import { AdapterError, type Receiver, type SettleOutcome } from '@mq/core/adapter'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Channel } from 'amqplib'
 import type { DeadLetterInfo, Delivery, PublishOutcome, SettleOutcome, Target } from '@mq/core/adapter'
 import { closeCause } from './connection.ts'

@@ -1,6 +1,6 @@
 import type { ConsumeMessage, GetMessage, Message, Options } from 'amqplib'
 import { randomUUID } from 'node:crypto'
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import {
   deadLetterHeaders,
   type DeadLetterInfo,

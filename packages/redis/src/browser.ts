@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { AdapterError, ErrorCode, type Receiver, type SettleOutcome, type Source } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Reply } from './link.ts'

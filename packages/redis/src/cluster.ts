@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+import { type Buffer } from 'node:buffer'
 import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
 import { createConfirm, unconfirmed } from './confirm.ts'

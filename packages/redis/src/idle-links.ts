@@ -1,7 +1,9 @@
 import type { Link } from './link.ts'
 
-/** How long a socket may wait for its next use, in ms, before it is closed. */
-const MOST_IDLE = 10_000
+/** How often idle sockets are looked at, in ms. */
+const LOOK_MS = 5_000
+/** One that waits for its next use for so many looks, 10 s or a little more, is closed. */
+const MOST_LOOKS = 3
 
 /** Sockets between two waiting reads. */
 export interface IdleLinks {
@@ -21,14 +23,15 @@ export interface IdleLinks {
 export function createIdleLinks(closed: (link: Link) => void = () => undefined): IdleLinks {
   let links: { readonly link: Link; readonly since: number }[] = []
   let timer: NodeJS.Timeout | undefined
+  let looks = 0
 
   const rest = (): void => {
     clearInterval(timer)
     timer = undefined
   }
   const tidy = (): void => {
-    const since = performance.now() - MOST_IDLE
-    while (links[0] !== undefined && links[0].since <= since) {
+    looks++
+    while (links[0] !== undefined && looks - links[0].since >= MOST_LOOKS) {
       const { link } = links.shift() as (typeof links)[0]
       link.destroy(undefined)
       closed(link)
@@ -47,8 +50,8 @@ export function createIdleLinks(closed: (link: Link) => void = () => undefined):
       return undefined
     },
     put(link) {
-      links.push({ link, since: performance.now() })
-      timer ??= setInterval(tidy, MOST_IDLE / 2).unref()
+      links.push({ link, since: looks })
+      timer ??= setInterval(tidy, LOOK_MS).unref()
     },
     all: () => links.map(({ link }) => link),
     destroy(cause) {

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+import { Buffer } from 'node:buffer'
 import { AdapterError } from '@mq/core/adapter'
 import { createClient, RESP_TYPES } from 'redis'
 import { atMost, untilAborted } from './abort.ts'

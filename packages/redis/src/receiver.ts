@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+import { type Buffer } from 'node:buffer'
 import {
   AdapterError,
   type DeadLetterInfo,

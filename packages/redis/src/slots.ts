@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { hashTag } from './keys.ts'
 
 export const SLOTS = 16_384

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { admit, deduplicationOf } from './admission.ts'
 import { answerOf } from './batch-answer.ts'
 import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Consumer, ConsumerStats } from '../consume/consumer.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'

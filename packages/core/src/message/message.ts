@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import type { DeadLetterInfo, Delivery } from '../adapter/contract.ts'
 import { didYouMean } from '../config/suggest.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { ValidationError } from '../errors.ts'
 
 const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { defaultLogger, type Logger } from '../logger.ts'
 import type { Message } from '../message/message.ts'
 import type { Middleware, ProcessNext, SendNext } from './types.ts'

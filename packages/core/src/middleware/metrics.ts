@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Message } from '../message/message.ts'
 import { Histogram } from './histogram.ts'
 import type { Middleware, ProcessNext } from './types.ts'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError } from '@mq/core/adapter'
 import { pause } from '../abort.ts'
 import { warnOfGap } from './gaps.ts'

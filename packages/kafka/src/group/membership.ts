@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+import { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import { pause, within } from '../abort.ts'
 import { assign, type MemberView } from './assignor.ts'

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 /**
  * Which records of one partition are done. Pure: no clock, no broker.
  *

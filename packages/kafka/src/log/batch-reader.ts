@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { decompress, prepareCodec } from './codecs.ts'
 import type { Hold } from '../group/partition.ts'
 import type { FetchAnswer } from './protocol.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { CODEC, compress, type Compression } from './codecs.ts'
 import { crc32c } from './crc32c.ts'
 

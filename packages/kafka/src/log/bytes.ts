@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 /** Writes the primitives of Kafka's protocol into a buffer that grows. */
 export interface Writer {
   int8(value: number): Writer

@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { AdapterError } from '@mq/core/adapter'
 

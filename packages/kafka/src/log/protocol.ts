@@ -1,3 +1,4 @@
+import { type Buffer } from 'node:buffer'
 import { createReader, createWriter } from './bytes.ts'
 import type { CustomRequest } from '../client.ts'
 
