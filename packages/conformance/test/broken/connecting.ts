@@ -102,6 +102,7 @@ export const connecting: readonly Broken[] = [
       'consume.missing',
       'contract.refused-open',
       'contract.refused-publish',
+      'dead-letters.list-pages',
       'extras.auto-delete',
       'extras.max-bytes',
       'extras.max-length',
