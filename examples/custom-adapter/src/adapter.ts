@@ -133,7 +133,7 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     const holder = Symbol('receiver')
     const held = new Map<Delivery, Stored>()
     let position = Number(source.after ?? 0)
-    if (Number.isNaN(position))
+    if (source.after === '' || Number.isNaN(position))
       throw new AdapterError(ErrorCode.VALIDATION, `${source.after} is no cursor that list answered`)
     let closed = false
 

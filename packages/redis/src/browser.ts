@@ -7,17 +7,15 @@ import { scripts } from './scripts/index.ts'
 import { decode, type Held } from './wire.ts'
 
 /** A lane, and the id of an entry of its stream. */
-const CURSOR = /^[^:]+:\d+-\d+$/
+const CURSOR = /^\d+:\d+-\d+$/
 
 /** Looks at what waits without leasing it; `ack` removes what nobody has taken meanwhile. */
 export function createBrowser(connection: Connection, base: string, source: Source): Receiver {
-  let position = source.after ?? ''
-  if (position !== '' && !CURSOR.test(position)) {
-    throw new AdapterError(
-      ErrorCode.VALIDATION,
-      `${JSON.stringify(position)} is no cursor that list answered`,
-    )
+  if (source.after !== undefined && !CURSOR.test(source.after)) {
+    const text = `${JSON.stringify(source.after)} is no cursor that list answered`
+    throw new AdapterError(ErrorCode.VALIDATION, text)
   }
+  let position = source.after ?? ''
   let closed = false
   const never = (): Promise<never> => Promise.reject(new Error('a browsed message can only be acknowledged'))
   return {

@@ -191,7 +191,8 @@ export const deadLetters = group('dead-letters', (item) => {
       cursor = page.cursor
     } while (cursor !== null && ++pages < 10)
     eachOnce(seen, ids)
-    await rejects(queue.deadLetters(name).list({ cursor: 'none' }), 'MQ_VALIDATION')
+    for (const made of ['', 'none', 'none:1-1'])
+      await rejects(queue.deadLetters(name).list({ cursor: made }), 'MQ_VALIDATION')
   })
 
   item('list-filter', 'list takes a filter', async (t) => {
