@@ -38,6 +38,12 @@ const BAD_INPUT: Call[] = [
   ['send of a bigint', (queue) => queue.send('q', 1n)],
   ['send of too much', (queue) => queue.send('q', 'x'.repeat(1_000_001))],
   ['send with too long a delay', (queue) => queue.send('q', 1, { delay: 1_000_001 })],
+  [
+    'send with a controller for a signal',
+    (queue) => queue.send({ body: 1, queueName: 'q' }, { signal: new AbortController() as never }),
+  ],
+  ['send with headers in a Map', (queue) => queue.send('q', 1, { headers: new Map([['a', 'b']]) as never })],
+  ['send with a text for headers', (queue) => queue.send('q', 1, { headers: 'ab' as never })],
   ['sendBatch()', (queue) => queue.sendBatch(bad)],
   ['sendBatch of nonsense', (queue) => queue.sendBatch([null as never, { queueName: 'q', body: 1 }])],
   ['sendBatch of texts', (queue) => queue.sendBatch(['hello', 'q'] as never, { queueName: 'q' })],

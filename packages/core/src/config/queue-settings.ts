@@ -4,18 +4,25 @@ import type { MessageQueueConfig } from './message-queue-config.ts'
 import { EXPIRES } from './queue-arguments.ts'
 import { chosenFields, type QueueConfig, type QueueDefaults } from './queue-config.ts'
 
+/** Whether a queue is one for dead letters by its name, or because every queue's dead letters go there by default. */
+export function isDeadLetterQueue(name: string, defaults: MessageQueueConfig): boolean {
+  const { defaultQueueConfig, consumer } = defaults
+  return (
+    name.endsWith('.dlq') || name === (defaultQueueConfig.deadLetterQueue ?? consumer.deadLetterQueue ?? null)
+  )
+}
+
 /**
- * The effective settings of a queue, or of a topic's subscription. What `config` left out is taken from
- * `defaults.defaultQueueConfig`. The limits and lifetimes there are meant for work queues: a dead-letter queue takes none of
- * them, or dead letters would vanish by a default that was made for something else.
+ * The effective settings of a queue. What `config` left out is taken from `defaults.defaultQueueConfig`. The limits and
+ * lifetimes there are meant for work queues: one `ofDeadLetters` takes none of them, or dead letters would vanish by a default that
+ * was made for something else.
  */
 export function queueSettings(
   name: string,
   config: QueueConfig | undefined,
   defaults: MessageQueueConfig,
-  subscription: string | null = null,
+  ofDeadLetters: boolean,
 ): QueueSettings {
-  const ofDeadLetters = subscription === null && name.endsWith('.dlq')
   const base = defaults.defaultQueueConfig
   const fallback = ofDeadLetters ? { ...base, ...RETENTION } : base
   const chosen = config === undefined ? new Set<string>() : chosenFields(config)
@@ -23,9 +30,8 @@ export function queueSettings(
     config !== undefined && chosen.has(field) ? config[field] : fallback[field]
 
   const { [EXPIRES]: expires = null, ...rest } = pick('arguments')
-  const named = config?.deadLetterQueue ?? fallback.deadLetterQueue ?? defaults.consumer.deadLetterQueue
-  const deadLetterQueue = named ?? deadLetterQueueName(name, subscription)
-  const withoutDeadLetters = ofDeadLetters || !defaults.enableDeadLetterQueue || deadLetterQueue === name
+  const deadLetterQueue = deadLetterQueueOf(name, null, config, defaults)
+  const last = ofDeadLetters || deadLetterQueue === name
   return {
     durable: pick('durable'),
     autoDelete: pick('autoDelete'),
@@ -39,12 +45,22 @@ export function queueSettings(
     ordered: pick('ordered'),
     partitions: pick('partitions'),
     replicationFactor: pick('replicationFactor'),
-    deadLetterQueue: withoutDeadLetters ? null : deadLetterQueue,
-    maxRedeliveries:
-      ofDeadLetters || deadLetterQueue === name ? Number.MAX_SAFE_INTEGER : pick('maxRedeliveries'),
+    deadLetterQueue: last || !defaults.enableDeadLetterQueue ? null : deadLetterQueue,
+    maxRedeliveries: last ? Number.MAX_SAFE_INTEGER : pick('maxRedeliveries'),
     deduplicationWindowMs: pick('deduplicationWindowMs'),
     arguments: rest,
   }
+}
+
+/** Name of the queue for the dead letters of a queue or subscription, from what the configuration names; its own, by default. */
+export function deadLetterQueueOf(
+  queue: string,
+  subscription: string | null,
+  config: QueueConfig | undefined,
+  { defaultQueueConfig, consumer }: MessageQueueConfig,
+): string {
+  const named = config?.deadLetterQueue ?? defaultQueueConfig.deadLetterQueue ?? consumer.deadLetterQueue
+  return named ?? deadLetterQueueName(queue, subscription)
 }
 
 const RETENTION = {

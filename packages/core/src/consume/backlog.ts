@@ -43,12 +43,12 @@ export class Backlog {
     return held
   }
 
-  /** Runs it again here after `delayMs`, with one more failed run to its name: calls `again` once it is ready. */
-  waitInPlace(held: Held, delayMs: number, again: () => void): void {
+  /** Runs it again here after `delayMs`, with so many more failed runs to its name: calls `again` once it is ready. */
+  waitInPlace(held: Held, delayMs: number, failures: number, again: () => void): void {
     const timer = this.#clock.setTimeout(() => {
       this.#inPlace.delete(held)
       if (held.state !== 'open') return
-      held.deliveryCount++
+      held.deliveryCount += failures
       // Decoded anew: what the failed run made of its message is not what was sent.
       held.message = null
       held.validated = false

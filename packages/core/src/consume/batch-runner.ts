@@ -1,18 +1,17 @@
 import { performance } from 'node:perf_hooks'
 import { admit, deduplicationOf } from './admission.ts'
 import { answerOf } from './batch-answer.ts'
-import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'
+import { acknowledgeFirst, type Deduplication } from './deduplication.ts'
 import type { Engine } from '../engine.ts'
-import { ErrorCode } from '../error-codes.ts'
-import { MessageQueueError } from '../errors.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import { CONFIG } from './context.ts'
 import type { HandlerContext } from './handler.ts'
-import type { Held, SettleResult } from './held.ts'
+import type { Held } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
-import { isThenable, type RunnerHost } from './runner.ts'
+import type { RunnerHost } from './runner.ts'
+import { handlerTimeout, isThenable } from './timed-run.ts'
 import type { Verdicts } from './verdicts.ts'
 
 interface Item {
@@ -168,14 +167,7 @@ export class BatchRunner {
 
   /** Mode `none`: those whose acknowledgement arrived; the others come again. */
   async #acknowledged(items: readonly BatchItem[]): Promise<BatchItem[]> {
-    const results = await Promise.all(
-      items.map(async ({ held }) => {
-        const claim = takeClaim(held)
-        const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
-        if (claim !== null) await settleClaim(claim, result)
-        return result
-      }),
-    )
+    const results = await Promise.all(items.map(({ held }) => acknowledgeFirst(held)))
     return items.filter(({ held }, i) => {
       if (results[i] === null) return true
       this.#end(held, null)
@@ -211,13 +203,7 @@ export class BatchRunner {
   #timedOut(run: BatchRun): void {
     if (run.ended) return
     run.ended = true
-    const ms = this.#plan.timeoutMs ?? 0
-    const error = new MessageQueueError(
-      `The batch handler of ${this.#plan.label} ran longer than its timeoutMs (${ms} ms)`,
-      {
-        code: ErrorCode.HANDLER_TIMEOUT,
-      },
-    )
+    const error = handlerTimeout(this.#plan)
     for (const held of run.helds) held.abort(error)
     run.fail(error)
   }

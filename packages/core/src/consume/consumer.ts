@@ -12,9 +12,10 @@ import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
 import type { Held, Settled } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
-import { SingleRunner, type Chain } from './runner.ts'
+import { SingleRunner } from './runner.ts'
 import type { Slots } from './slots.ts'
 import { composeChain } from './handler-chain.ts'
+import type { Chain } from './timed-run.ts'
 import { traced } from './traced.ts'
 import { Verdicts, type VerdictHost } from './verdicts.ts'
 
@@ -346,12 +347,9 @@ export class Consumer {
     else if (ok === false) this.#failed++
     // An acknowledgement says so later, once for many; whatever else may follow, or nothing, says it here.
     if (ok !== true || this.#plan.mode !== 'auto') this.progressed()
-    if (this.#breaker !== null) {
-      if (ok === true) this.#breaker.succeeded()
-      else if (ok === false) this.#breaker.failed(this.#lastProgressAt)
-      else if (held === this.#probe) this.#breaker.probeAgain()
-      if (held === this.#probe) this.#probe = null
-    }
+    const isProbe = held === this.#probe
+    if (isProbe) this.#probe = null
+    this.#breaker?.ended(isProbe, ok, this.#lastProgressAt)
     if (this.#plan.batch === null) this.#freeSlot()
   }
 
@@ -384,8 +382,8 @@ export class Consumer {
   }
 
   /** @internal */
-  waitInPlace(held: Held, delayMs: number): void {
-    this.#backlog.waitInPlace(held, delayMs, this.#resumeRuns)
+  waitInPlace(held: Held, delayMs: number, failures: 0 | 1): void {
+    this.#backlog.waitInPlace(held, delayMs, failures, this.#resumeRuns)
   }
 
   /** @internal */

@@ -12,6 +12,8 @@ import type { Requests } from '../send/requests.ts'
 import { Slots } from './slots.ts'
 import { traced } from './traced.ts'
 import { resolveQueue, resolveTarget, type ResolvedQueue } from '../message/typed.ts'
+import { acknowledgeFirst } from './deduplication.ts'
+import { handlerTimeout, timedRun } from './timed-run.ts'
 import { Verdicts } from './verdicts.ts'
 import { composeProcess } from '../middleware/compose.ts'
 import { CONFIG, RunContext } from './context.ts'
@@ -126,9 +128,10 @@ export class Consumers implements ConsumerHost {
     return planConsumer(
       known,
       registration.handler,
-      { ...registration.options, ...overrides },
+      { ...registration.options, ...given(overrides) },
       settings,
       config,
+      topology.holdsDeadLetters(known.target),
     )
   }
 
@@ -159,21 +162,28 @@ export class Consumers implements ConsumerHost {
       waitInPlace: (waiting, delayMs) => waiting.intake.settle(waiting, { kind: 'retry', delayMs }, settled),
       answer: (request, outcome) => this.answer(request, outcome),
     })
-    const settles = held !== null && held.state === 'open' && plan.mode === 'auto'
+    const settles = held !== null && held.state === 'open' && plan.mode !== 'manual'
     if (settles && admit(this.#engine, plan, verdicts, held) === null) {
       await settlement
       throw new ValidationError(
         `Message ${message.id} was not handled: it expired, or its body is not valid; it is dead-lettered`,
       )
     }
+    if (settles && plan.mode === 'none') {
+      const failure = await acknowledgeFirst(held)
+      if (failure !== null) throw failure
+    }
+    const unheld = new AbortController()
+    const single = timedRun(plan)
     const handle = async (inner: Message) => {
-      const context = this.#context(inner, held)
-      if (plan.batch === null) return plan.handler.run(inner as never, context)
+      const context = this.#context(inner, held, unheld.signal)
+      if (plan.batch === null) return single(inner, context)
       return answerOf(await plan.handler.run([inner] as never, context), 0)
     }
     const chain = traced(this.#engine, plan, composeProcess(this.middlewares, handle))
+    const abort = (error: Error) => (held === null ? unheld.abort(error) : held.abort(error))
     try {
-      const result = await chain(message)
+      const result = await this.#within(plan, abort, async () => chain(message))
       if (held === null) this.#engine.stats.messagesProcessed++
       else verdicts.succeeded(held, message, result)
       return result
@@ -186,9 +196,25 @@ export class Consumers implements ConsumerHost {
     }
   }
 
-  #context(message: Message, held: Held | null): HandlerContext {
+  /** A run that takes longer than `timeoutMs` has failed, as in a consumer. */
+  #within(plan: ConsumerPlan, abort: (error: Error) => void, run: () => Promise<unknown>): Promise<unknown> {
+    const { timeoutMs } = plan
+    if (timeoutMs === null) return run()
+    const { clock } = this.#engine
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimeout(() => {
+        const error = handlerTimeout(plan)
+        abort(error)
+        reject(error)
+      }, timeoutMs)
+      run()
+        .then(resolve, reject)
+        .finally(() => clock.clearTimeout(timer))
+    })
+  }
+
+  #context(message: Message, held: Held | null, signal: AbortSignal): HandlerContext {
     if (held !== null) return new RunContext(held, this.#engine.logger, (mine, ms) => this.extend(mine, ms))
-    const { signal } = new AbortController()
     const plain = {
       signal,
       attempt: message.deliveryCount + 1,
@@ -224,4 +250,9 @@ export class Consumers implements ConsumerHost {
       abandoned: results.flatMap(({ abandoned }) => abandoned),
     }
   }
+}
+
+/** Without what is undefined, which is no choice. */
+function given(options: HandlerOptions): HandlerOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

@@ -124,15 +124,14 @@ export class Deduplication {
   }
 }
 
-/** Before an acknowledgement that precedes the run: one that fails must not be remembered, since the message comes again. */
-export function takeClaim(held: Held): Claim | null {
+/** Mode `none`: the acknowledgement that precedes the run. One that fails must not be remembered, since the message comes again. */
+export async function acknowledgeFirst(held: Held): Promise<SettleResult> {
   const { claim } = held
   held.claim = null
-  return claim
-}
-
-/** After it. */
-export async function settleClaim(claim: Claim, result: SettleResult): Promise<void> {
-  if (result === null) await claim.remember()
-  claim.release()
+  const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
+  if (claim !== null) {
+    if (result === null) await claim.remember()
+    claim.release()
+  }
+  return result
 }

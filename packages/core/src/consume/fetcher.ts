@@ -188,9 +188,10 @@ export class Fetcher {
 }
 
 /** Rejects when the signal aborts first; the promise is then left to itself. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** The same promise, unless nobody waits for it any more. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(new MessageQueueError('The consumer is stopping', { code: ErrorCode.ABORTED }))
+    const stop = () => reject(new MessageQueueError('Reading ends', { code: ErrorCode.ABORTED }))
     if (signal.aborted) stop()
     signal.addEventListener('abort', stop, { once: true })
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))

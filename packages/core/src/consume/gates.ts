@@ -94,23 +94,20 @@ export class CircuitBreaker {
     return true
   }
 
-  succeeded(): void {
-    this.#inARow = 0
-    this.#openUntil = null
+  /**
+   * A run is over; `ok: null` when it said nothing (its message expired, or was lost). Unless it is closed only the probe counts: what ran beside
+   * the failures that opened it says nothing new.
+   */
+  ended(isProbe: boolean, ok: boolean | null, now: number): void {
+    if (!isProbe && this.#openUntil !== null) return
     this.#probing = false
-  }
-
-  failed(now: number): void {
-    this.#probing = false
-    if (this.#openUntil !== null || ++this.#inARow >= this.#failures) {
+    if (ok === true) {
+      this.#inARow = 0
+      this.#openUntil = null
+    } else if (ok === false && (isProbe || ++this.#inARow >= this.#failures)) {
       this.#openUntil = now + this.#openMs
       this.#inARow = 0
     }
-  }
-
-  /** The probe ended without saying anything (its message expired, or was lost). */
-  probeAgain(): void {
-    this.#probing = false
   }
 
   get state(): 'closed' | 'open' | 'half-open' {

@@ -3,8 +3,7 @@ import { composeProcess } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import type { HandlerContext } from './handler.ts'
 import type { ConsumerPlan } from './plan.ts'
-import type { Chain } from './runner.ts'
-import { timedRun } from './timed-run.ts'
+import { timedRun, type Chain } from './timed-run.ts'
 import { traced } from './traced.ts'
 
 /** Without middleware and tracer it is the handler itself. */

@@ -3,7 +3,7 @@ import { backoffDelay } from '../backoff.ts'
 import { endWithin, pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
+import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN, unlessAborted } from './fetcher.ts'
 import type { Held } from './held.ts'
 import { Intake } from './intake.ts'
 import { keyOf } from '../manage/topology.ts'
@@ -25,6 +25,7 @@ export class MessageIterator {
   readonly #host: IteratorHost
   #intake: Intake | null = null
   #call = new AbortController()
+  readonly #end = new AbortController()
   #reading: Promise<unknown> = Promise.resolve()
   #failures = 0
   #ended = false
@@ -67,7 +68,7 @@ export class MessageIterator {
 
   async #open(): Promise<Intake> {
     const { supervisor, topology } = this.#engine
-    await supervisor.ready('messages', RECONNECT_PATIENCE_MS, true)
+    await unlessAborted(supervisor.ready('messages', RECONNECT_PATIENCE_MS, true), this.#end.signal)
     const intake = await topology.on(this.#source.target, undefined, () =>
       Intake.open(this.#engine, this.#source),
     )
@@ -111,6 +112,13 @@ export class MessageIterator {
     this.#call = new AbortController()
   }
 
+  /** Ends the loop, also while it waits for a message. */
+  end(): void {
+    this.#ended = true
+    this.#end.abort()
+    this.#call.abort()
+  }
+
   /** Ends the loop, and gives back everything that is unsettled. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -118,9 +126,8 @@ export class MessageIterator {
   }
 
   async #close(): Promise<void> {
-    this.#ended = true
     // First: what is given back must not come to this loop again.
-    this.#call.abort()
+    this.end()
     await endWithin(this.#engine.clock, END_MS, 'ending to read', () => this.#reading).catch(() => undefined)
     await this.#intake?.close()
     this.#host.closed()

@@ -52,6 +52,7 @@ export function planConsumer(
   options: HandlerOptions,
   settings: QueueSettings,
   config: MessageQueueConfig,
+  ofDeadLetters: boolean,
 ): ConsumerPlan {
   checkHandlerOptions(options)
   const { target } = queue
@@ -59,8 +60,7 @@ export function planConsumer(
   const batch = options.batch ?? null
   const needed = batch === null ? concurrency : batch.size * concurrency
   const { consumer } = config
-  const deadLetterQueue = options.deadLetterQueue ?? settings.deadLetterQueue
-  const ofDeadLetters = 'queue' in target && target.queue.endsWith('.dlq')
+  const deadLetterQueue = options.deadLetterQueue ?? (ofDeadLetters ? null : settings.deadLetterQueue)
   return {
     target,
     config: queue.config,

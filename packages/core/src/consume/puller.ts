@@ -1,7 +1,7 @@
 import type { QueueSettings, Target } from '../adapter/contract.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { NotConnectedError } from '../errors.ts'
+import { NotConnectedError, type MessageQueueError } from '../errors.ts'
 import type { Held } from './held.ts'
 import { Intake } from './intake.ts'
 import { AGAIN_MS, keyOf } from '../manage/topology.ts'
@@ -35,7 +35,8 @@ export class Puller {
   #pumping = false
   #call = new AbortController()
   #callEndsAt = 0
-  #closed = false
+  /** Why it is closed. */
+  #closed: MessageQueueError | null = null
   #idleTimer: unknown = null
 
   constructor(
@@ -72,7 +73,7 @@ export class Puller {
         const intake = this.#intake ?? (await this.#open())
         this.#intake = intake
         // Closed while this was being opened, when there was nothing to close yet.
-        if (this.#closed) await this.close()
+        if (this.#closed !== null) await this.close()
         else await this.#round(intake)
         recovered = false
       } catch (error) {
@@ -98,10 +99,10 @@ export class Puller {
   async #reconnected(error: unknown): Promise<boolean> {
     const { adapter, clock, config, supervisor } = this.#engine
     const { code } = classify(adapter, error)
-    if (code !== ErrorCode.CONNECTION || this.#closed) return false
+    if (code !== ErrorCode.CONNECTION || this.#closed !== null) return false
     if (supervisor.state === 'connected')
       await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
-    if (this.#closed || supervisor.state !== 'reconnecting') return false
+    if (this.#closed !== null || supervisor.state !== 'reconnecting') return false
     const deadlines = this.#waiters.map(
       ({ deadline }) => deadline ?? clock.now() + config.producer.requestTimeoutMs,
     )
@@ -121,7 +122,7 @@ export class Puller {
   async #redeclared(error: unknown): Promise<boolean> {
     const { adapter, config, topology } = this.#engine
     const { code } = classify(adapter, error)
-    if (code !== ErrorCode.QUEUE_NOT_FOUND || !config.autoDeclare || this.#closed) return false
+    if (code !== ErrorCode.QUEUE_NOT_FOUND || !config.autoDeclare || this.#closed !== null) return false
     topology.missing(this.#target)
     return topology.ensure(this.#target).then(
       () => true,
@@ -132,9 +133,8 @@ export class Puller {
   #failAll(error: unknown): void {
     const waiters = this.#waiters
     this.#waiters = []
-    const wrapped = this.#closed
-      ? new NotConnectedError('receive')
-      : wrapError(this.#engine.adapter, error, `Cannot receive from ${keyOf(this.#target)}`)
+    const wrapped =
+      this.#closed ?? wrapError(this.#engine.adapter, error, `Cannot receive from ${keyOf(this.#target)}`)
     for (const waiter of waiters) waiter.reject(wrapped)
   }
 
@@ -186,7 +186,7 @@ export class Puller {
   }
 
   #startIdling(): void {
-    if (this.#intake === null || this.#pumping || this.#closed || this.#intake.size > 0) return
+    if (this.#intake === null || this.#pumping || this.#closed !== null || this.#intake.size > 0) return
     this.#stopIdling()
     this.#idleTimer = this.#engine.clock.setTimeout(() => {
       const intake = this.#intake
@@ -209,12 +209,12 @@ export class Puller {
   }
 
   /** Gives back what was received and not settled. */
-  async close(): Promise<void> {
-    this.#closed = true
+  async close(reason: MessageQueueError = new NotConnectedError('receive')): Promise<void> {
+    this.#closed ??= reason
     this.#stopIdling()
     const waiters = this.#waiters
     this.#waiters = []
-    for (const waiter of waiters) waiter.reject(new NotConnectedError('receive'))
+    for (const waiter of waiters) waiter.reject(this.#closed)
     this.#call.abort()
     await this.#intake?.close()
     this.#intake = null

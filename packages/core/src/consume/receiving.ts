@@ -5,6 +5,7 @@ import {
   AlreadySettledError,
   LeaseLostError,
   NotConnectedError,
+  QueueNotFoundError,
   RejectError,
   UnsupportedError,
   ValidationError,
@@ -19,7 +20,7 @@ import type { Message } from '../message/message.ts'
 import { Puller } from './puller.ts'
 import { ACK, type Settlement } from './settlement.ts'
 import type { ResolvedQueue } from '../message/typed.ts'
-import { keyOf } from '../manage/topology.ts'
+import { keyOf, labelOf } from '../manage/topology.ts'
 
 export interface ReceiveOptions {
   /** How long to wait for a message, in ms. Without it: one complete look. */
@@ -105,10 +106,10 @@ export class Receiving {
 
   /** The message, or `null` for one that nobody should see: it is dead-lettered, and the caller's wait goes on. */
   #admit(held: Held, queue: ResolvedQueue): Message | null {
-    const { clock, codec } = this.#engine
+    const { clock, codec, topology } = this.#engine
     const { expiresAt } = held.delivery
     const name = 'queue' in queue.target ? queue.target.queue : queue.target.topic
-    if (expiresAt !== undefined && expiresAt <= clock.now() && !name.endsWith('.dlq')) {
+    if (expiresAt !== undefined && expiresAt <= clock.now() && !topology.holdsDeadLetters(queue.target)) {
       this.#refuse(held, 'expired', new Error('The message expired before it was received'), false)
       return null
     }
@@ -132,7 +133,23 @@ export class Receiving {
     return deduplicationOf(this.#engine, windowMs, message)?.admit(held, message, windowMs ?? 0) ?? true
   }
 
-  async *messages(queue: ResolvedQueue, options: IterateOptions): AsyncGenerator<Message, void, undefined> {
+  messages(queue: ResolvedQueue, options: IterateOptions): AsyncGenerator<Message, void, undefined> {
+    const leaving = new AbortController()
+    const loop = this.#iterate(queue, options, leaving.signal)
+    const leave = loop.return.bind(loop)
+    // A generator hears of it only after the `next` that waits for a message, which may never come.
+    loop.return = (value) => {
+      leaving.abort()
+      return leave(value)
+    }
+    return loop
+  }
+
+  async *#iterate(
+    queue: ResolvedQueue,
+    options: IterateOptions,
+    leaving: AbortSignal,
+  ): AsyncGenerator<Message, void, undefined> {
     this.#engine.supervisor.adapterFor('messages')
     checkOptions(options, ['prefetch', 'leaseMs'], 'messages')
     const { consumer } = this.#engine.config
@@ -155,6 +172,8 @@ export class Receiving {
       closed: () => this.#iterating.delete(iterator),
     })
     this.#iterating.add(iterator)
+    leaving.addEventListener('abort', () => iterator.end(), { once: true })
+    if (leaving.aborted) iterator.end()
     for await (const held of iterator) {
       const message = this.#admit(held, queue)
       if (message === null) continue
@@ -264,7 +283,7 @@ export class Receiving {
     for (const [key, puller] of this.#pullers) {
       if (!key.startsWith(prefix)) continue
       this.#pullers.delete(key)
-      void puller.close()
+      void puller.close(new QueueNotFoundError(`${labelOf(target)} was deleted`))
     }
   }
 

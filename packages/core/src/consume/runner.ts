@@ -1,19 +1,14 @@
 import { performance } from 'node:perf_hooks'
 import { admit, deduplicationOf } from './admission.ts'
 import { RunContext } from './context.ts'
-import { settleClaim, takeClaim, type Deduplication } from './deduplication.ts'
+import { acknowledgeFirst, type Deduplication } from './deduplication.ts'
 import type { Engine } from '../engine.ts'
-import { ErrorCode } from '../error-codes.ts'
-import { MessageQueueError } from '../errors.ts'
-import type { HandlerContext } from './handler.ts'
-import type { Held, SettleResult, Settled } from './held.ts'
+import type { Held, Settled } from './held.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { RunClock } from './run-clock.ts'
+import { handlerTimeout, isThenable, type Chain } from './timed-run.ts'
 import type { Verdicts } from './verdicts.ts'
-
-/** Middleware around the handler, composed once. */
-export type Chain = (message: Message, context: HandlerContext) => unknown
 
 export interface RunnerHost {
   readonly chain: Chain
@@ -105,9 +100,7 @@ export class SingleRunner {
       return this.#skip(held)
     }
     if (this.#plan.mode === 'none') {
-      const claim = takeClaim(held)
-      const result = await new Promise<SettleResult>((resolve) => held.intake.ack(held, true, resolve))
-      if (claim !== null) await settleClaim(claim, result)
+      const result = await acknowledgeFirst(held)
       this.#host.settled(result, held)
       // Not told to the broker: it will come again, and running it now would be a run too many.
       if (result !== null) return this.#skip(held)
@@ -193,13 +186,7 @@ export class SingleRunner {
   }
 
   #timedOut(run: Run): void {
-    const ms = this.#plan.timeoutMs ?? 0
-    const error = new MessageQueueError(
-      `The handler of ${this.#plan.label} ran longer than its timeoutMs (${ms} ms)`,
-      {
-        code: ErrorCode.HANDLER_TIMEOUT,
-      },
-    )
+    const error = handlerTimeout(this.#plan)
     run.held.abort(error)
     this.#fail(run, error)
   }
@@ -212,8 +199,4 @@ export class SingleRunner {
   stop(): void {
     this.#clock?.stop()
   }
-}
-
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -17,8 +17,8 @@ export interface VerdictHost {
   idle(): boolean
   /** Whether this run was the circuit breaker's probe: when it fails, its message is given back at no attempt. */
   isProbe(held: Held): boolean
-  /** An ordered queue whose broker cannot keep order over a retry: run it again here after `delayMs`. */
-  waitInPlace(held: Held, delayMs: number): void
+  /** An ordered queue whose broker cannot keep order over a retry: run it again here after `delayMs`, as failed so many times more. */
+  waitInPlace(held: Held, delayMs: number, failures: 0 | 1): void
   /** Answers a request. Rejects when the answer could not be stored. */
   answer(message: Message, outcome: { value: unknown } | { error: Error }): Promise<void>
 }
@@ -70,6 +70,8 @@ export class Verdicts {
   failed(held: Held, message: Message, thrown: unknown): void {
     // A rejection says something of the message, and nothing of what the breaker waits for.
     if (held.state === 'open' && this.#host.isProbe(held) && !isRejection(thrown)) {
+      // Given back, it would come behind what is read ahead of its key.
+      if (this.#staysInPlace()) return this.#host.waitInPlace(held, 0, 0)
       return held.intake.settle(held, RELEASE, this.#host.settled)
     }
     const error = this.tell(message, thrown)
@@ -122,10 +124,14 @@ export class Verdicts {
       )
     }
     stats.messagesRetried++
-    if (this.#plan.ordered && !adapter.capabilities.retryKeepsOrder) {
+    if (this.#staysInPlace()) {
       held.firstFailedAt ??= this.#engine.clock.now()
-      this.#host.waitInPlace(held, delayMs)
+      this.#host.waitInPlace(held, delayMs, 1)
     } else held.intake.settle(held, { kind: 'retry', delayMs }, this.#host.settled)
+  }
+
+  #staysInPlace(): boolean {
+    return this.#plan.ordered && !this.#engine.adapter.capabilities.retryKeepsOrder
   }
 
   /** Not for a handler: expired, undecodable, invalid, or poison. */

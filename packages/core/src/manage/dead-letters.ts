@@ -199,7 +199,7 @@ export class DeadLetters {
   }
 
   #isDeadLetterQueue(): boolean {
-    return 'queue' in this.#source && this.#source.queue.endsWith('.dlq')
+    return this.#engine.topology.holdsDeadLetters(this.#source)
   }
 
   /**

@@ -13,12 +13,13 @@ import {
 } from '../errors.ts'
 import { HealthWatch } from './health-watch.ts'
 import { defaultLogger, type Logger } from '../logger.ts'
-import type { Message, MessageInit } from '../message/message.ts'
+import { checkInit, Message, type MessageInit } from '../message/message.ts'
 import type { MessageQueue } from '../message-queue.ts'
 import type { SendOptions } from '../send/routes.ts'
 import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import type { MessageQueueStats } from './stats.ts'
 import { subscription, type QueueRef } from '../message/typed.ts'
+import { notStored } from '../wrap-error.ts'
 
 export interface ManagerOptions {
   /** Default: warnings and errors to stderr. */
@@ -246,7 +247,13 @@ export class MessageQueueManager {
         { certainty: 'not-stored' },
       )
     }
-    const queueName = options.queueName ?? (message as MessageInit | undefined)?.queueName ?? name
+    try {
+      // Else it would be taken for the name of a queue.
+      if (!Message.is(message)) checkInit(message)
+    } catch (error) {
+      throw notStored(error)
+    }
+    const queueName = options.queueName ?? message.queueName ?? name
     return queue.send(message, { ...options, queueName })
   }
 

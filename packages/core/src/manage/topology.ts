@@ -1,13 +1,11 @@
 import type { DeclareTarget, QueueSettings, Target } from '../adapter/contract.ts'
 import { refuseUnsupported } from '../capabilities.ts'
-import { queueSettings } from '../config/queue-settings.ts'
-import type { MessageQueueConfig } from '../config/message-queue-config.ts'
+import { deadLetterQueueOf, isDeadLetterQueue, queueSettings } from '../config/queue-settings.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
-import { deadLetterQueueName } from '../message/names.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 interface Known {
@@ -38,6 +36,10 @@ export class Topology {
   /** Found missing on the broker, and not used since: to be declared as they were. */
   readonly #missing = new Map<string, Known>()
   readonly #diverted = new Map<string, string>()
+  /** Names of queues that others' dead letters go to. */
+  readonly #graveyards = new Set<string>()
+  /** Names of queues that name a dead-letter queue of their own: work queues, even where others' dead letters go there. */
+  readonly #working = new Set<string>()
   readonly #pending = new Map<string, Promise<QueueSettings>>()
 
   constructor(engine: Engine) {
@@ -87,9 +89,11 @@ export class Topology {
     const { ifExists, patienceMs = config.producer.requestTimeoutMs } = options
     const key = keyOf(target)
     const before = ifExists === 'take' ? this.#missing.get(key) : undefined
+    if (typeof options.config?.deadLetterQueue === 'string') this.#working.add(key)
     const wanted =
       (options.config === undefined ? before?.settings : undefined) ??
-      settingsFor(target, options.config, config)
+      this.#settingsFor(target, options.config)
+    if (wanted.deadLetterQueue !== null) this.#graveyards.add(wanted.deadLetterQueue)
     refuseUnsupported(adapter, wanted, this.#engine.deduplication !== undefined)
     const pattern = 'subscription' in target ? (options.pattern ?? before?.pattern ?? '#') : undefined
     let settings = wanted
@@ -105,13 +109,36 @@ export class Topology {
   /** A handler has a dead-letter queue of its own, whatever the settings say. */
   divertDeadLetters(target: Target, deadLetterQueue: string): void {
     this.#diverted.set(keyOf(target), deadLetterQueue)
+    this.#graveyards.add(deadLetterQueue)
   }
 
   /** Name of the queue for dead letters, as far as it is known here; nothing is declared. `null`: they are dropped. */
   deadLetterQueueOf(target: Target): string | null {
     const key = keyOf(target)
-    const settings = this.settingsOf(key) ?? settingsFor(target, undefined, this.#engine.config)
-    return this.#diverted.get(key) ?? settings.deadLetterQueue
+    const diverted = this.#diverted.get(key)
+    if (diverted !== undefined) return diverted
+    if (this.holdsDeadLetters(target)) return null
+    return (this.settingsOf(key) ?? this.#settingsFor(target, undefined)).deadLetterQueue
+  }
+
+  /** Whether the dead letters of others go to this queue, as far as it is known here. It has then no dead-letter queue and no limits of its own. */
+  holdsDeadLetters(target: DeclareTarget): boolean {
+    if (!('queue' in target)) return false
+    const name = target.queue
+    if (name.endsWith('.dlq')) return true
+    if (this.#working.has(name) || this.#diverted.has(name)) return false
+    return this.#graveyards.has(name) || isDeadLetterQueue(name, this.#engine.config)
+  }
+
+  #settingsFor(target: DeclareTarget, chosen: QueueConfig | undefined): QueueSettings {
+    const { config } = this.#engine
+    if ('queue' in target) return queueSettings(target.queue, chosen, config, this.holdsDeadLetters(target))
+    const settings = queueSettings(target.topic, chosen, config, false)
+    if (!('subscription' in target) || settings.deadLetterQueue === null) return settings
+    return {
+      ...settings,
+      deadLetterQueue: deadLetterQueueOf(target.topic, target.subscription, chosen, config),
+    }
   }
 
   async #send(
@@ -187,25 +214,6 @@ export class Topology {
 // Topics before their subscriptions.
 function rank(target: DeclareTarget): number {
   return 'topic' in target && !('subscription' in target) ? 0 : 1
-}
-
-function settingsFor(
-  target: DeclareTarget,
-  config: QueueConfig | undefined,
-  defaults: MessageQueueConfig,
-): QueueSettings {
-  if ('queue' in target) return queueSettings(target.queue, config, defaults)
-  if (!('subscription' in target)) return queueSettings(target.topic, config, defaults)
-  const settings = queueSettings(target.topic, config, defaults)
-  const named =
-    config?.deadLetterQueue ??
-    defaults.defaultQueueConfig.deadLetterQueue ??
-    defaults.consumer.deadLetterQueue
-  const deadLetterQueue =
-    settings.deadLetterQueue === null
-      ? null
-      : (named ?? deadLetterQueueName(target.topic, target.subscription))
-  return { ...settings, deadLetterQueue }
 }
 
 export function keyOf(target: DeclareTarget): string {

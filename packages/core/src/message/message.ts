@@ -121,7 +121,7 @@ export class Message<Body = unknown> {
     received = (delivery, parts) => new OfDelivery(delivery, parts)
   }
 
-  /** Throws `ValidationError` for a field that no message has. */
+  /** Throws `ValidationError` for a field that no message has, and for headers that are no plain object. */
   constructor(init?: MessageInit<Body>)
   constructor(init: MessageInit<Body> = {}, parts?: Received) {
     if (parts !== undefined) {
@@ -154,7 +154,8 @@ export class Message<Body = unknown> {
     checkInit(init)
     this.id = init.id ?? newMessageId()
     this.body = (init.body === undefined ? null : init.body) as Body
-    this.headers = init.headers === undefined ? {} : { ...init.headers }
+    if (init.headers !== undefined) checkHeaderObject(init.headers)
+    this.headers = { ...init.headers }
     this.timestamp = init.timestamp ?? new Date()
     this.queueName = init.queueName
     this.routingKey = init.routingKey
@@ -210,7 +211,7 @@ export class Message<Body = unknown> {
       )
     }
     const { headers = {} } = init
-    if (typeof headers !== 'object' || headers === null) fail('headers', 'an object of strings', headers)
+    checkHeaderObject(headers)
     if (timestamp !== undefined) init['timestamp'] = parseTimestamp(timestamp)
     const message = new Message<Body>(init)
     checkMessage(message)
@@ -311,8 +312,13 @@ export function checkMessage(message: MessageInit): void {
     fail('traceId', '32 lower-case hexadecimal digits', traceId)
   if (spanId !== undefined && !/^(?!0+$)[0-9a-f]{16}$/.test(spanId))
     fail('spanId', '16 lower-case hexadecimal digits', spanId)
-  if (headers !== undefined && (typeof headers !== 'object' || headers === null))
-    fail('headers', 'an object of strings', headers)
+  if (headers !== undefined) checkHeaderObject(headers)
+}
+
+/** A `Map`, `Headers` of fetch or an array has no fields of its own: they would be lost without a word. */
+function checkHeaderObject(headers: unknown): void {
+  if (typeof headers !== 'object' || headers === null || Symbol.iterator in headers)
+    fail('headers', 'a plain object of strings', headers)
 }
 
 // Properties of AMQP are short strings: 255 bytes at most, on every broker.

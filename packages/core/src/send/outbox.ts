@@ -1,6 +1,7 @@
 import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
 import { backoffDelay } from '../backoff.ts'
 import { withDeadline } from '../deadline.ts'
+import { DeliveryMode } from '../config/enums.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
@@ -201,7 +202,7 @@ export class Outbox {
           continue
         }
         if (outcome.certainty === 'unknown') batch.certainty = 'unknown'
-        if (this.#mayRepeat(lane, batch, outcome.error, retries)) {
+        if (this.#mayRepeat(lane, batch, outcome, retries)) {
           last = outcome.error
           again.push(entry)
         } else this.#reject(lane, [entry], outcome.error, batch.certainty)
@@ -242,9 +243,10 @@ export class Outbox {
     }
   }
 
-  #mayRepeat(lane: Lane, batch: Batch, error: unknown, retries: number): boolean {
+  #mayRepeat(lane: Lane, batch: Batch, { error, certainty }: NotStored, retries: number): boolean {
     const { adapter, config, supervisor } = this.#engine
     if (supervisor.state === 'disconnected' || supervisor.state === 'disconnecting') return false
+    if (certainty === 'unknown' && config.producer.deliveryMode === DeliveryMode.AT_MOST_ONCE) return false
     const { code, retryable } = classify(adapter, error)
     // Deleted underneath: made again once, as on first use.
     if (code === ErrorCode.QUEUE_NOT_FOUND) return config.autoDeclare && !batch.redeclared && canBeMade(lane)
@@ -366,8 +368,10 @@ export class Outbox {
   }
 }
 
+type NotStored = Extract<PublishOutcome, { ok: false }>
+
 /** An adapter that says nothing about a message leaves its fate unknown. */
-const NO_OUTCOME: PublishOutcome = {
+const NO_OUTCOME: NotStored = {
   ok: false,
   error: new Error('the adapter gave no outcome for this message'),
   certainty: 'unknown',

@@ -51,6 +51,7 @@ function plainRoute(queue: string, options: SendOptions): Route {
 
 function makeRoute(queue: string, { routingKey, signal }: SendOptions): Route {
   refuseLibraryQueue(checkQueueName(queue))
+  if (signal !== undefined) checkSignal(signal)
   return { ...routeTo({ queue }), routingKey, signal }
 }
 
@@ -83,6 +84,12 @@ export function publishForm(
   if (!Message.is(message)) return { made: new Message({ ...fields, body: message }), route }
   checkOptions(fields, ['routingKey'], 'publish of a Message')
   return { made: message, route: { ...route, routingKey: fields.routingKey } }
+}
+
+/** A controller in place of its signal is refused before anything is queued. Not by class: signals come from polyfills, too. */
+function checkSignal(signal: Partial<AbortSignal> | null): void {
+  if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function')
+    throw new ValidationError('signal must be an AbortSignal, such as that of an AbortController')
 }
 
 function refuseLibraryQueue(queue: string): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { MessageQueueConfig } from '../../src/config/message-queue-config.ts'
 import { QueueConfig } from '../../src/config/queue-config.ts'
-import { queueSettings } from '../../src/config/queue-settings.ts'
+import { deadLetterQueueOf, isDeadLetterQueue, queueSettings } from '../../src/config/queue-settings.ts'
 import { pathsOf, problemsOf } from './refusals.ts'
 
 const defaults = {
@@ -109,17 +109,12 @@ describe('QueueConfig.parse', () => {
 })
 
 describe('queueSettings', () => {
-  const settings = (
-    queue: object | undefined,
-    config: object = {},
-    name = 'q',
-    subscription: string | null = null,
-  ) =>
+  const settings = (queue: object | undefined, config: object = {}, name = 'q', ofDeadLetters = false) =>
     queueSettings(
       name,
       queue && QueueConfig.parse({ name, ...queue }),
       MessageQueueConfig.parse(config),
-      subscription,
+      ofDeadLetters,
     )
 
   it('decides every field', () => {
@@ -179,7 +174,21 @@ describe('queueSettings', () => {
   })
 
   it('names the dead letters of a subscription after both', () => {
-    expect(settings(undefined, {}, 'topic', 'mine').deadLetterQueue).toBe('topic.mine.dlq')
+    expect(deadLetterQueueOf('topic', 'mine', undefined, MessageQueueConfig.parse({}))).toBe('topic.mine.dlq')
+  })
+
+  it.each<[string, object, boolean]>([
+    ['q.dlq', {}, true],
+    ['q', {}, false],
+    ['dead', { consumer: { deadLetterQueue: 'dead' } }, true],
+    ['dead', { defaultQueueConfig: { deadLetterQueue: 'dead' } }, true],
+    [
+      'dead',
+      { consumer: { deadLetterQueue: 'dead' }, defaultQueueConfig: { deadLetterQueue: 'other' } },
+      false,
+    ],
+  ])('knows that %s with %j is for dead letters: %s', (name, config, expected) => {
+    expect(isDeadLetterQueue(name, MessageQueueConfig.parse(config))).toBe(expected)
   })
 
   it('gives dead letters no dead letters, no delivery limit and none of the default’s lifetimes', () => {
@@ -192,7 +201,7 @@ describe('queueSettings', () => {
         arguments: { 'x-expires': 1 },
       },
     }
-    expect(settings(undefined, config, 'q.dlq')).toMatchObject({
+    expect(settings(undefined, config, 'q.dlq', true)).toMatchObject({
       deadLetterQueue: null,
       maxRedeliveries: Number.MAX_SAFE_INTEGER,
       messageTtl: null,
@@ -201,7 +210,7 @@ describe('queueSettings', () => {
       durable: false,
       expires: null,
     })
-    expect(settings({ messageTtl: 8 }, config, 'q.dlq').messageTtl).toBe(8)
+    expect(settings({ messageTtl: 8 }, config, 'q.dlq', true).messageTtl).toBe(8)
     expect(settings(undefined, { consumer: { deadLetterQueue: 'dead' } }, 'dead')).toMatchObject({
       deadLetterQueue: null,
       maxRedeliveries: Number.MAX_SAFE_INTEGER,
@@ -211,7 +220,7 @@ describe('queueSettings', () => {
   it('remembers what was chosen through a second parse, and a copy has chosen everything', () => {
     const config = MessageQueueConfig.parse({ defaultQueueConfig: { durable: false } })
     const once = QueueConfig.parse({ name: 'q' })
-    expect(queueSettings('q', QueueConfig.parse(once), config).durable).toBe(false)
-    expect(queueSettings('q', { ...once }, config).durable).toBe(true)
+    expect(queueSettings('q', QueueConfig.parse(once), config, false).durable).toBe(false)
+    expect(queueSettings('q', { ...once }, config, false).durable).toBe(true)
   })
 })

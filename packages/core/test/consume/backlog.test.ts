@@ -36,7 +36,7 @@ describe('Backlog', () => {
     const one = held('a', 'k')
     one.abort('earlier')
     let again = 0
-    backlog.waitInPlace(one, 100, () => again++)
+    backlog.waitInPlace(one, 100, 1, () => again++)
     expect([backlog.ready, backlog.size]).toEqual([0, 1])
     await clock.advance(100)
     expect([again, backlog.ready, one.deliveryCount, one.signal.aborted]).toEqual([1, 1, 1, false])
@@ -46,7 +46,7 @@ describe('Backlog', () => {
     const clock = new VirtualClock()
     const backlog = new Backlog(clock, false)
     const one = held('a')
-    backlog.waitInPlace(one, 100, () => {
+    backlog.waitInPlace(one, 100, 1, () => {
       throw new Error('called')
     })
     backlog.leave(one)
@@ -57,7 +57,7 @@ describe('Backlog', () => {
     const clock = new VirtualClock()
     const backlog = new Backlog(clock, true)
     backlog.add([held('a1', 'a'), held('a2', 'a'), held('b')])
-    backlog.waitInPlace(held('c'), 100, () => undefined)
+    backlog.waitInPlace(held('c'), 100, 1, () => undefined)
     backlog.next()
     expect(ids(backlog.drain()).sort()).toEqual(['a2', 'b', 'c'])
     expect([backlog.size, clock.timers]).toEqual([0, 0])

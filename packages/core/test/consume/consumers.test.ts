@@ -28,6 +28,21 @@ describe('the schema of a handler’s queue', () => {
   })
 })
 
+describe('startConsuming', () => {
+  it('takes an option that is undefined for none: the handler’s own counts', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler('q', () => undefined, { acknowledgmentMode: 'manual' })
+    const consumer = await queue.startConsuming('q', { acknowledgmentMode: undefined } as never)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'))
+    await until(() => consumer.stats().handled === 1)
+    await settled()
+    expect(receiver.settled).toEqual([])
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+})
+
 describe('processMessage', () => {
   it('counts a message that was not received, and tells handleError of its failure', async () => {
     const { queue } = queueBench()
@@ -57,6 +72,54 @@ describe('processMessage', () => {
     )
     await expect(queue.processMessage(new Message({ queueName: 'q', body: 'good' }))).resolves.toBe('good!')
     await expect(queue.processMessage(new Message({ queueName: 'q', body: 'bad' }))).rejects.toThrow('no')
+    await queue.disconnect()
+  })
+
+  it.each(['received', 'made here'] as const)('ends by timeoutMs the run of a message %s', async (which) => {
+    const { queue, adapter, clock } = queueBench({ retryJitter: 0 })
+    await queue.connect()
+    const signals: AbortSignal[] = []
+    queue.registerFunctionHandler(
+      'q',
+      (_message, { signal }) => {
+        signals.push(signal)
+        return new Promise(() => undefined)
+      },
+      { timeoutMs: 50 },
+    )
+    let message = new Message({ queueName: 'q', body: 1 }) as Message | null
+    if (which === 'received') {
+      const receiving = queue.receive('q', { timeoutMs: 1000 })
+      await until(() => adapter.receivers.length === 1)
+      lastOf(adapter.receivers).give(delivery('a'))
+      message = await receiving
+    }
+    const failed = refusal(queue.processMessage(message as Message))
+    await until(() => signals.length === 1)
+    await clock.advance(50)
+    expect(await failed).toMatchObject({ code: ErrorCode.HANDLER_TIMEOUT })
+    expect(signals[0]?.aborted).toBe(true)
+    const settlements = adapter.receivers.flatMap((receiver) => receiver.settled)
+    expect(settlements).toMatchObject(which === 'received' ? [{ kind: 'retry', ids: ['a'] }] : [])
+    await queue.disconnect()
+  })
+
+  it('acknowledges before the run where nobody is to settle (none)', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler(
+      'q',
+      () => {
+        throw new Error('no')
+      },
+      { acknowledgmentMode: 'none' },
+    )
+    const receiving = queue.receive('q', { timeoutMs: 1000 })
+    await until(() => adapter.receivers.length === 1)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'))
+    await expect(queue.processMessage((await receiving) as Message)).rejects.toThrow('no')
+    expect(receiver.settled).toMatchObject([{ kind: 'ack', ids: ['a'] }])
     await queue.disconnect()
   })
 

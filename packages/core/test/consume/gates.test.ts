@@ -44,8 +44,8 @@ describe('RateLimiter', () => {
 describe('CircuitBreaker', () => {
   const opened = () => {
     const breaker = new CircuitBreaker(2, 100)
-    breaker.failed(0)
-    breaker.failed(1)
+    breaker.ended(false, false, 0)
+    breaker.ended(false, false, 1)
     return breaker
   }
 
@@ -58,7 +58,7 @@ describe('CircuitBreaker', () => {
 
   it('opens for no longer when the clock is set back', () => {
     const breaker = new CircuitBreaker(1, 100)
-    breaker.failed(3_600_000)
+    breaker.ended(false, false, 3_600_000)
     expect(breaker.waitMs(0)).toBe(100)
     expect(breaker.waitMs(60)).toBe(40)
     expect(breaker.waitMs(100)).toBe(0)
@@ -66,9 +66,9 @@ describe('CircuitBreaker', () => {
 
   it('counts failures in a row only', () => {
     const breaker = new CircuitBreaker(2, 100)
-    breaker.failed(0)
-    breaker.succeeded()
-    breaker.failed(1)
+    breaker.ended(false, false, 0)
+    breaker.ended(false, true, 0)
+    breaker.ended(false, false, 1)
     expect(breaker.state).toBe('closed')
   })
 
@@ -76,7 +76,7 @@ describe('CircuitBreaker', () => {
     const breaker = opened()
     expect(breaker.started()).toBe(true)
     expect(breaker.waitMs(102)).toBe(Infinity)
-    breaker.succeeded()
+    breaker.ended(true, true, 102)
     expect(breaker.waitMs(102)).toBe(0)
     expect(breaker.started()).toBe(false)
   })
@@ -84,14 +84,23 @@ describe('CircuitBreaker', () => {
   it('opens again when the probe fails', () => {
     const breaker = opened()
     breaker.started()
-    breaker.failed(150)
+    breaker.ended(true, false, 150)
     expect(breaker.waitMs(160)).toBe(90)
   })
 
   it('lets another probe go when the first one said nothing', () => {
     const breaker = opened()
     breaker.started()
-    breaker.probeAgain()
+    breaker.ended(true, null, 102)
     expect(breaker.waitMs(102)).toBe(0)
+  })
+
+  it('takes the end of another run for no sign once it is open', () => {
+    const breaker = opened()
+    breaker.ended(false, true, 50)
+    expect(breaker.waitMs(50)).toBe(51)
+    breaker.started()
+    breaker.ended(false, false, 150)
+    expect([breaker.state, breaker.waitMs(150)]).toEqual(['half-open', Infinity])
   })
 })

@@ -76,6 +76,29 @@ describe('the key of an ordered queue', () => {
     expect(runs).toEqual(['a', 'a', 'b'])
   })
 
+  it('keeps its order over a probe of the circuit breaker that fails, which costs no attempt', async () => {
+    const bench = await lanes()
+    const runs: string[] = []
+    const { receiver } = await bench.consume(
+      ({ id, deliveryCount }) => {
+        runs.push(`${id}${deliveryCount}`)
+        if (runs.length < 4) throw new Error('down')
+      },
+      {
+        circuitBreaker: { failures: 1, openMs: 100 },
+        retry: { maxRetries: 5, delayMs: 1, backoff: 'fixed', jitter: 0 },
+        prefetch: 10,
+      },
+    )
+    receiver.give(...ofKey('a', 'b'))
+    for (let n = 0; n < 6; n++) {
+      await settled()
+      await bench.clock.advance(100)
+    }
+    expect(runs).toEqual(['a0', 'a1', 'a1', 'a1', 'b0'])
+    expect(receiver.settled.map(({ kind }) => kind)).toEqual(['ack', 'ack'])
+  })
+
   it('is tried again with the message as it was sent', async () => {
     const bench = await lanes()
     const seen: unknown[] = []

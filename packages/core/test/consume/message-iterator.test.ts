@@ -52,6 +52,34 @@ describe('a loop over messages', () => {
     await queue.disconnect()
   })
 
+  it('is left while it waits for a message; one that comes then goes back', async () => {
+    const { queue, adapter, receiver, message, loop, second } = await loopAtSecond()
+    await queue.acknowledge(message)
+    receiver.give(delivery('b'))
+    const left = loop.return()
+    expect(await Promise.all([second, left])).toEqual([
+      { done: true, value: undefined },
+      { done: true, value: undefined },
+    ])
+    await until(() => receiver.closed)
+    expect(receiver.settled.map(({ kind, ids }) => [kind, ...ids])).toEqual([
+      ['ack', 'a'],
+      ['release', 'b'],
+    ])
+    expect(adapter.receivers).toHaveLength(1)
+    await queue.disconnect()
+  })
+
+  it('is left while the connection is down', async () => {
+    const { queue, adapter, loop, second } = await loopAtSecond()
+    adapter.onConnect = () => Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'refused'))
+    lastOf(adapter.connections).lost(new Error('cut'))
+    await settled()
+    await expect(loop.return()).resolves.toMatchObject({ done: true })
+    await expect(second).resolves.toMatchObject({ done: true })
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
   it('ends with disconnect, which gives back what it handed out, and not to this loop', async () => {
     const { queue, adapter, receiver, second } = await loopAtSecond()
     adapter.onSettle = (kind, given) => {

@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals'
 import { ErrorCode } from '../../src/adapter/index.ts'
 import type { Message } from '../../src/message/message.ts'
-import { connectedBench, lastOf, refusal, until } from '../engine-bench.ts'
+import { connectedBench, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
 import { resolveQueue } from '../../src/message/typed.ts'
 import { delivery } from '../fake-adapter.ts'
 
@@ -28,6 +28,17 @@ it('a message that was given back is lost to who received it, and not settled by
   await bench.receiving.close()
   expect((await refusal(bench.receiving.acknowledge(message))).code).toBe(ErrorCode.LEASE_LOST)
   expect((await refusal(bench.receiving.reject(message, {}))).code).toBe(ErrorCode.LEASE_LOST)
+})
+
+it('receive that waits hears of it when its queue is deleted', async () => {
+  const { queue, adapter } = queueBench()
+  await queue.connect()
+  const waiting = refusal(queue.receive('q', { timeoutMs: 5_000 }))
+  await until(() => adapter.receivers.length === 1)
+  await queue.deleteQueue('q')
+  expect(await waiting).toMatchObject({ code: ErrorCode.QUEUE_NOT_FOUND })
+  expect(adapter.declared).toHaveLength(1)
+  await queue.disconnect()
 })
 
 it.each(['receive', 'messages'] as const)(

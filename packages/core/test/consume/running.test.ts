@@ -210,6 +210,42 @@ describe('gates', () => {
     await consumer.stop()
   })
 
+  it('takes no outcome but the probe’s for a sign once the breaker is open', async () => {
+    const bench = await connectedBench({ retryJitter: 0 })
+    const ends = new Map<string, ReturnType<typeof deferred<void>>>()
+    const { consumer, receiver } = await bench.consume(
+      ({ id }) => {
+        const end = deferred()
+        ends.set(id, end)
+        return end.promise
+      },
+      { circuitBreaker: { failures: 2, openMs: 100 }, concurrency: 4, prefetch: 10 },
+    )
+    receiver.give(...['a', 'b', 'c', 'd', 'e', 'f'].map((id) => delivery(id)))
+    await until(() => ends.size === 4)
+    // The first failure lets e start in its place.
+    ends.get('a')?.reject(new Error('down'))
+    ends.get('b')?.reject(new Error('down'))
+    await until(() => consumer.stats().circuit === 'open')
+    ends.get('c')?.resolve()
+    await until(() => consumer.stats().handled === 1)
+    expect(consumer.stats().circuit).toBe('open')
+    await bench.clock.advance(100)
+    expect([...ends.keys()]).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    ends.get('d')?.reject(new Error('down'))
+    await until(() => consumer.stats().failed === 3)
+    expect([consumer.stats().circuit, ends.size]).toEqual(['half-open', 6])
+    ends.get('f')?.reject(new Error('down'))
+    await until(() => consumer.stats().circuit === 'open')
+    expect(kinds(bench).filter((kind) => kind !== 'ack c')).toEqual([
+      'retry a',
+      'retry b',
+      'retry d',
+      'release f',
+    ])
+    await consumer.stop({ timeoutMs: 0 })
+  })
+
   it('dead-letters a probe that is rejected: it would be probed with for ever', async () => {
     const bench = await connectedBench({ retryJitter: 0 })
     let runs = 0

@@ -287,6 +287,15 @@ describe('sendToQueue', () => {
     expect(await sent(message, options)).toEqual(['m1', `send {"queueName":"${destination}"}`])
   })
 
+  it('takes no text for a message, which a queue would take for its name', async () => {
+    const a = fakeQueue()
+    await expect(manage({ a }).sendToQueue('a', 'hello' as never)).rejects.toMatchObject({
+      code: ErrorCode.VALIDATION,
+      certainty: 'not-stored',
+    })
+    expect(a.calls).toEqual([])
+  })
+
   it('rejects for a name that was not added, saying what there is', async () => {
     await expect(manage({ a: fakeQueue() }).sendToQueue('x', new Message())).rejects.toMatchObject({
       code: ErrorCode.QUEUE_NOT_FOUND,

@@ -1,13 +1,70 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import { keyOf, labelOf } from '../../src/manage/topology.ts'
+import type { MessageQueueConfigInput } from '../../src/config/message-queue-config.ts'
 import { QueueConfig } from '../../src/config/queue-config.ts'
-import { connectedBench, deferred, lastOf, refusal, type EngineBench } from '../engine-bench.ts'
-import { fakeAdapter } from '../fake-adapter.ts'
+import { connectedBench, deferred, lastOf, refusal, until, type EngineBench } from '../engine-bench.ts'
+import { delivery, fakeAdapter } from '../fake-adapter.ts'
 
 const q = { queue: 'q' }
 const sub = { topic: 't', subscription: 's' }
 const names = (bench: EngineBench) => bench.adapter.declared.map(({ target }) => labelOf(target))
+
+describe('a queue with a name of the user’s own for the dead letters of others', () => {
+  const limits = { messageTtl: 60_000, maxLength: 10 }
+
+  it.each<[string, object, MessageQueueConfigInput]>([
+    ['a queue', { deadLetterQueue: 'graveyard' }, {}],
+    ['the default of queues', {}, { defaultQueueConfig: { deadLetterQueue: 'graveyard' } }],
+    ['the default of consumers', {}, { consumer: { deadLetterQueue: 'graveyard' } }],
+  ])('named by %s has no dead letters and no limits of its own', async (_by, own, config) => {
+    const bench = await connectedBench({
+      ...config,
+      defaultQueueConfig: { ...limits, ...config.defaultQueueConfig },
+    })
+    const { topology } = bench.engine
+    await topology.declare(q, { config: QueueConfig.parse({ name: 'q', ...own }), ifExists: 'compare' })
+    expect(await topology.ensure({ queue: 'graveyard' })).toMatchObject({
+      deadLetterQueue: null,
+      maxRedeliveries: Number.MAX_SAFE_INTEGER,
+      messageTtl: null,
+      maxLength: null,
+    })
+    expect(topology.holdsDeadLetters({ queue: 'graveyard' })).toBe(true)
+    expect(topology.holdsDeadLetters(q)).toBe(false)
+  })
+
+  it('is a work queue all the same when it names another one for its own', async () => {
+    const bench = await connectedBench({ defaultQueueConfig: limits })
+    const { topology } = bench.engine
+    const config = (name: string, deadLetterQueue: string) => QueueConfig.parse({ name, deadLetterQueue })
+    await topology.declare(q, { config: config('q', 'review'), ifExists: 'compare' })
+    await topology.declare(
+      { queue: 'review' },
+      { config: config('review', 'graveyard'), ifExists: 'compare' },
+    )
+    expect(topology.settingsOf('review')).toMatchObject({ deadLetterQueue: 'graveyard', ...limits })
+    expect(topology.holdsDeadLetters({ queue: 'review' })).toBe(false)
+  })
+
+  it('drops nothing of what its own consumer fails at', async () => {
+    const bench = await connectedBench({ consumer: { deadLetterQueue: 'q' }, maxRetryAttempts: 0 })
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new Error('no')
+    })
+    receiver.give(delivery('a'))
+    await until(() => receiver.settled.length > 0)
+    expect(receiver.settled).toMatchObject([{ kind: 'retry', ids: ['a'] }])
+    await consumer.stop()
+  })
+
+  it('is looked at by its own name', async () => {
+    const bench = await connectedBench()
+    bench.engine.topology.divertDeadLetters(q, 'graveyard')
+    expect(bench.engine.topology.deadLetterQueueOf({ queue: 'graveyard' })).toBeNull()
+    expect(bench.engine.topology.holdsDeadLetters({ queue: 'graveyard' })).toBe(true)
+  })
+})
 
 describe('Topology.ensure', () => {
   it('declares a queue once, whoever asks and however often', async () => {

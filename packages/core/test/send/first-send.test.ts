@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { ErrorCode } from '../../src/adapter/index.ts'
 import { deferred, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
 
 const cut = (bench: ReturnType<typeof queueBench>): void => {
@@ -56,9 +57,10 @@ describe('the first send to a queue', () => {
     await bench.queue.connect()
     bench.adapter.onDeclare = () => new Promise(() => undefined)
     const controller = new AbortController()
-    const failed = refusal(bench.queue.send('new', 'x', { signal: controller.signal } as never))
+    const failed = refusal(bench.queue.send({ queueName: 'new', body: 'x' }, { signal: controller.signal }))
+    await until(() => bench.adapter.declared.length === 1)
     controller.abort()
-    expect((await failed).certainty).toBe('not-stored')
+    expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'not-stored' })
   })
 
   it('is flushed by a disconnect', async () => {

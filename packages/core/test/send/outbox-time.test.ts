@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { ErrorCode } from '../../src/adapter/index.ts'
+import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import { connectedBench, deferred, lastOf, refusal, settled, type EngineBench } from '../engine-bench.ts'
 import { message } from '../memory/fixture.ts'
 
@@ -66,5 +66,24 @@ describe('what waits for its turn', () => {
     await first
     await settled()
     expect([bench.outbox.pending, calls(bench)]).toEqual([0, [['first']]])
+  })
+})
+
+describe('at most once', () => {
+  it('publishes nothing again whose fate is unknown, and what was surely not stored until it is', async () => {
+    const bench = await connectedBench({ producer: { deliveryMode: 'at_most_once' } })
+    const lost = (certainty: 'unknown' | 'not-stored') => ({
+      ok: false as const,
+      error: new AdapterError(ErrorCode.CONNECTION, 'cut'),
+      certainty,
+    })
+    let tries = 0
+    bench.adapter.onPublish = async (batch) =>
+      batch.map(({ id }) => (tries++ > 1 ? { ok: true } : lost(id === 'a' ? 'unknown' : 'not-stored')))
+    const [failed, kept] = [refusal(send(bench, 'a')), send(bench, 'b')]
+    expect(await failed).toMatchObject({ certainty: 'unknown' })
+    await bench.clock.advance(1_000)
+    await expect(kept).resolves.toBe('b')
+    expect(calls(bench)).toEqual([['a', 'b'], ['b']])
   })
 })
