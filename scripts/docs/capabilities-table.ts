@@ -12,7 +12,7 @@ const rows: { [Name in keyof Capabilities]: string } = {
   durable: 'messages survive a restart of the broker',
   priorityLevels: 'levels that priorities 0-255 are mapped onto',
   maxDelayMs: 'longest delay',
-  maxBodyBytes: 'largest body, by default',
+  maxBodyBytes: 'largest body that the adapter takes; `message.maxBodyBytes` (1008 KiB) comes first',
   ownership: 'what ties a delivery to its receiver',
   redeliveries: '`redeliveries` is',
   retryKeepsOrder: 'a retry keeps the key of an ordered queue blocked in the broker',

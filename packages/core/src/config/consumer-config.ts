@@ -11,9 +11,10 @@ export const QUEUE_NAME_EXPECTED =
 const schema = Type.Object(
   {
     consumerGroupId: textOrNone({
-      description: 'What the names of the consumer groups begin with: `<id>.<queue>`.',
+      description:
+        'What the names of the consumer groups begin with: `<id>.<queue>`, `<id>.<topic>:<subscription>`.',
       brokers: ['kafka'],
-      defaultText: 'one per queue, made from its name',
+      defaultText: '`mq`',
     }),
     autoOffsetReset: oneOf(['earliest', 'latest'], {
       description: 'Where a group without commits starts on an existing topic.',

@@ -29,7 +29,10 @@ const schema = Type.Object(
       description: 'Queues are made on first use; otherwise a missing one rejects.',
       default: true,
     }),
-    enableMetrics: boolean({ description: 'Counts and times messages for `getStats()`.', default: true }),
+    enableMetrics: boolean({
+      description: 'Times handlers, for `processingTime` of `getStats()`; the counters are always kept.',
+      default: true,
+    }),
     enableTracing: boolean({
       description: 'Adds trace context to every message, also without a tracer.',
       default: false,

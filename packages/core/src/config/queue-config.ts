@@ -8,7 +8,11 @@ import { foldArguments } from './queue-arguments.ts'
 import { show } from './secrets.ts'
 
 const fields = {
-  durable: boolean({ description: 'Survives a restart of the broker, with its messages.', default: true }),
+  durable: boolean({
+    description: 'Survives a restart of the broker, with its messages.',
+    brokers: ['rabbitmq'],
+    default: true,
+  }),
   autoDelete: boolean({
     description: 'Goes when its last consumer goes.',
     brokers: ['memory', 'redis', 'rabbitmq'],
@@ -29,6 +33,7 @@ const fields = {
   maxLengthBytes: integerOrNone({
     description: 'Most bytes that wait.',
     unit: 'bytes',
+    brokers: ['memory', 'redis', 'rabbitmq'],
     minimum: 1,
     defaultText: 'no limit',
   }),
@@ -63,8 +68,8 @@ const fields = {
     defaultText: '1 (Kafka: 4)',
   }),
   replicationFactor: integer({
-    description: 'Copies of each part.',
-    brokers: ['kafka'],
+    description: 'Copies of each part; of a quorum queue on RabbitMQ, where it is above 1.',
+    brokers: ['rabbitmq', 'kafka'],
     minimum: 1,
     maximum: 32_767,
     default: 1,
