@@ -10,6 +10,8 @@ export class Heap<T> {
   readonly #less: (a: T, b: T) => boolean
   readonly #stale: ((value: T) => boolean) | null
   #pruneAt: number
+  /** Known to be stale; more than there are, if some of those were popped. */
+  #forgotten = 0
 
   constructor(less: (a: T, b: T) => boolean, stale: ((value: T) => boolean) | null = null) {
     this.#less = less
@@ -26,7 +28,7 @@ export class Heap<T> {
   }
 
   push(value: T): void {
-    if (this.#items.length >= this.#pruneAt) this.#prune()
+    if (this.#items.length >= this.#pruneAt) this.prune()
     const items = this.#items
     let i = items.length
     items.push(value)
@@ -61,11 +63,19 @@ export class Heap<T> {
     return this.#items
   }
 
-  clear(): void {
-    this.#items = []
+  /** A value became stale. */
+  forget(): void {
+    if (++this.#forgotten >= FEW && this.#forgotten * 2 > this.#items.length) this.prune()
   }
 
-  #prune(): void {
+  clear(): void {
+    this.#items = []
+    this.#forgotten = 0
+  }
+
+  /** Drops what is stale. */
+  prune(): void {
+    this.#forgotten = 0
     const kept = this.#items.filter((value) => this.#stale?.(value) !== true)
     // What is sorted is a heap.
     kept.sort((a, b) => (this.#less(a, b) ? -1 : this.#less(b, a) ? 1 : 0))

@@ -5,9 +5,10 @@ import type {
   OutboundMessage,
   QueueSettings,
 } from '../adapter/index.ts'
+import { Ages } from './ages.ts'
 import { Alarm } from './alarm.ts'
 import { MemoryDelivery } from './delivery.ts'
-import { bySeq, Entry, isExpired, isGone, isWaiting, markGone, type Storable } from './entry.ts'
+import { Entry, isExpired, isGone, isWaiting, markGone, type Storable } from './entry.ts'
 import { Heap } from './heap.ts'
 import { Keys } from './keys.ts'
 import { endLease, isHeld, type LeaseBatch } from './leases.ts'
@@ -36,6 +37,8 @@ export class QueueStore {
   readonly owner: object
   /** One per open receiver, called when the queue is deleted. */
   readonly receivers = new Set<() => void>()
+  /** Receivers that take what comes: one that pulls now and then is none. */
+  consumers = 0
   usedAt: number
   deleted = false
   readonly #clock: Clock
@@ -52,8 +55,7 @@ export class QueueStore {
     (a, b) => (a.until as number) < (b.until as number) || (a.until === b.until && a.seq < b.seq),
   )
   readonly #expiring = new Heap<Entry>((a, b) => (a.expiresAt as number) < (b.expiresAt as number), isGone)
-  /** What an ordered queue would drop: its ready list lacks those that wait behind their key. */
-  readonly #ages: Heap<Entry> | null
+  readonly #ages: Ages | null
   readonly #waiters = new Set<Waiter>()
   #nextSeq = 1
   /** Ready and waiting. */
@@ -78,8 +80,7 @@ export class QueueStore {
     const { ordered, maxPriority, deduplicationWindowMs } = settings
     this.#keys = ordered ? new Keys() : null
     this.#limits = Limits.of(settings)
-    this.#ages =
-      ordered && this.#limits?.drops === true ? new Heap<Entry>(bySeq, (entry) => !isWaiting(entry)) : null
+    this.#ages = ordered && this.#limits?.drops === true ? new Ages() : null
     this.#window = deduplicationWindowMs === null ? null : new DeduplicationWindow(deduplicationWindowMs)
     this.#highestPriority = maxPriority ?? 0
     this.#plain = !ordered && maxPriority === null && this.#limits === null && this.#window === null
@@ -168,18 +169,12 @@ export class QueueStore {
 
   #makeRoom(limits: Limits, bytes: number): void {
     while (!limits.fit(this.#count, this.#bytes, bytes)) {
-      const oldest = this.#ages === null ? this.#ready.shiftLowest() : this.#oldest(this.#ages)
+      const oldest = this.#ages === null ? this.#ready.shiftLowest() : this.#ages.shift()
       if (oldest === undefined) return
       this.#uncount(oldest)
       this.#leave(oldest, this.#ages !== null)
       this.#giveUp(oldest, 'max-length')
     }
-  }
-
-  #oldest(ages: Heap<Entry>): Entry | undefined {
-    let entry = ages.pop()
-    while (entry !== undefined && !isWaiting(entry)) entry = ages.pop()
-    return entry
   }
 
   #counted(entry: Entry, state: 'ready' | 'waiting'): void {
@@ -199,6 +194,7 @@ export class QueueStore {
     const { key } = entry
     const before = entry.state
     entry.state = 'gone'
+    if (entry.expiresAt !== undefined) this.#expiring.forget()
     if (inPlace && before === 'ready') this.#ready.forget(entry)
     if (this.#keys === null || key === undefined) return
     if (before === 'waiting') this.#keys.forget(key)
@@ -219,6 +215,7 @@ export class QueueStore {
       const entry = this.#ready.shift()
       if (entry === undefined) break
       this.#uncount(entry)
+      this.#ages?.forget()
       entry.state = 'leased'
       entry.generation++
       entry.lease = lease
@@ -261,9 +258,9 @@ export class QueueStore {
     // A new life as far as poison is concerned: its handler came to an end.
     entry.redeliveries = 0
     if (delayMs > 0) {
-      // Its expiry may have come while it was leased, or is missed if it comes while it waits.
       this.#delay(entry, now + delayMs)
-      if (entry.expiresAt !== undefined) this.#expiring.push(entry)
+      // Its expiry came while it was leased, and was passed over.
+      if (isExpired(entry, now)) this.#expiring.push(entry)
       this.tick()
     } else {
       if (this.#keys === null) entry.seq = this.#nextSeq++
@@ -381,6 +378,7 @@ export class QueueStore {
     this.#keys?.clear()
     this.#delayed.clear()
     this.#ages?.clear()
+    this.#expiring.prune()
     this.#count = 0
     this.#bytes = 0
     return purged

@@ -163,12 +163,14 @@ export function openReceiver(
       connection.receivers.delete(receiver)
       store.receivers.delete(gone)
       store.usedAt = clock.now()
-      if (store.settings.autoDelete && store.receivers.size === 0) broker.removeStore(source.target, store)
+      if (source.mode === 'consume' && --store.consumers === 0 && store.settings.autoDelete)
+        broker.removeStore(source.target, store)
       store.wake()
       return Promise.resolve()
     },
   }
   store.receivers.add(gone)
+  if (source.mode === 'consume') store.consumers++
   connection.receivers.add(receiver)
   return receiver
 }

@@ -228,6 +228,18 @@ describe('the lives of queues', () => {
     expect((await rejection(adapter.size(Q))).code).toBe('MQ_QUEUE_NOT_FOUND')
   })
 
+  it('auto-delete: who pulls now and then is no consumer, and leaves what waits', async () => {
+    const { adapter } = await bench()
+    await declare(adapter, { autoDelete: true })
+    const pull = await consume(adapter, { mode: 'pull' })
+    await publish(adapter, message('a'))
+    await pull.close(NEVER)
+    expect(await adapter.size(Q)).toBe(1)
+    const consumer = await consume(adapter)
+    await consumer.close(NEVER)
+    expect((await rejection(adapter.size(Q))).code).toBe('MQ_QUEUE_NOT_FOUND')
+  })
+
   it('expires: gone after so long without use, and not while a receiver is open', async () => {
     const { adapter, clock } = await bench()
     await declare(adapter, { expires: 1000 })

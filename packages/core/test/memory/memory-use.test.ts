@@ -63,6 +63,27 @@ describe('what was settled takes no room', () => {
     )
   })
 
+  it.each(['acknowledged', 'purged'] as const)(
+    'although all of it waited first, until it was %s',
+    async (how) => {
+      const all = await bench()
+      await declare(all.adapter)
+      const bodies: WeakRef<Uint8Array>[] = []
+      for (let round = 0; round < ROUNDS; round++) {
+        const batch = Array.from({ length: EACH }, (_, i) =>
+          message(`${round}.${i}`, { expiresAt: all.clock.now() + DAY }),
+        )
+        bodies.push(...batch.map(({ body }) => new WeakRef(body)))
+        await publish(all.adapter, ...batch)
+      }
+      if (how === 'purged') expect(await all.adapter.purge(Q)).toBe(ROUNDS * EACH)
+      else for (let round = 0; round < ROUNDS; round++) await acknowledge(all.adapter)
+      await settled()
+      collect()
+      expect(bodies.filter((body) => body.deref() !== undefined).length).toBeLessThan(1_500)
+    },
+  )
+
   it('on an ordered queue that drops its oldest', async () => {
     const settings = { ordered: true, maxLength: 1000, overflow: 'drop-oldest' as const }
     expect(await kept(settings, (i) => ({ key: String(i % 500) }), acknowledge)).toBeLessThan(2500)

@@ -74,6 +74,18 @@ describe('limits', () => {
     }
   })
 
+  it('drop by the place that a message has now: one that was retried is at the end', async () => {
+    const { adapter, clock } = await bench()
+    await declare(adapter, { maxLength: 3, overflow: 'drop-oldest', ordered: true })
+    const receiver = await consume(adapter, { ordered: true })
+    await publish(adapter, message('retried'))
+    await receiver.retry(await take(receiver), 10)
+    await publish(adapter, ...some('a', 'b'))
+    await clock.advance(11)
+    await publish(adapter, message('c'))
+    expect(await drain(adapter)).toEqual(['b', 'retried', 'c'])
+  })
+
   it('count bytes', async () => {
     const { adapter } = await bench()
     await declare(adapter, { maxLengthBytes: 10 })
