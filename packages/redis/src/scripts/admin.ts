@@ -150,7 +150,7 @@ for _, l in ipairs(lanes(q)) do
       if #es == 0 then break end
       for _, e in ipairs(es) do
         from = e[1]
-        local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
+        local exp = decimal(field(e[2], 'expires-at'))
         if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } end
       end
     end
