@@ -24,6 +24,9 @@ import { createTopology, HEARTBEAT_LIFE_MS } from './topology.ts'
 /** How often it is asked whether a server that refused writes takes them again. */
 const PROBE_MS = 250
 
+/** How often a queue that ends without its user hears from it at least. */
+const BEAT_MS = HEARTBEAT_LIFE_MS / 4
+
 /** How often parked dead letters are carried on, in a cluster. */
 const FERRY_MS = 500
 
@@ -40,8 +43,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   const name = randomUUID()
   const topology = createTopology(keys, name)
   const receivers = new Map<string, Set<RedisReceiver>>()
-  /** What has to hear from its user now and then: consumer names by base. */
-  const beating = new Map<RedisReceiver, string>()
+  /** Receivers whose queue has to hear from its user now and then. */
+  const beating = new Map<RedisReceiver, NodeJS.Timeout>()
   /** Bases of the reply places of this connection. */
   const replies = new Set<string>()
   let current: Connection | null = null
@@ -86,6 +89,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     clearInterval(probe)
     probe = undefined
     receivers.clear()
+    for (const timer of beating.values()) clearInterval(timer)
     beating.clear()
     // Nobody hears what is answered there any more: without a heartbeat they end by themselves.
     for (const base of replies) topology.owned.delete(base)
@@ -116,13 +120,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     }, PROBE_MS)
     probe.unref()
   }
-  const beat = (): void => {
-    if (current === null) return
-    for (const [receiver, consumer] of beating) {
-      current.run(scripts.open, receiver.base, ['beat', consumer, '0', name]).catch(() => undefined)
-    }
-    for (const base of topology.owned)
-      current.run(scripts.open, base, ['beat', '', '0', name]).catch(() => undefined)
+  const beat = (base: string, consumer: string): void => {
+    current?.run(scripts.open, base, ['beat', consumer, '0', name]).catch(() => undefined)
   }
 
   let ferrying = false
@@ -145,7 +144,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     if (reply === null) throw notFound(source.target)
     if (reply === 0)
       throw new AdapterError('MQ_QUEUE_CONFLICT', 'the queue is exclusive to another connection')
-    const [plain, least, beats] = reply as readonly number[]
+    const [plain, least, expires = 0] = reply as readonly number[]
     const receiver = createReceiver({
       connection: over,
       keys,
@@ -158,13 +157,18 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       closed: (gone) => {
         receivers.get(base)?.delete(gone)
         if (receivers.get(base)?.size === 0) receivers.delete(base)
+        clearInterval(beating.get(gone))
         beating.delete(gone)
       },
     })
     let local = receivers.get(base)
     if (local === undefined) receivers.set(base, (local = new Set()))
     local.add(receiver)
-    if (beats === 1) beating.set(receiver, consumer)
+    if (expires > 0) {
+      const timer = setInterval(() => beat(base, consumer), Math.min(BEAT_MS, expires / 3))
+      timer.unref()
+      beating.set(receiver, timer)
+    }
     return receiver
   }
 
@@ -211,7 +215,9 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       capabilities = Object.freeze({ ...capabilities, durable: !(appendOnly === 'no' && save === '') })
       events = on
       current = over
-      heart = setInterval(beat, HEARTBEAT_LIFE_MS / 4)
+      heart = setInterval(() => {
+        for (const base of topology.owned) beat(base, '')
+      }, BEAT_MS)
       heart.unref()
       if (resolved.cluster !== undefined) {
         ferries = setInterval(() => void carry(), FERRY_MS)

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
+import { type Caller, createCaller } from './caller.ts'
 import { createConfirm, unconfirmed } from './confirm.ts'
 import { replyCode } from './errors.ts'
 import { createIdleLinks } from './idle-links.ts'
@@ -15,8 +16,8 @@ export interface Connection {
   readonly facts: ServerFacts
   /** Whether one script can reach both keys. */
   together(a: string, b: string): boolean
-  /** Number of the publisher that this connection is; its calls run in order. `null` where order is not given: then each call is one. */
-  readonly publisher: string | null
+  /** The publisher that this connection is; its calls run in order. `null` where order is not given: then each call is one. */
+  readonly publisher: Caller | null
   run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
   runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>
   /** `again`: as for a link; never called where `publisher` is null. */
@@ -96,7 +97,7 @@ export async function connectSingle(
     return {
       facts,
       together: () => true,
-      publisher: `${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`,
+      publisher: createCaller(`${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`),
       run: (script, key, args) => command.run(script, key, args),
       runKeys: (script, keys, args) => command.runKeys(script, keys, args),
       publish:

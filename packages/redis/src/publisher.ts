@@ -50,12 +50,12 @@ export interface PublisherSetup {
 
 interface Attempt {
   readonly publisher: string
-  readonly sequence: number
+  /** Another one once the call has to be sent again. */
+  sequence(): number
   readonly call: Promise<Reply>
 }
 
 export function createPublisher(setup: PublisherSetup): Publisher {
-  let sequence = 0
   /** First token of a call whose outcome is not known → every attempt at it. */
   const unknown = new Map<string, Attempt[]>()
 
@@ -89,16 +89,16 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         if (isReply(error)) attempts = attempts.slice(0, -1)
       }
     }
-    const publisher =
-      connection.publisher ?? `${token.replace(/[^A-Za-z0-9-]/g, '_')}.${attempts?.length ?? 0}`
-    let number = connection.publisher === null ? 1 : ++sequence
-    const checks = attempts?.map((a) => `${a.publisher},${a.sequence}`).join(';') ?? ''
+    const caller = connection.publisher
+    const publisher = caller?.name ?? `${token.replace(/[^A-Za-z0-9-]/g, '_')}.${attempts?.length ?? 0}`
+    let number = caller?.next(key) ?? 1
+    const checks = attempts?.map((a) => `${a.publisher},${a.sequence()}`).join(';') ?? ''
     const args: Argument[] = [mode, publisher, String(number), MARK_MS, checks]
     const soonest = encodeBatch(chunk, args)
     if (soonest === null) return publishNarrow(connection, chunk, signal)
     const call = connection.publish(scripts.publish, key, args, () => {
       // Behind the marks of later calls it would look as if it had run.
-      number = ++sequence
+      number = caller?.next(key) ?? 1
       args[2] = String(number)
     })
     try {
@@ -111,7 +111,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       if (reason !== null) setup.blocked(reason)
       const refused = neverSent(error) || REFUSALS.has(replyCode(error) ?? '')
       if (!refused && !isReply(error))
-        remember(token, [...(attempts ?? []), { publisher, sequence: number, call }])
+        remember(token, [...(attempts ?? []), { publisher, sequence: () => number, call }])
       return chunk.map(() => ({ ok: false, error, certainty: refused ? 'not-stored' : 'unknown' }))
     }
   }

@@ -98,7 +98,7 @@ export function createTopology(keys: Keys, owner: string): Topology {
       owned.delete(key)
       if (parked.delete(parkedAt(key))) await connection.run(scripts.remove, parkedAt(key), ['q'])
       // Marks of other publishers end by themselves; ours would be the only key left.
-      const own = connection.publisher === null ? [] : [connection.publisher]
+      const own = connection.publisher === null ? [] : [connection.publisher.name]
       await connection.run(scripts.remove, key, [kind, ...own])
     },
 

@@ -65,6 +65,26 @@ describe('a queue that has expired', () => {
   })
 })
 
+describe('a queue that expires soon', () => {
+  it('lives on while its consumer only works on what it holds', async () => {
+    const queue = await declare(adapter, fresh(), { expires: 2_400 })
+    await adapter.publish([message(queue), message(queue)], live)
+    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const held = await receiver.receive(1, live)
+    let [left, renewals] = [Number.POSITIVE_INFINITY, 0]
+    await until(async () => {
+      const now = Number(await redis('PTTL', `{mq:${queue.queue}}:s:0`))
+      if (now > left) renewals++
+      left = now
+      return left < 0 || renewals === 3
+    })
+    expect(left).toBeGreaterThan(0)
+    expect(await receiver.ack(held)).toEqual(['settled'])
+    await receiver.close(live)
+    await until(async () => (await keysOf(queue.queue)).length === 0, 20_000)
+  }, 30_000)
+})
+
 describe('a queue that is deleted and made again as another kind', () => {
   it('is acknowledged as what it is now by a receiver from before', async () => {
     const queue = await declare(adapter, fresh())

@@ -26,16 +26,30 @@ const oks = (outcomes: readonly PublishOutcome[]): boolean[] => outcomes.map((o)
 const scriptsRun = async (): Promise<string> =>
   /cmdstat_evalsha:calls=(\d+)/.exec(await redis('INFO', 'commandstats'))?.[1] ?? '0'
 
-/** Publishes, and cuts the connection when the server has run it, before its answer has come. */
-async function unanswered(events: { gone: Promise<unknown> }, batch: OutboundMessage[]): Promise<void> {
+/** Publishes, and comes back when the server has run it; no answer arrives. */
+async function unheard(batch: OutboundMessage[]): Promise<Promise<readonly PublishOutcome[]>[]> {
   const before = await scriptsRun()
   proxy.blackHole('down')
   const outcome = adapter.publish(batch, live)
   await until(async () => (await scriptsRun()) !== before)
+  return [outcome]
+}
+
+/** Cuts the connection, so that none of these answers arrives. */
+async function lost(
+  events: { gone: Promise<unknown> },
+  outcomes: Promise<readonly PublishOutcome[]>[],
+): Promise<void> {
   proxy.cut()
-  expect((await outcome)[0]).toMatchObject({ ok: false, certainty: 'unknown' })
+  for (const outcome of outcomes)
+    expect((await outcome)[0]).toMatchObject({ ok: false, certainty: 'unknown' })
   await events.gone
   proxy.heal()
+}
+
+/** Publishes, and cuts the connection when the server has run it, before its answer has come. */
+async function unanswered(events: { gone: Promise<unknown> }, batch: OutboundMessage[]): Promise<void> {
+  await lost(events, await unheard(batch))
 }
 
 describe('a call that a full queue refused, and whose answer was lost', () => {
@@ -68,6 +82,60 @@ describe('a call that a full queue refused, and whose answer was lost', () => {
     expect(await receiver.ack(await receiver.receive(10, live))).toEqual(['settled', 'settled'])
     expect(oks(await adapter.publish(batch, live))).toEqual([true, true, false])
     expect(await adapter.size(queue)).toBe(0)
+    await adapter.disconnect(live)
+  }, 20_000)
+})
+
+describe('a call that the server refused, and that leaves no trace of its own', () => {
+  it('runs when it comes again, although a later one has run and both answers were lost', async () => {
+    const events = await connected(adapter)
+    const [queue, other] = [await declare(adapter, fresh()), await declare(adapter, fresh())]
+    await adapter.publish([message(queue)], live)
+    await adapter.publish([message(other)], live)
+    const batch = (): OutboundMessage[] => [message(queue)]
+    const [early, refused, alsoRefused, late] = [batch(), batch(), batch(), batch()]
+    const outcomes = await unheard(early)
+    await redis('CONFIG', 'SET', 'maxmemory', '1')
+    try {
+      outcomes.push(...(await unheard(refused)))
+      outcomes.push(...(await unheard(alsoRefused)))
+    } finally {
+      await redis('CONFIG', 'SET', 'maxmemory', '0')
+    }
+    outcomes.push(...(await unheard(late)))
+    await lost(events, outcomes)
+    await connected(adapter)
+    expect(await adapter.size(queue)).toBe(3)
+    for (const each of [late, alsoRefused, early, refused])
+      expect(oks(await adapter.publish(each, live))).toEqual([true])
+    expect(await adapter.size(queue)).toBe(5)
+    await adapter.disconnect(live)
+  }, 20_000)
+
+  it('is refused again while its queue is missing, and stored once it is there', async () => {
+    const events = await connected(adapter)
+    // Under one hash tag, so that one mark stands for the calls to both.
+    const queue = await declare(adapter, fresh())
+    const missing = { queue: `${queue.queue}.dlq` }
+    const [refused, stored] = [[message(missing)], [message(queue)]]
+    await lost(events, [...(await unheard(refused)), ...(await unheard(stored))])
+    await connected(adapter)
+    expect((await adapter.publish(refused, live))[0]).toMatchObject({ ok: false, certainty: 'not-stored' })
+    await declare(adapter, missing.queue)
+    expect(oks(await adapter.publish(refused, live))).toEqual([true])
+    expect(oks(await adapter.publish(stored, live))).toEqual([true])
+    expect([await adapter.size(missing), await adapter.size(queue)]).toEqual([1, 1])
+    await adapter.disconnect(live)
+  }, 20_000)
+})
+
+describe('the calls of a publisher', () => {
+  it('leave one mark where none was refused, however many queues take turns', async () => {
+    await connected(adapter)
+    const queues = [await declare(adapter, fresh()), await declare(adapter, fresh(), { maxLength: 1_000 })]
+    for (let i = 0; i < 3; i++)
+      for (const queue of queues) expect(oks(await adapter.publish([message(queue)], live))).toEqual([true])
+    for (const { queue } of queues) expect(await redis('KEYS', `{mq:${queue}}:tk:*:r`)).toBe('')
     await adapter.disconnect(live)
   }, 20_000)
 })

@@ -204,8 +204,8 @@ describe('after SCRIPT FLUSH', () => {
   it('numbers a call anew that has to run again: later ones may have run before it', async () => {
     const queue = await declare(adapter, fresh())
     const mark = async (): Promise<number> => {
-      const [key = ''] = (await redis('KEYS', `{mq:${queue.queue}}:tk:*`)).trim().split('\n')
-      return Number(await redis('GET', key))
+      const keys = (await redis('KEYS', `{mq:${queue.queue}}:tk:*`)).trim().split('\n')
+      return Number(await redis('GET', keys.find((key) => !key.endsWith(':r')) ?? ''))
     }
     await adapter.publish([message(queue)], live)
     const before = await mark()
@@ -227,6 +227,33 @@ describe('limits', () => {
     expect((await adapter.publish([big()], live))[0]?.ok).toBe(false)
     expect(await adapter.purge(queue)).toBe(3)
     expect((await adapter.publish([big(), big()], live)).map((o) => o.ok)).toEqual([true, true])
+  })
+
+  it('counts no bytes of what was purged behind its key', async () => {
+    const queue = await declare(adapter, fresh(), { ordered: true, maxLengthBytes: 100 })
+    const sized = (bytes: number, key = 'k') => message(queue, { key, body: Buffer.alloc(bytes, 65) })
+    expect((await adapter.publish([sized(33), sized(33), sized(33)], live)).every((o) => o.ok)).toBe(true)
+    expect(await adapter.purge(queue)).toBe(3)
+    expect((await adapter.publish([sized(40), sized(60), sized(1)], live)).map((o) => o.ok)).toEqual([
+      true,
+      true,
+      false,
+    ])
+  })
+
+  it('purges any number behind a key that waits for its retry, and leaves the key free', async () => {
+    const queue = await declare(adapter, fresh(), { ordered: true, maxLengthBytes: 1_000_000 })
+    const many = () => Array.from({ length: 1_250 }, () => message(queue, { key: 'k' }))
+    await adapter.publish(many(), live)
+    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    expect(await receiver.retry(await receiver.receive(1, live), 60_000)).toEqual(['settled'])
+    await adapter.publish(many(), live)
+    expect(await adapter.purge(queue)).toBe(2_500)
+    const base = `{mq:${queue.queue}}:`
+    expect((await redis('HMGET', `${base}meta`, 'by', 'wait')).match(/\d+/g)).toEqual(['0', '0'])
+    const next = message(queue, { key: 'k' })
+    await adapter.publish([next], live)
+    expect(await drain(receiver)).toEqual([next.id])
   })
 
   it('moves what it drops to the dead-letter queue, oldest first', async () => {

@@ -26,11 +26,12 @@ touch(load(base))
 return { 1, '' }
 `
 
-/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base or hash; ARGV[1] `q`, `s` or `t`. */
+/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base or hash; ARGV: `q`, `s` or `t`, the publisher whose marks go too. */
 export const REMOVE = `
 local base = KEYS[1]
 local tag = string.match(base, '^(.-}:)')
-if ARGV[2] then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
+-- What else lives under the tag may still be written to.
+if ARGV[2] and (ARGV[1] == 't' or base == tag) then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then
   for _, name in ipairs(redis.call('HKEYS', base)) do
     if name ~= '' then unlink(tag..'g:'..name..':', true) end
@@ -80,15 +81,22 @@ for _, seq in ipairs(redis.call('ZRANGE', base..'d', 0, 999)) do
 end
 if q.od then
   for _, key in ipairs(redis.call('HKEYS', base..'o')) do
-    local waiting = redis.call('LLEN', base..'k:'..key)
+    local list = base..'k:'..key
+    local waiting = redis.call('LLEN', list)
+    -- Their bytes have to be counted, and so looked at.
+    if q.mb then waiting = math.min(waiting, math.max(0, 1000 - n)) end
     if waiting > 0 then
+      if q.mb then
+        for _, packed in ipairs(redis.call('LPOP', list, waiting)) do addBytes(q, -bodySize(cmsgpack.unpack(packed)[3])) end
+      else
+        redis.call('UNLINK', list)
+      end
       n = n + waiting
-      redis.call('UNLINK', base..'k:'..key)
       redis.call('HINCRBY', base..'meta', 'wait', -waiting)
     end
     local ref = redis.call('HGET', base..'o', key)
     if string.sub(ref, 1, 2) == 'd:' and redis.call('HEXISTS', base..'dm', string.sub(ref, 3)) == 0 then
-      redis.call('HDEL', base..'o', key)
+      advance(q, key, ref)
     end
   end
 end
@@ -103,7 +111,7 @@ for _, l in ipairs(lanes(q)) do
     n = n + #es
   end
 end
-local more = redis.call('ZCARD', base..'d')
+local more = redis.call('ZCARD', base..'d') + tonumber(redis.call('HGET', base..'meta', 'wait') or '0')
 for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if redis.call('EXISTS', key) == 1 and #redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1) > 0 then more = 1 end
@@ -142,7 +150,7 @@ for _, l in ipairs(lanes(q)) do
       if #es == 0 then break end
       for _, e in ipairs(es) do
         from = e[1]
-        local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
+        local exp = decimal(field(e[2], 'expires-at'))
         if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } end
       end
     end

@@ -9,11 +9,9 @@ local function giveBack(q, l, p, more)
   if e then
     if #e[2] + 2 > WIDEST then return false end
     local ordering = field(e[2], 'key') or ''
-    local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + p[4] - 1 + more
+    local earlier = plus(field(e[2], 'redeliveries'), p[4] - 1 + more)
     local fields = earlier > 0 and changed(e[2], {}, { redeliveries = int(earlier) }) or e[2]
-    put(q, { pr = tonumber(field(fields, 'priority') or '0') or 0, key = ordering,
-      exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
-      holds = ordering ~= '' and redis.call('HGET', q.base..'o', ordering) == l..':'..id })
+    put(q, asMessage(fields, ordering, ordering ~= '' and redis.call('HGET', q.base..'o', ordering) == l..':'..id))
     redis.call('XDEL', key, id)
     redis.call('ZREM', q.base..'x', l..':'..id)
   end

@@ -59,10 +59,24 @@ local function bodySize(fields)
 end
 
 local function field(fields, name)
-  for i = 1, #fields, 2 do
+  for i = #fields - 1, 1, -2 do
     if fields[i] == name then return fields[i + 1] end
   end
   return nil
+end
+
+-- A number of a field, which a foreign client may have written: read as the adapter reads it (wire.ts), 0 where it is none.
+local MOST = 999999999999999
+local function decimal(text)
+  if text and #text <= 15 and string.find(text, '^%d+$') then return tonumber(text) end
+  return 0
+end
+-- What becomes of it when so many are added: a number that is read as one.
+local function plus(text, n) return math.min(decimal(text) + n, MOST) end
+
+-- What a message is inside Lua, from fields that lie in a stream.
+local function asMessage(fields, key, holds)
+  return { pr = math.min(decimal(field(fields, 'priority')), 255), key = key, exp = decimal(field(fields, 'expires-at')), fields = fields, holds = holds }
 end
 
 -- A copy of the fields without some names, and with others set at the end.
@@ -187,11 +201,6 @@ local function room(q, size, now)
   return true
 end
 
-local function refOf(member)
-  local l, id = string.match(member, '^(%d+):(.+)$')
-  return l, id
-end
-
 -- Takes an entry that nobody holds out of its queue.
 local function remove(q, l, id, fields)
   redis.call('XDEL', q.base..'s:'..l, id)
@@ -203,7 +212,7 @@ end
 local function sweep(q, now, most)
   local gone = 0
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', q.base..'x', '-inf', now, 'LIMIT', 0, most)) do
-    local l, id = refOf(member)
+    local l, id = string.match(member, '^(.-):(.+)$')
     local key = q.base..'s:'..l
     allow(q)
     local e = redis.call('XRANGE', key, id, id)[1]
@@ -275,6 +284,11 @@ local function oldest(q, now)
   return oldestWaiting(q, now)
 end
 
+local function firstFailed(fields, now)
+  local at = decimal(field(fields, 'mq-first-failed-at'))
+  return at > 0 and at or now
+end
+
 local KEEP_OUT = { attempt = true, redeliveries = true, ['expires-at'] = true, ['mq-first-failed-at'] = true, ['mq-redriven'] = true }
 
 -- Into a dead-letter queue: the fields but for expiry and counts, and why. False: that queue is full, or there are too many fields.
@@ -283,26 +297,23 @@ local function inter(dead, fields, why, now)
   if #out > WIDEST then return false end
   dead.sweep, dead.oldest = sweep, oldest
   if not room(dead, bodySize(out), now) then return false end
-  local exp = 0
   if dead.mt then
-    exp = now + dead.mt
     out[#out + 1] = 'expires-at'
-    out[#out + 1] = int(exp)
+    out[#out + 1] = int(now + dead.mt)
   end
   if dead.ready ~= nil then
     dead.ready = dead.ready + 1
     dead.bytes = dead.bytes + bodySize(out)
   end
-  put(dead, { pr = tonumber(field(out, 'priority') or '0'), key = field(out, 'key') or '', exp = exp, fields = out })
+  put(dead, asMessage(out, field(out, 'key') or '', false))
   return true
 end
 
 -- What the broker itself gives up on goes to the queue's own dead-letter queue, if it has one.
 bury = function(q, fields, reason, now)
   if q.dl == '' then return end
-  local attempts = field(fields, 'attempt') or '0'
-  local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = attempts,
-    ['mq-dead-first-failed-at'] = field(fields, 'mq-first-failed-at') or int(now), ['mq-dead-last-failed-at'] = int(now),
+  local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = int(decimal(field(fields, 'attempt'))),
+    ['mq-dead-first-failed-at'] = int(firstFailed(fields, now)), ['mq-dead-last-failed-at'] = int(now),
     ['mq-dead-error-name'] = reason == 'expired' and 'MessageExpired' or 'QueueOverflow',
     ['mq-dead-error-message'] = reason == 'expired' and 'the message expired before it was handled'
       or 'the queue was full and dropped its oldest message',

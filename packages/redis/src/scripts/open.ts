@@ -2,8 +2,8 @@
  * A consumer comes (ARGV[1] `open`), is still there (`beat`) or goes (`close`).
  *
  * KEYS[1] base. ARGV: operation, consumer, lease in ms, owner (the adapter, for exclusive queues).
- * `open` answers nil (no such queue), 0 (another connection's), or [plain, least lease of its consumers, whether it wants to hear `beat`]; a stream that a foreign client has
- * made is taken as a queue. `close` gives back up to 200 held entries and answers how many; 0: the consumer is gone.
+ * `open` answers nil (no such queue), 0 (another connection's), or [plain, least lease of its consumers, ms after which the queue goes when it hears no
+ * `beat`, 0: never]; a stream that a foreign client has made is taken as a queue. `close` gives back up to 200 held entries and answers how many; 0: the consumer is gone.
  */
 export const OPEN = `
 local base, op, consumer = KEYS[1], ARGV[1], ARGV[2]
@@ -48,7 +48,7 @@ if op == 'open' then
     end
   end
   touch(q)
-  return { q.plain and 1 or 0, least, q.ex and 1 or 0 }
+  return { q.plain and 1 or 0, least, q.ex or 0 }
 end
 
 -- Copied before it is taken out, as in the settle script, whose first write this is as well. What is too wide for a copy waits for its lease to end.

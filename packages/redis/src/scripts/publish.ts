@@ -1,3 +1,24 @@
+/** Beside the mark, for calls up to this number: as many as a publisher remembers calls whose outcome it does not know. */
+const keep = (number: string, what: string): string => `
+    redis.call('ZADD', marks..':r', ${number}, ${what})
+    redis.call('ZREMRANGEBYRANK', marks..':r', 0, -10001)
+    redis.call('PEXPIRE', marks..':r', ARGV[4])`
+
+/** Of `base`: this call runs, and those between the one that ran last and this one never will. */
+const MARK = `
+  local marks = string.match(base, '^(.-}:)')..'tk:'..ARGV[2]
+  local mark = redis.call('SET', marks, ARGV[3], 'PX', ARGV[4], 'GET')
+  if tonumber(mark or 0) ~= ARGV[3] - 1 then
+    if mark and string.sub(mark, 1, 1) == 'f' then
+      redis.call('SET', marks, mark, 'PX', ARGV[4])
+      return -1
+    end
+    local first = tonumber(mark or 0) + 1
+    if first < tonumber(ARGV[3]) then${keep('ARGV[3] - 1', "first..':'")}
+    end
+  end
+`
+
 /**
  * Stores the messages of one call.
  *
@@ -8,8 +29,10 @@
  * same five), names and values.
  *
  * One connection's calls run in order, so one key per publisher (its last sequence) tells which of its calls ran: it absorbs a repetition
- * without a key per call. What a call answered that did not store everything is kept beside the mark (`:r`): its repetition gets the same answer, or
- * runs when nothing was stored. Before repeating, the old publisher is fenced (`f`), so that a call still in a socket cannot run after it.
+ * without a key per call. What did not store everything is kept beside the mark (`:r`: the last number → the first, and what was answered): the
+ * repetition gets the same answer, or runs when nothing was stored. A call that was refused before its mark (no memory, no queue) can leave no trace;
+ * the next one that runs finds its number missing, and keeps that. Before repeating, the old publisher is fenced (`f`), so that a call still in a
+ * socket cannot run after it.
  *
  * Answers 1 (all stored, or an attempt before this one had stored them), 0 (no such queue), -1 (fenced), or one status per message: 1 stored, 0 full.
  */
@@ -17,25 +40,24 @@ export const PUBLISH = `
 local base = KEYS[1]
 local mode = ARGV[1]
 local tag = string.match(base, '^(.-}:)')
-local life = ARGV[4]
 
 if ARGV[5] ~= '' then
   for who, seq in string.gmatch(ARGV[5], '([^,;]+),(%d+)') do
-    local mark = redis.call('GET', tag..'tk:'..who) or ''
-    local ran = string.match(mark, '%d+')
+    local marks = tag..'tk:'..who
+    local ran = string.match(redis.call('GET', marks) or '', '%d+')
     if ran and tonumber(ran) >= tonumber(seq) then
-      local refusals = tag..'tk:'..who..':r'
-      local kept = redis.call('ZRANGEBYSCORE', refusals, seq, seq)[1]
-      if not kept then return 1 end
+      local kept = redis.call('ZRANGEBYSCORE', marks..':r', seq, '+inf', 'LIMIT', 0, 1)[1]
+      local first, answer = string.match(kept or '', '^(%d+):(.*)$')
+      if not first or tonumber(first) > tonumber(seq) then return 1 end
       local out, stored = {}, false
-      for status in string.gmatch(string.match(kept, ':(.+)$'), '.') do
+      for status in string.gmatch(answer, '.') do
         out[#out + 1] = tonumber(status)
         stored = stored or status == '1'
       end
       if stored then return out end
-      if who == ARGV[2] then redis.call('ZREM', refusals, kept) end
+      if who == ARGV[2] and seq == ARGV[3] then redis.call('ZREM', marks..':r', kept) end
     end
-    if who ~= ARGV[2] then redis.call('SET', tag..'tk:'..who, 'f'..(ran or '0'), 'PX', life) end
+    if who ~= ARGV[2] then redis.call('SET', marks, 'f'..(ran or '0'), 'PX', ARGV[4]) end
   end
 end
 
@@ -58,12 +80,7 @@ else
   end
 end
 
-local mark = redis.call('SET', tag..'tk:'..ARGV[2], ARGV[3], 'PX', life, 'GET')
-if mark and string.sub(mark, 1, 1) == 'f' then
-  redis.call('SET', tag..'tk:'..ARGV[2], mark, 'PX', life)
-  return -1
-end
-
+${MARK}
 local function words(text)
   local out = {}
   for w in string.gmatch(text..'.', '([^.]*)%.') do out[#out + 1] = w end
@@ -166,11 +183,7 @@ for _, q in ipairs(queues) do
 end
 if not statuses then return 1 end
 for j = 1, k do statuses[j] = statuses[j] or 1 end
--- As many as a publisher remembers calls whose outcome it does not know.
-local refusals = tag..'tk:'..ARGV[2]..':r'
-redis.call('ZADD', refusals, ARGV[3], ARGV[3]..':'..table.concat(statuses))
-redis.call('ZREMRANGEBYRANK', refusals, 0, -10001)
-redis.call('PEXPIRE', refusals, life)
+${keep('ARGV[3]', "ARGV[3]..':'..table.concat(statuses)")}
 return statuses
 `
 
@@ -186,12 +199,7 @@ if ARGV[1] == 'q' and ARGV[5] == '' and ARGV[6] ~= '0' then
     local p = redis.call('HGET', base..'meta', 'p')
     if not p then return 0 end
     if p == '1' then
-      local key = string.match(base, '^(.-}:)')..'tk:'..ARGV[2]
-      local mark = redis.call('SET', key, ARGV[3], 'PX', ARGV[4], 'GET')
-      if mark and string.sub(mark, 1, 1) == 'f' then
-        redis.call('SET', key, mark, 'PX', ARGV[4])
-        return -1
-      end
+      ${MARK}
       local call, stream, i, argc = redis.call, base..'s:0', 8 + names, #ARGV
       if names == 4 then
         local a, b, c, d = ARGV[7], ARGV[8], ARGV[9], ARGV[10]

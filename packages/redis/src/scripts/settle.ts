@@ -58,16 +58,14 @@ while i <= #ARGV do
     else
       local with = {}
       if op == 'retry' then
-        with['attempt'] = int((tonumber(field(e[2], 'attempt') or '0') or 0) + 1)
-        with['mq-first-failed-at'] = field(e[2], 'mq-first-failed-at') or int(now)
+        with['attempt'] = int(plus(field(e[2], 'attempt'), 1))
+        with['mq-first-failed-at'] = int(firstFailed(e[2], now))
       else
-        local earlier = (tonumber(field(e[2], 'redeliveries') or '0') or 0) + count - 1
+        local earlier = plus(field(e[2], 'redeliveries'), count - 1)
         if earlier > 0 then with['redeliveries'] = int(earlier) end
       end
       local fields = changed(e[2], op == 'retry' and { redeliveries = true } or {}, with)
-      local m = { pr = tonumber(field(fields, 'priority') or '0') or 0, key = key,
-        exp = tonumber(field(fields, 'expires-at') or '0') or 0, fields = fields,
-        holds = key ~= '' and redis.call('HGET', base..'o', key) == ref }
+      local m = asMessage(fields, key, key ~= '' and redis.call('HGET', base..'o', key) == ref)
       local delay = op == 'retry' and tonumber(ARGV[3]) or 0
       if #fields > WIDEST then
         status = -2

@@ -72,7 +72,7 @@ if read then
       if not r or #r[1][2] == 0 then break end
       for _, e in ipairs(r[1][2]) do
         addBytes(q, -bodySize(e[2]))
-        local exp = tonumber(field(e[2], 'expires-at') or '0') or 0
+        local exp = decimal(field(e[2], 'expires-at'))
         if exp > 0 and exp <= now then
           bury(q, e[2], 'expired', now)
           redis.call('XACK', key, 'mq', e[1])
