@@ -120,8 +120,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     }, PROBE_MS)
     probe.unref()
   }
-  const beat = (base: string, consumer: string): void => {
-    current?.run(scripts.open, base, ['beat', consumer, '0', name]).catch(() => undefined)
+  const beat = (base: string, consumer: string, counts: string): void => {
+    current?.run(scripts.open, base, ['beat', consumer, '0', name, counts]).catch(() => undefined)
   }
 
   let ferrying = false
@@ -140,7 +140,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     const over = connection()
     const lease = Math.max(1, Math.ceil(source.leaseMs))
     const consumer = `${randomUUID()}.${lease}`
-    const reply = await over.run(scripts.open, base, ['open', consumer, String(lease), name])
+    const counts = source.mode === 'consume' ? '1' : '0'
+    const reply = await over.run(scripts.open, base, ['open', consumer, String(lease), name, counts])
     if (reply === null) throw notFound(source.target)
     if (reply === 0)
       throw new AdapterError('MQ_QUEUE_CONFLICT', 'the queue is exclusive to another connection')
@@ -165,7 +166,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     if (local === undefined) receivers.set(base, (local = new Set()))
     local.add(receiver)
     if (expires > 0) {
-      const timer = setInterval(() => beat(base, consumer), Math.min(BEAT_MS, expires / 3))
+      const timer = setInterval(() => beat(base, consumer, counts), Math.min(BEAT_MS, expires / 3))
       timer.unref()
       beating.set(receiver, timer)
     }
@@ -216,7 +217,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       events = on
       current = over
       heart = setInterval(() => {
-        for (const base of topology.owned) beat(base, '')
+        for (const base of topology.owned) beat(base, '', '0')
       }, BEAT_MS)
       heart.unref()
       if (resolved.cluster !== undefined) {

@@ -285,6 +285,7 @@ export interface DeadLetterInfo {
 /** A queue's effective configuration, every field decided. `null`: not limited, not set. */
 export interface QueueSettings {
   readonly durable: boolean
+  /** Deleted when the last receiver of mode `consume` closes; those that pull or browse do not count. */
   readonly autoDelete: boolean
   readonly exclusive: boolean
   readonly maxLength: number | null

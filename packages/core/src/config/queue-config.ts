@@ -14,7 +14,7 @@ const fields = {
     default: true,
   }),
   autoDelete: boolean({
-    description: 'Goes when its last consumer goes.',
+    description: 'Goes when its last consumer goes; who calls `receive` is none.',
     brokers: ['memory', 'redis', 'rabbitmq'],
     default: false,
   }),

@@ -1,7 +1,8 @@
 /**
  * A consumer comes (ARGV[1] `open`), is still there (`beat`) or goes (`close`).
  *
- * KEYS[1] base. ARGV: operation, consumer, lease in ms, owner (the adapter, for exclusive queues).
+ * KEYS[1] base. ARGV: operation, consumer, lease in ms, owner (the adapter, for exclusive queues), whether it counts as a consumer (`1`) for an autoDelete
+ * queue: one that pulls now and then does not.
  * `open` answers nil (no such queue), 0 (another connection's), or [plain, least lease of its consumers, ms after which the queue goes when it hears no
  * `beat`, 0: never]; a stream that a foreign client has made is taken as a queue. `close` gives back up to 200 held entries and answers how many; 0: the consumer is gone.
  */
@@ -24,7 +25,7 @@ if not q then return op ~= 'open' and 0 or false end
 local now = clock()
 if op == 'beat' then
   touch(q)
-  if redis.call('HGET', base..'meta', 'ad') == '1' then redis.call('ZADD', base..'c', now, consumer) end
+  if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then redis.call('ZADD', base..'c', now, consumer) end
   return 1
 end
 if op == 'open' then
@@ -40,7 +41,7 @@ if op == 'open' then
     redis.call('HSET', base..'meta', 'lm', ARGV[3])
     least = lease
   end
-  if redis.call('HGET', base..'meta', 'ad') == '1' then
+  if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then
     redis.call('ZADD', base..'c', now, consumer)
     if not q.ex then
       redis.call('HSET', base..'meta', 'ex', '60000')
@@ -65,8 +66,7 @@ end
 if moved == 0 then
   -- What a consumer that is deleted still holds would never be delivered again.
   for _, l in ipairs(kept and {} or lanes(q)) do redis.pcall('XGROUP', 'DELCONSUMER', base..'s:'..l, 'mq', consumer) end
-  if redis.call('HGET', base..'meta', 'ad') == '1' then
-    redis.call('ZREM', base..'c', consumer)
+  if redis.call('ZREM', base..'c', consumer) == 1 then
     redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)
     if redis.call('ZCARD', base..'c') == 0 then
       unlink(base, true)
