@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { MessageQueue } from '@mq/core'
+import { MessageQueue, RejectError } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
 import { patientBroker, SESSION_MS, testOptions } from './harness.ts'
 
@@ -101,5 +101,21 @@ describe('consumers', () => {
     if (first !== null) await holder.acknowledge(first)
     if (second !== null) await asker.acknowledge(second)
     expect(await asker.receive(to)).toBeNull()
+  }, 60_000)
+
+  it('one of a dead-letter queue gets more letters than are read at once, and so does a look at it', async () => {
+    const queue = await connect()
+    const to = name('large')
+    await queue.createQueue({ name: to, partitions: 1 })
+    const sent = [0, 1, 2, 3, 4].map((n) => ({ n, text: 'x'.repeat(900_000) }))
+    for (const body of sent) await queue.send(to, body)
+    const failing = await queue.consume(to, () => Promise.reject(new RejectError('no')))
+    await until(() => queue.getStats().messagesDeadLettered === sent.length)
+    await failing.stop()
+    const first = await queue.receive(`${to}.dlq`)
+    const seen = new Set([(first?.body as (typeof sent)[0]).n])
+    if (first !== null) await queue.acknowledge(first)
+    await queue.consume(`${to}.dlq`, ({ body }) => void seen.add((body as (typeof sent)[0]).n))
+    await until(() => seen.size === sent.length)
   }, 60_000)
 })

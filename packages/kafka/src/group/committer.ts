@@ -3,7 +3,7 @@ import type { Connection } from '../connection.ts'
 import { errorType } from '../errors.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 import { encodeAsIs } from '../wire.ts'
 
 /** Characters of a commit's metadata that brokers take unless told otherwise. */

@@ -9,12 +9,10 @@ import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
 import { LOG_REPLACED, warnOfGap } from './gaps.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import { NO_HISTORY, type Partition } from './partition.ts'
+import { NO_HISTORY, type Partition } from './partition-contract.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
-/** Bytes of one partition that wait to be handed out, above which it is not read on. */
-const HIGH_WATER = 1024 * 1024
 const FLUSH_TRIES = 40
 const COMMIT_AGAIN_MS = 50
 /** Longest that closing waits for its last commit to be taken. */
@@ -43,7 +41,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const hasRoom = (p: Partition): boolean =>
     !p.gone &&
     p.leavingSince === null &&
-    p.readyBytes < HIGH_WATER &&
+    !p.isFull &&
     p.delayedBytes < options.delayedBytes &&
     (p.fits || p.heldCount === 0)
 

@@ -7,7 +7,8 @@ import type { Connection } from '../connection.ts'
 import type { Membership, Parts } from './membership.ts'
 import type { Names } from '../names.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import { createPartition, type Partition } from './partition.ts'
+import { createPartition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 
 const AGAIN_MS = 100
 

@@ -5,7 +5,7 @@ import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 import { parseNotes } from './tracker.ts'
 import { encodeAsIs } from '../wire.ts'
 
