@@ -121,7 +121,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
       }
       if (Object.keys(below).length === 0) return
       // What is not committed must stay.
-      await committer.commit(false)
+      if (!(await committer.commit(false))) return
       await deleteRecords(connection, below)
       for (const [topic, list] of Object.entries(below)) {
         for (const { partition, offset } of list) {
