@@ -1,4 +1,4 @@
-import { type Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import Connection from 'kafkajs/src/network/connection.js'
@@ -135,6 +135,7 @@ export function protocolError(code: number): (Error & { type: string }) | null {
   return code === 0 ? null : createErrorFromCode(code)
 }
 
+const NOTHING = Buffer.alloc(0)
 /** Retired before the broker ends the session, which would answer pending requests with a closed socket. */
 const SESSION_SHARE = 0.8
 
@@ -231,8 +232,8 @@ export async function openLink(
       return connection.requestQueue.inflight.size + connection.requestQueue.pending.length
     },
     call: (name, args, timeoutMs) => send(protocolFor(name, args), timeoutMs) as Promise<never>,
-    custom: (request, timeoutMs) =>
-      send(
+    async custom(request, timeoutMs) {
+      const answer = await send(
         {
           request: {
             apiKey: request.apiKey,
@@ -249,7 +250,9 @@ export async function openLink(
           },
         },
         timeoutMs,
-      ) as Promise<never>,
+      )
+      return request.answered ? (answer as never) : request.decode(NOTHING)
+    },
     destroy,
   }
 

@@ -132,11 +132,9 @@ export function neverSent(error: unknown): boolean {
   return typeof error === 'object' && error !== null && unsent.has(error)
 }
 
-/** Answers of a broker that prove that it stored nothing. */
+/** Answers of a broker that prove that it stored nothing, or that what it stored went with its topic. */
 const REFUSALS = new Set([
   'UNKNOWN_TOPIC_OR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'NOT_LEADER_FOR_PARTITION',
   'MESSAGE_TOO_LARGE',
   'RECORD_LIST_TOO_LARGE',
   'NOT_ENOUGH_REPLICAS',
@@ -151,10 +149,13 @@ const REFUSALS = new Set([
   'CORRUPT_MESSAGE',
 ])
 
+/** The same, unless the broker waited for others: one that ceases to lead meanwhile says so of what it has written, too. */
+const REFUSALS_AT_ONCE = new Set(['LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION'])
+
 /** Whether an answer to a produce request says that nothing was stored. */
-export function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown, acks: 'all' | 'leader' | 'none'): boolean {
   const type = errorType(error)
-  return type !== null && REFUSALS.has(type)
+  return type !== null && (REFUSALS.has(type) || (acks !== 'all' && REFUSALS_AT_ONCE.has(type)))
 }
 
 const LEADER_MOVES = new Set([

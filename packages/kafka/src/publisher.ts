@@ -2,11 +2,12 @@ import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/cor
 import { untilAborted } from './abort.ts'
 import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { protocolError } from './client.ts'
-import { prepareCodec, CODEC } from './log/codecs.ts'
+import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
-import { classify, errorType, isConnectionError, isRefusal, neverSent } from './errors.ts'
+import { classify, errorType, isConnectionError, isRefusal, leaderMoves, neverSent } from './errors.ts'
 import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
+import type { ResolvedOptions } from './options.ts'
 import { produceRequest, type TopicInfo } from './log/protocol.ts'
 import { encodeMessage } from './wire.ts'
 
@@ -14,6 +15,21 @@ import { encodeMessage } from './wire.ts'
 const BATCH_BYTES = 900 * 1024
 const STORED: PublishOutcome = { ok: true }
 const ACKS = { all: -1, leader: 1, none: 0 } as const
+
+interface Sending {
+  readonly acks: ResolvedOptions['acks']
+  /** What the topic does not take as it is may be compressed for it: it took it so before. */
+  readonly packs: boolean
+}
+
+function publishing({ options: { acks } }: Connection): Sending {
+  return { acks, packs: false }
+}
+
+/** Of what a consumer writes anew somebody must have the copy before the original goes. */
+function copying({ options: { acks } }: Connection): Sending {
+  return { acks: acks === 'none' ? 'all' : acks, packs: true }
+}
 
 /** A record on its way to one partition; the number says where in the outcomes it belongs. */
 interface Placed {
@@ -28,7 +44,7 @@ interface PartitionList {
 
 export interface Publisher {
   publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
-  /** Records for a topic, by key where they have one. */
+  /** Records of a consumer once more for a topic, by key where they have one. */
   produce(
     topic: string,
     records: readonly RecordParts[],
@@ -54,8 +70,9 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     parts: ReadonlyMap<number, Placed[]>,
     outcomes: PublishOutcome[],
     what: string,
+    { acks, packs }: Sending,
   ): Promise<void> => {
-    const { acks, compression, requestTimeoutMs } = connection.options
+    const { compression, requestTimeoutMs } = connection.options
     if (compression !== 'none') await prepareCodec(CODEC[compression])
     const byNode = new Map<number, PartitionList[]>()
     for (const [partition, placed] of parts) {
@@ -65,10 +82,15 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       else list.push({ partition, placed })
     }
     const fail = (placed: readonly Placed[], error: unknown): void => {
-      const certainty = neverSent(error) || isRefusal(error) ? 'not-stored' : 'unknown'
+      const certainty = neverSent(error) || isRefusal(error, acks) ? 'not-stored' : 'unknown'
       for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
     }
-    const sendRound = async (node: number, round: readonly PartitionList[]): Promise<void> => {
+    /** Answers what the topic does not take in one batch. */
+    const sendOnce = async (
+      node: number,
+      round: readonly PartitionList[],
+      codec: Compression,
+    ): Promise<PartitionList[]> => {
       const link = await connection.link(node, 'main')
       const request = produceRequest(
         round.map(({ partition, placed }) => ({
@@ -76,7 +98,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           partition,
           batch: encodeBatch(
             placed.map(({ record }) => record),
-            compression,
+            codec,
           ),
         })),
         ACKS[acks],
@@ -84,6 +106,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       )
       const answers = await link.custom(request, requestTimeoutMs + 1_000)
       const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
+      const tooLarge: PartitionList[] = []
       for (const { partition, placed } of round) {
         const answer = byPartition.get(partition)
         if (acks !== 'none' && answer === undefined) {
@@ -95,9 +118,35 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         const error = protocolError(answer?.error ?? 0)
         if (error === null) for (const { index } of placed) outcomes[index] = STORED
         else {
-          if (errorType(error) !== 'MESSAGE_TOO_LARGE') connection.forgetTopic(info.name)
+          if (errorType(error) === 'MESSAGE_TOO_LARGE') tooLarge.push({ partition, placed })
+          else connection.forgetTopic(info.name)
           fail(placed, await explain(connection, info.name, error, what))
         }
+      }
+      return tooLarge
+    }
+    /** Halves what is too large, down to single records. */
+    const sendRound = async (
+      node: number,
+      round: readonly PartitionList[],
+      codec: Compression,
+    ): Promise<void> => {
+      let tooLarge: readonly PartitionList[] = []
+      try {
+        tooLarge = await sendOnce(node, round, codec)
+      } catch (error) {
+        if (isConnectionError(error) || leaderMoves(error)) connection.forgetTopic(info.name)
+        for (const { placed } of round) fail(placed, error)
+      }
+      for (const { partition, placed } of tooLarge) {
+        if (placed.length > 1) {
+          const middle = placed.length >> 1
+          const first = [{ partition, placed: placed.slice(0, middle) }]
+          const rest = [{ partition, placed: placed.slice(middle) }]
+          await sendRound(node, first, codec)
+          const left = notOvertaking(rest, first, outcomes)
+          if (left.length > 0) await sendRound(node, left, codec)
+        } else if (packs && codec !== 'gzip') await sendRound(node, [{ partition, placed }], 'gzip')
       }
     }
     const sendTo = async (node: number, lists: readonly PartitionList[]): Promise<void> => {
@@ -105,13 +154,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       for (const all of rounds(lists)) {
         const round = before.length === 0 ? all : notOvertaking(all, before, outcomes)
         before = all
-        if (round.length === 0) continue
-        try {
-          await sendRound(node, round)
-        } catch (error) {
-          if (isConnectionError(error)) connection.forgetTopic(info.name)
-          for (const { placed } of round) fail(placed, error)
-        }
+        if (round.length > 0) await sendRound(node, round, compression)
       }
     }
     await Promise.all([...byNode].map(([node, lists]) => sendTo(node, lists)))
@@ -136,13 +179,19 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     return parts
   }
 
-  const produce: Publisher['produce'] = async (topic, records, keys, what) => {
+  const produce = async (
+    topic: string,
+    records: readonly RecordParts[],
+    keys: readonly (string | undefined)[],
+    what: string,
+    how: (connection: Connection) => Sending,
+  ): Promise<readonly PublishOutcome[]> => {
     const outcomes: PublishOutcome[] = new Array<PublishOutcome>(records.length)
     try {
       const connection = setup.connection()
       const info = await connection.topic(topic)
       if (info === null) throw notFound(what)
-      await send(connection, info, place(info, records, keys), outcomes, what)
+      await send(connection, info, place(info, records, keys), outcomes, what, how(connection))
     } catch (error) {
       for (let i = 0; i < outcomes.length; i++) outcomes[i] ??= { ok: false, error, certainty: 'not-stored' }
     }
@@ -157,7 +206,15 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     const connection = setup.connection()
     const outcomes: PublishOutcome[] = new Array<PublishOutcome>(batch.length)
     const topic = place === null ? reply : REPLY_TOPIC
-    const info = await connection.topic(topic).catch(() => null)
+    let info: TopicInfo | null
+    try {
+      info = await connection.topic(topic)
+    } catch (error) {
+      // A name that no topic can have is nobody's. All else says nothing of the requester.
+      if (errorType(error) !== 'INVALID_TOPIC_EXCEPTION')
+        return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+      info = null
+    }
     // A requester that is gone is no error.
     if (info === null) return batch.map(() => STORED)
     const records = batch.map((message, index) => ({
@@ -171,6 +228,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       new Map([[partition % info.leaders.length, records]]),
       outcomes,
       'the requester',
+      publishing(connection),
     )
     return outcomes
   }
@@ -205,6 +263,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           records,
           messages.map((m) => m.key),
           what,
+          publishing,
         )
         indices.forEach((i, at) => (outcomes[i] = done[at] as PublishOutcome))
       }),
@@ -222,7 +281,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         return batch.map(() => ({ ok: false, error, certainty: neverSent(error) ? 'not-stored' : 'unknown' }))
       }
     },
-    produce,
+    produce: (topic, records, keys, what) => produce(topic, records, keys, what, copying),
     async produceTo(topic, partition, records) {
       const connection = setup.connection()
       const info = await connection.topic(topic)
@@ -234,6 +293,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         new Map([[partition, records.map((record, index) => ({ index, record }))]]),
         outcomes,
         `topic "${topic}"`,
+        copying(connection),
       )
       for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
     },
@@ -276,12 +336,14 @@ function notOvertaking(
   outcomes: PublishOutcome[],
 ): readonly PartitionList[] {
   return round.filter(({ partition, placed }) => {
-    const last = before.find((each) => each.partition === partition)?.placed[0]
-    const outcome = last === undefined ? STORED : (outcomes[last.index] as PublishOutcome)
-    if (outcome.ok || !classify(outcome.error).retryable) return true
-    for (const { index } of placed)
-      outcomes[index] = { ok: false, error: outcome.error, certainty: 'not-stored' }
-    return false
+    for (const { index } of before.find((each) => each.partition === partition)?.placed ?? []) {
+      const outcome = outcomes[index] as PublishOutcome
+      if (outcome.ok || !classify(outcome.error).retryable) continue
+      for (const each of placed)
+        outcomes[each.index] = { ok: false, error: outcome.error, certainty: 'not-stored' }
+      return false
+    }
+    return true
   })
 }
 

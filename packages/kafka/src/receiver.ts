@@ -64,8 +64,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
           record.topic === names.main &&
           !matchesPattern(pattern, delivery.routingKey ?? '')
         ) {
-          consumer.complete(record)
-          passedOver++
+          if (consumer.complete(record)) passedOver++
           continue
         }
         const history = consumer.historyOf(record)

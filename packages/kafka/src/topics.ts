@@ -6,6 +6,8 @@ import type { TopicInfo } from './log/protocol.ts'
 
 /** Beyond any record's time: Kafka else refuses what lies an hour ahead. */
 const NO_LIMIT = '9223372036854775807'
+/** Source of a setting: the topic itself, and no default. */
+const SET_ON_TOPIC = 1
 const POLL_MS = 5
 const TRIES = 1_000
 
@@ -119,13 +121,39 @@ export async function deleteTopic(connection: Connection, topic: string): Promis
 }
 
 export async function configOf(connection: Connection, topic: string): Promise<Map<string, string | null>> {
+  return new Map((await entriesOf(connection, topic)).map((each) => [each.configName, each.configValue]))
+}
+
+/** What somebody set on a topic, as far as it has to hold where its messages go as well. Nothing where that may not be asked. */
+export async function passedOn(
+  connection: Connection,
+  topic: string,
+  replicas: number,
+): Promise<Record<string, string>> {
+  const entries = await entriesOf(connection, topic).catch(() => [])
+  const config: Record<string, string> = {}
+  for (const { configName, configValue, configSource } of entries) {
+    if (configSource !== SET_ON_TOPIC || configValue === null) continue
+    // More than there are would refuse everything.
+    const fits = configName === 'min.insync.replicas' && Number(configValue) <= replicas
+    if (fits || configName === 'max.message.bytes') config[configName] = configValue
+  }
+  return config
+}
+
+interface ConfigEntry {
+  readonly configName: string
+  readonly configValue: string | null
+  readonly configSource: number
+}
+
+async function entriesOf(connection: Connection, topic: string): Promise<readonly ConfigEntry[]> {
   const link = await connection.controller()
-  const answer = await link.call<{
-    resources: readonly { configEntries: readonly { configName: string; configValue: string | null }[] }[]
-  }>('DescribeConfigs', { resources: [{ type: 2, name: topic }], includeSynonyms: false })
-  return new Map(
-    (answer.resources[0]?.configEntries ?? []).map((each) => [each.configName, each.configValue]),
+  const answer = await link.call<{ resources: readonly { configEntries: readonly ConfigEntry[] }[] }>(
+    'DescribeConfigs',
+    { resources: [{ type: 2, name: topic }], includeSynonyms: false },
   )
+  return answer.resources[0]?.configEntries ?? []
 }
 
 /** Every partition of these topics, as far as they are there. */

@@ -13,7 +13,7 @@ import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import type { Registered, Registry } from './registry.ts'
-import { configOf, createTopics, deleteTopic, keepingConfig, partsOf } from './topics.ts'
+import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
 import { encodeNotes } from './group/tracker.ts'
 
 export interface Topology {
@@ -60,7 +60,9 @@ export function createTopology(setup: TopologySetup): Topology {
     if ((await connection.topic(later)) !== null) return
     const info = await connection.topic(main)
     if (info === null) return
-    await ensureTopic(later, info.leaders.length, Math.max(1, info.replicas), keepingConfig())
+    const replicas = Math.max(1, info.replicas)
+    const config = keepingConfig(await passedOn(connection, main, replicas))
+    await ensureTopic(later, info.leaders.length, replicas, config)
     setup.made(later)
   }
   const ensureLater: Topology['ensureLater'] = (later, main) => {
@@ -147,7 +149,10 @@ export function createTopology(setup: TopologySetup): Topology {
         name,
         partitions: partitionsOf(settings, connection, name),
         replicas: settings.replicationFactor,
-        config: keepingConfig(settings.arguments),
+        config: keepingConfig({
+          ...(await passedOnBy(connection, name, settings.replicationFactor)),
+          ...settings.arguments,
+        }),
       }
       const register = (made: ReadonlySet<string>): Promise<void> =>
         made.has(name)
@@ -250,6 +255,21 @@ function keyOf(target: DeclareTarget): string {
 /** Dead letters are few, and their order is worth more than many readers. */
 function partitionsOf(settings: QueueSettings, connection: Connection, name: string): number {
   return name.endsWith('.dlq') ? 1 : Math.max(settings.partitions, connection.options.minPartitions, 1)
+}
+
+/** What a dead-letter queue has from the queue (or the topic of the subscription) that it is named after. */
+async function passedOnBy(
+  connection: Connection,
+  name: string,
+  replicas: number,
+): Promise<Record<string, string>> {
+  if (!name.endsWith('.dlq')) return {}
+  // Names of topics and subscriptions may hold dots themselves.
+  for (let of = name; of.includes('.');) {
+    of = of.slice(0, of.lastIndexOf('.'))
+    if (of !== '' && (await connection.topic(of)) !== null) return passedOn(connection, of, replicas)
+  }
+  return {}
 }
 
 function refuse(settings: QueueSettings): void {

@@ -4,19 +4,22 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { MessageQueue } from '@mq/core'
+import { MessageQueue, RejectError } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
+import { adapters, consuming, declaration, live, message, take } from './support.ts'
 import { patientBroker, SESSION_MS, testOptions } from './harness.ts'
 
 let broker: RunningBroker
 const open: MessageQueue[] = []
 const children: ChildProcess[] = []
+const { connect: connectAdapter, closeAll } = adapters(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka', patientBroker)
 }, 180_000)
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
+  await closeAll()
   await Promise.all(open.splice(0).map((queue) => queue.disconnect({ timeoutMs: 1 })))
 })
 afterAll(() => broker.stop())
@@ -101,5 +104,42 @@ describe('consumers', () => {
     if (first !== null) await holder.acknowledge(first)
     if (second !== null) await asker.acknowledge(second)
     expect(await asker.receive(to)).toBeNull()
+  }, 60_000)
+
+  it('one of a dead-letter queue gets more letters than are read at once, and so does a look at it', async () => {
+    const queue = await connect()
+    const to = name('large')
+    await queue.createQueue({ name: to, partitions: 1 })
+    const sent = [0, 1, 2, 3, 4].map((n) => ({ n, text: 'x'.repeat(900_000) }))
+    for (const body of sent) await queue.send(to, body)
+    const failing = await queue.consume(to, () => Promise.reject(new RejectError('no')))
+    await until(() => queue.getStats().messagesDeadLettered === sent.length)
+    await failing.stop()
+    const first = await queue.receive(`${to}.dlq`)
+    const seen = new Set([(first?.body as (typeof sent)[0]).n])
+    if (first !== null) await queue.acknowledge(first)
+    await queue.consume(`${to}.dlq`, ({ body }) => void seen.add((body as (typeof sent)[0]).n))
+    await until(() => seen.size === sent.length)
+  }, 60_000)
+
+  it('a process that stood still for longer than its session goes on, whatever is ready', async () => {
+    const topic = name('still')
+    const target = { topic, subscription: 's' }
+    const adapter = await connectAdapter()
+    await adapter.declare({ topic }, declaration)
+    await adapter.declare(target, { ...declaration, pattern: 'a.*' })
+    const receiver = await consuming(adapter, target)
+    const keys = ['a.1', 'b.1', 'b.2', 'a.2']
+    await adapter.publish(
+      keys.map((routingKey) => message({ topic }, { routingKey })),
+      live,
+    )
+    const [first] = await take(receiver, 1)
+    expect(first?.routingKey).toBe('a.1')
+    // All were read at once: three are ready, and nobody heard of this process for a session.
+    const until = performance.now() + SESSION_MS + 500
+    while (performance.now() < until);
+    const [again] = await receiver.receive(1, live, 0)
+    expect(again?.routingKey).toMatch(/^a/)
   }, 60_000)
 })

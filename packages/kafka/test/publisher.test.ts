@@ -1,13 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import Connection from 'kafkajs/src/network/connection.js'
-import { connect as connectTo } from '../src/connection.ts'
+import KafkaConnection from 'kafkajs/src/network/connection.js'
+import type { PublishOutcome } from '@mq/core/adapter'
+import { connect as connectTo, type Connection } from '../src/connection.ts'
 import { markUnsent, neverSent } from '../src/errors.ts'
 import { encodeBatch } from '../src/log/batch-writer.ts'
 import { produceRequest } from '../src/log/protocol.ts'
 import { parseOptions } from '../src/options.ts'
+import { createPublisher } from '../src/publisher.ts'
 import { testOptions } from './harness.ts'
-import { adapters, declaration, fresh, live, message } from './support.ts'
+import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -18,18 +20,24 @@ beforeAll(async () => {
 afterEach(closeAll)
 afterAll(() => broker.stop())
 
-/** The next produce request of this client is refused as by a broker that leads no more. */
-function refuseOnce(clientId: string): void {
-  const { prototype } = Connection as {
+/** The next such request of this client fails so; by default a produce request, as by a broker that leads no more. */
+function refuseOnce(
+  clientId: string,
+  apiKey = 0,
+  error: Error = Object.assign(new Error('no leader'), { type: 'NOT_LEADER_FOR_PARTITION' }),
+): void {
+  const { prototype } = KafkaConnection as {
     prototype: { clientId: string; send(protocol: { request: { apiKey: number } }): Promise<unknown> }
   }
   const send = prototype.send
   prototype.send = function (protocol) {
-    if (this.clientId !== clientId || protocol.request.apiKey !== 0) return send.call(this, protocol)
+    if (this.clientId !== clientId || protocol.request.apiKey !== apiKey) return send.call(this, protocol)
     prototype.send = send
-    return Promise.reject(Object.assign(new Error('no leader'), { type: 'NOT_LEADER_FOR_PARTITION' }))
+    return Promise.reject(error)
   }
 }
+const certainties = (outcomes: readonly PublishOutcome[]) =>
+  outcomes.map((outcome) => outcome.ok || outcome.certainty)
 
 describe('what was written', () => {
   it('is never called unsent, whatever ended the connection', async () => {
@@ -57,14 +65,18 @@ describe('what was written', () => {
 })
 
 describe('a call of more than one request', () => {
-  it('stores nothing of a key behind what was refused', async () => {
+  it.each([
+    ['all', 'unknown'],
+    ['leader', 'not-stored'],
+  ] as const)('stores nothing of a key behind what was refused (acks %s)', async (acks, certainty) => {
     const queue = fresh()
-    const adapter = await connect({ clientId: queue })
+    const adapter = await connect({ clientId: queue, acks })
     await adapter.declare({ queue }, declaration)
     const batch = [1, 2, 3].map(() => message({ queue }, { key: 'k', body: Buffer.alloc(400_000) }))
     refuseOnce(queue)
     const outcomes = await adapter.publish(batch, live)
-    expect(outcomes.map((outcome) => outcome.ok || outcome.certainty)).toEqual(batch.map(() => 'not-stored'))
+    // A leader that waits for others, and ceases to be one, says of what it has written that it leads no more.
+    expect(certainties(outcomes)).toEqual([certainty, certainty, 'not-stored'])
     expect(await adapter.size({ queue })).toBe(0)
     expect((await adapter.publish(batch, live)).every(({ ok }) => ok)).toBe(true)
   })
@@ -78,5 +90,95 @@ describe('a call of more than one request', () => {
     )
     const outcomes = await adapter.publish(batch, live)
     expect(outcomes.map(({ ok }) => ok)).toEqual([false, true, true])
+  })
+})
+
+describe('a topic that takes little at once', () => {
+  it('gets in pieces what is too much for one batch, in order, and what is refused for good holds up nothing', async () => {
+    const queue = fresh()
+    const adapter = await connect()
+    const settings = { ...declaration.settings, arguments: { 'max.message.bytes': '20000' } }
+    await adapter.declare({ queue }, { ...declaration, settings })
+    const sizes = [9_000, 9_000, 9_000, 30_000, 9_000, 100]
+    const batch = sizes.map((size, n) =>
+      message({ queue }, { key: 'k', body: Buffer.alloc(size, String(n)) }),
+    )
+    const outcomes = await adapter.publish(batch, live)
+    expect(certainties(outcomes)).toEqual([true, true, true, 'not-stored', true, true])
+    const got = await take(await consuming(adapter, { queue }), 5)
+    expect(got.map(({ body }) => String.fromCharCode(body[0] as number))).toEqual(['0', '1', '2', '4', '5'])
+  })
+
+  it('keeps what came compressed: its retry and its dead letter are', async () => {
+    const queue = fresh()
+    const settings = { ...declaration.settings, arguments: { 'max.message.bytes': '20000' } }
+    const [foreign, adapter] = [
+      await connect({ compression: 'gzip', maxBodyBytes: 4_000_000 }),
+      await connect(),
+    ]
+    await adapter.declare({ queue }, { ...declaration, settings })
+    await adapter.declare({ queue: `${queue}.dlq` }, declaration)
+    const body = Buffer.alloc(2_000_000, 'x')
+    expect(certainties(await foreign.publish([message({ queue }, { body })], live))).toEqual([true])
+    const receiver = await consuming(adapter, { queue })
+    expect(await receiver.retry(await take(receiver, 1), 1)).toEqual(['settled'])
+    const again = await take(receiver, 1)
+    expect(again[0]?.deliveryCount).toBe(1)
+    const failure = {
+      reason: 'rejected',
+      queue,
+      subscription: null,
+      attempts: 2,
+      firstFailedAt: new Date(),
+      lastFailedAt: new Date(),
+      error: { name: 'Error', message: 'no', stack: '' },
+      host: 'h',
+    } as const
+    expect(await receiver.deadLetter(again, [failure], { queue: `${queue}.dlq` })).toEqual(['settled'])
+    const [letter] = await take(await consuming(adapter, { queue: `${queue}.dlq` }), 1)
+    expect(letter?.body.length).toBe(2_000_000)
+  })
+})
+
+describe('what nobody confirms', () => {
+  it('is sent once, and counts as stored', async () => {
+    const queue = fresh()
+    const adapter = await connect({ acks: 'none' })
+    await adapter.declare({ queue }, declaration)
+    const batch = ['a', 'b', 'c'].map((text) => message({ queue }, { body: Buffer.from(text) }))
+    expect(certainties(await adapter.publish(batch, live))).toEqual([true, true, true])
+    const receiver = await consuming(adapter, { queue })
+    const got = await take(receiver, 3)
+    expect(got.map(({ body }) => body.toString())).toEqual(['a', 'b', 'c'])
+    expect(await receiver.ack(got)).toEqual(['settled', 'settled', 'settled'])
+    expect(await adapter.size({ queue })).toBe(0)
+  })
+})
+
+describe('an answer', () => {
+  it('counts as stored only where its requester is known to be gone', async () => {
+    const clientId = fresh()
+    const adapter = await connect({ clientId })
+    const answer = (reply: string) => adapter.publish([message({ reply })], live)
+    expect(certainties(await answer(fresh('gone')))).toEqual([true])
+    expect(certainties(await answer('no name of a topic'))).toEqual([true])
+    refuseOnce(clientId, 3, new Error('no broker'))
+    expect(certainties(await answer(fresh('unasked')))).toEqual(['not-stored'])
+  })
+})
+
+describe('a leader that left', () => {
+  it('is looked for anew by the next call', async () => {
+    const forgotten: string[] = []
+    const connection = {
+      options: parseOptions({}),
+      topic: (name: string) => Promise.resolve({ name, leaders: [7], replicas: 1, error: 0 }),
+      link: () =>
+        Promise.reject(markUnsent(Object.assign(new Error('no'), { type: 'LEADER_NOT_AVAILABLE' }))),
+      forgetTopic: (name: string) => void forgotten.push(name),
+    } as unknown as Connection
+    const publisher = createPublisher({ connection: () => connection, ensureLater: () => Promise.resolve() })
+    expect(certainties(await publisher.publish([message({ queue: 'q' })], live))).toEqual(['not-stored'])
+    expect(forgotten).toEqual(['q'])
   })
 })

@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import type { Target } from '@mq/core/adapter'
+import { connect as connectTo } from '../src/connection.ts'
+import { parseOptions } from '../src/options.ts'
+import { configOf } from '../src/topics.ts'
+import { testOptions } from './harness.ts'
 import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
 import Connection from 'kafkajs/src/network/connection.js'
 
@@ -119,5 +123,38 @@ describe('a groupId', () => {
     expect(await adapter.size({ queue })).toBe(0)
     await adapter.remove({ queue: other })
     expect(await adapter.size({ queue })).toBe(0)
+  })
+})
+
+describe('what is set on a topic', () => {
+  it('holds for what waits and for its dead letters as well, unless that asks for more replicas than there are', async () => {
+    const adapter = await connect()
+    const [queue, topic] = [fresh(), fresh()]
+    const arguments_ = { 'max.message.bytes': '20000', 'min.insync.replicas': '1', 'segment.ms': '600000' }
+    const settings = { ...declaration.settings, arguments: arguments_ }
+    await adapter.declare({ queue }, { ...declaration, settings })
+    await adapter.declare(
+      { topic },
+      { ...declaration, settings: { ...settings, arguments: { ...arguments_, 'min.insync.replicas': '2' } } },
+    )
+    await adapter.declare({ topic, subscription: 's.t' }, { ...declaration, pattern: '#' })
+    for (const name of [`${queue}.dlq`, `${topic}.s.t.dlq`])
+      await adapter.declare({ queue: name }, declaration)
+    await adapter.publish([message({ queue }, { delayMs: 60_000 })], live)
+    const over = await connectTo(
+      parseOptions(testOptions(broker.url)),
+      { lost: () => undefined, blocked: () => undefined },
+      live,
+    )
+    const set = async (name: string) => {
+      const config = await configOf(over, name)
+      return [...Object.keys(arguments_), 'retention.ms'].map((each) => config.get(each))
+    }
+    const week = String(7 * 86_400_000)
+    expect(await set(queue)).toEqual(['20000', '1', '600000', '-1'])
+    expect(await set(`${queue}.delay`)).toEqual(['20000', '1', week, '-1'])
+    expect(await set(`${queue}.dlq`)).toEqual(['20000', '1', week, '-1'])
+    expect(await set(`${topic}.s.t.dlq`)).toEqual(['20000', '1', week, '-1'])
+    over.close(undefined)
   })
 })

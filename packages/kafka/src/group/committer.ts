@@ -3,7 +3,7 @@ import type { Connection } from '../connection.ts'
 import { errorType } from '../errors.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 import { encodeAsIs } from '../wire.ts'
 
 /** Characters of a commit's metadata that brokers take unless told otherwise. */
@@ -121,7 +121,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
       }
       if (Object.keys(below).length === 0) return
       // What is not committed must stay.
-      await committer.commit(false)
+      if (!(await committer.commit(false))) return
       await deleteRecords(connection, below)
       for (const [topic, list] of Object.entries(below)) {
         for (const { partition, offset } of list) {

@@ -2,7 +2,7 @@ import type { LogRecord } from '../log/batch-reader.ts'
 import type { RecordParts } from '../log/batch-writer.ts'
 import type { Connection } from '../connection.ts'
 import type { Names } from '../names.ts'
-import type { History } from './partition.ts'
+import type { History } from './partition-contract.ts'
 
 /** What a consumer hands out to. */
 export interface Taker {

@@ -3,20 +3,19 @@ import { atMost, pause, within } from '../abort.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { createCommitter } from './committer.ts'
 import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
+import { createDueTimer } from './due-timer.ts'
 import { createFetcher } from './fetcher.ts'
 import { createHandoff } from './handoff.ts'
 import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
 import { LOG_REPLACED, warnOfGap } from './gaps.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import { NO_HISTORY, type Partition } from './partition.ts'
+import { NO_HISTORY, type Partition } from './partition-contract.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
-/** Bytes of one partition that wait to be handed out, above which it is not read on. */
-const HIGH_WATER = 1024 * 1024
 const FLUSH_TRIES = 40
-const COMMIT_AGAIN_MS = 50
+const AGAIN_MS = 50
 /** Longest that closing waits for its last commit to be taken. */
 const CLOSE_COMMIT_MS = 3_000
 const MOVING_PATIENCE_MS = 1_000
@@ -31,11 +30,11 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const { owned, drop } = holdings
   const waiting = createWaiters()
   const assignedWaiters = createWaiters()
+  const dueTimer = createDueTimer(owned, waiting.wake)
   let membership: Membership | null = null
   /** Of the last round: another will follow, or one is under way. */
   let moving = true
   let error: unknown = null
-  let dueTimer: NodeJS.Timeout | undefined
   let trimTimer: NodeJS.Timeout | undefined
   let quietTimer: NodeJS.Timeout | undefined
   let patienceTimer: NodeJS.Timeout | undefined
@@ -43,7 +42,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const hasRoom = (p: Partition): boolean =>
     !p.gone &&
     p.leavingSince === null &&
-    p.readyBytes < HIGH_WATER &&
+    !p.isFull &&
     p.delayedBytes < options.delayedBytes &&
     (p.fits || p.heldCount === 0)
 
@@ -56,7 +55,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       if (logStart > partition.tracker.base) skip(partition, logStart)
       if (partition.tracker.base > partition.trimmed || partition.readyCount > 0) committer.schedule()
       if (partition.readyCount > 0 || waiting.size > 0) waiting.wake()
-      watchDue()
+      dueTimer.watch()
     },
     async outOfRange(partition) {
       const ends = await offsetsOf(connection, { [partition.topic]: [partition.number] })
@@ -127,15 +126,29 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       sessionTimeoutMs: options.sessionTimeoutMs,
       ghost,
       hooks: {
-        view: () => sharing.view(),
+        view() {
+          // It says what is read: the rest may become another's.
+          handoff.abandon()
+          return sharing.view()
+        },
         prepare: () => sharing.prepare(),
         assigned: (parts, more) => void assigned(parts, more),
-        lost: (cause) => holdings.dropAll(cause),
+        lost(cause) {
+          handoff.abandon()
+          holdings.dropAll(cause)
+        },
         failed: fail,
       },
     })
     trimTimer = setInterval(() => void committer.trim().catch(() => undefined), TRIM_EVERY_MS).unref()
     quietTimer = setInterval(() => sharing.shareWhenQuiet(), Math.min(1_000, sessionMs())).unref()
+  }
+
+  /** This process stood still for too long to know what it still owns; it soon hears. */
+  const isSilent = (): boolean => {
+    const silent = membership !== null && membership.silentFor() > membership.sessionMs
+    if (silent) membership?.poke()
+    return silent
   }
 
   /** Leaves the group until somebody asks again, if nothing is handed out and nobody asks now. */
@@ -157,6 +170,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const sharing = createSharing({
     connection,
     names,
+    pattern: setup.pattern,
     ordered: setup.ordered,
     produceTo: setup.produceTo,
     ensureLater: setup.ensureLater,
@@ -181,18 +195,6 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     waiting.wake()
   }
 
-  const watchDue = (): void => {
-    clearTimeout(dueTimer)
-    let next = Number.POSITIVE_INFINITY
-    for (const partition of owned.values()) next = Math.min(next, partition.nextDue)
-    if (next === Number.POSITIVE_INFINITY) return
-    const ms = Math.min(Math.max(1, next - Date.now()), 2 ** 31 - 1)
-    dueTimer = setTimeout(() => {
-      waiting.wake()
-      watchDue()
-    }, ms).unref()
-  }
-
   function fail(reason: unknown): void {
     if (error !== null) return
     error = reason ?? new AdapterError('MQ_CONNECTION', 'the consumer ended', { retryable: true })
@@ -208,7 +210,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   }
   const end = (): void => {
     committer.stop()
-    clearTimeout(dueTimer)
+    dueTimer.stop()
     clearInterval(trimTimer)
     clearInterval(quietTimer)
     fetcher.stop()
@@ -255,7 +257,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     },
     take(taker, max) {
       if (error !== null) throw error
-      if (membership === null) return []
+      if (membership === null || isSilent()) return []
       const ready = holdings.readyCount()
       if (ready === 0) return []
       // What others wait for as well is shared.
@@ -263,7 +265,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const out = holdings.give(taker, Math.min(max, share), setup.ordered)
       if (out.length > 0) {
         fetcher.poke()
-        watchDue()
+        dueTimer.watch()
         // Those who look know by it that there is nothing else.
         if (taker.pulls) committer.schedule()
       }
@@ -280,6 +282,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     async look(taker, signal) {
       ask()
       try {
+        while (isSilent() && error === null && !signal.aborted) await pause(AGAIN_MS, signal)
         for (let again = true; ; again = false) {
           if ((moving || sharing.limited) && error === null) await assignedWaiters.wait(signal)
           if (error !== null || signal.aborted) return true
@@ -299,10 +302,9 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const partition = letGo(record)
       if (partition === null) return false
       const wasPinned = partition.isPinned
-      if (membership !== null && membership.silentFor() > membership.sessionMs) {
-        // This process stood still for too long to know; if it still is ours, it comes again.
+      if (isSilent()) {
+        // If it still is ours, it comes again.
         partition.giveBack(record)
-        membership.poke()
         changed(partition)
         return false
       }
@@ -332,7 +334,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     async flush() {
       // A round of the group takes a moment.
       for (let tries = 0; tries < FLUSH_TRIES && !(await committer.commit(false)); tries++)
-        await pause(COMMIT_AGAIN_MS)
+        await pause(AGAIN_MS)
     },
     topicsChanged: () => membership?.rejoin(),
     async rest() {
@@ -356,7 +358,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came as this one went. */
   const commitAtLast = async (clean: boolean, until: AbortSignal): Promise<void> => {
     const taken = async (): Promise<void> => {
-      while (!(await committer.commit(clean)) && !until.aborted) await pause(COMMIT_AGAIN_MS, until)
+      while (!(await committer.commit(clean)) && !until.aborted) await pause(AGAIN_MS, until)
     }
     await atMost(taken(), until)
   }
@@ -379,7 +381,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     committer.schedule()
     if (partition.leavingSince !== null && partition.heldCount === 0) handoff.watchLeaving()
     if (waiting.size > 0 && partition.readyCount > 0) waiting.wake()
-    if (partition.delayedBytes > 0) watchDue()
+    if (partition.delayedBytes > 0) dueTimer.watch()
     if (hasRoom(partition)) fetcher.poke()
   }
   /** The partition of a record that is handed out, and is so no longer. */

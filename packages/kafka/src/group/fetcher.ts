@@ -2,7 +2,7 @@ import { pause } from '../abort.ts'
 import { decodeBatches } from '../log/batch-reader.ts'
 import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
-import { errorType, isConnectionError } from '../errors.ts'
+import { errorType, isConnectionError, leaderMoves } from '../errors.ts'
 import { type FetchAnswer, fetchRequest } from '../log/protocol.ts'
 
 /** A partition as far as fetching goes. */
@@ -135,7 +135,8 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
       }
     } catch (error) {
       failed = true
-      if (isConnectionError(error)) for (const { topic } of partitions) connection.forgetTopic(topic)
+      if (isConnectionError(error) || leaderMoves(error))
+        for (const { topic } of partitions) connection.forgetTopic(topic)
     }
     busy.delete(node)
     if (ended.signal.aborted || connection.closed) return

@@ -7,12 +7,15 @@ import type { Connection } from '../connection.ts'
 import type { Membership, Parts } from './membership.ts'
 import type { Names } from '../names.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import { createPartition, type Partition } from './partition.ts'
+import { createPartition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 
 const AGAIN_MS = 100
 
 /** Takes partitions over, and gives them up, as the group decides. */
 export interface Handoff {
+  /** A round begins, or the group went on without this member: what is not read yet may be given to another by now. */
+  abandon(): void
   /** A round's result. Resolves with whether another round will follow; `null` when one has begun meanwhile. */
   assigned(parts: Parts, more: boolean): Promise<boolean | null>
   /** Partitions that must go do so when nothing of them is held; where that takes long they stay after all. */
@@ -61,7 +64,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         const fresh = topic === names.main && setup.startFrom === 'latest' ? end.high : end.low
         if (commit !== undefined && commit.offset < end.low)
           warnOfGap(connection.options.logger, topic, number, commit.offset, end.low)
-        const offset = commit === undefined || commit.offset < end.low ? fresh : commit.offset
+        // A group that has commits begins nowhere: what is left behind them was sent to it.
+        const offset = commit === undefined ? fresh : Math.max(commit.offset, end.low)
         // Where nothing waits, nobody died of anything.
         const known = commit !== undefined && offset === commit.offset && offset < end.high
         owned.set(
@@ -74,6 +78,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   }
 
   const handoff: Handoff = {
+    abandon: () => void round++,
+
     async assigned(parts, more) {
       const membership = setup.membership()
       const mine = ++round

@@ -1,6 +1,6 @@
 import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 
 /** From so many wanted on, partitions give several records at a time: going round by single ones costs more than it spreads. */
 const WANTS_MANY = 32

@@ -231,7 +231,12 @@ export function joinGroup(setup: MembershipSetup): Membership {
       try {
         if (generation < 0 || again) {
           if (generation >= 0) await hooks.prepare()
-          if (!ended.signal.aborted) await join()
+          if (ended.signal.aborted) continue
+          await join().catch((error: unknown) => {
+            // What it gave up for this round comes by another, even where the group knows of none.
+            again = true
+            throw error
+          })
           continue
         }
         await wait(Math.max(50, Math.min(only ? QUICK_MS : BEAT_MS, sessionMs / 5)))

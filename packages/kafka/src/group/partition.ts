@@ -1,101 +1,15 @@
 import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
 import { createHeap } from './heap.ts'
-import { createTracker, encodeNotes, parseNotes, type Tracker } from './tracker.ts'
+import { type Hold, NO_HISTORY, type Partition, type PartitionStart } from './partition-contract.ts'
+import { createTracker, encodeNotes, parseNotes } from './tracker.ts'
 import { deliverAtOf, removalOf } from '../wire.ts'
 
 /** From so many unclean ends on, records are handed out one by one, each committed before the next: the one that kills is found. */
 const SERIAL_FROM = 2
 
-/** What a record went through before, as far as it does not say so itself. */
-export interface History {
-  /** Failed runs in place. */
-  readonly failures: number
-  /** When the first of them was, in ms since the epoch. */
-  readonly firstFailedAt: number | undefined
-  /** Unclean ends that it has seen. */
-  readonly stalls: number
-}
-
-export const NO_HISTORY: History = { failures: 0, firstFailedAt: undefined, stalls: 0 }
-
-/** What records that are handed out refer to: one for all of a call. */
-export interface Hold {
-  readonly partition: Partition
-  /** `null`: set aside, for being written anew elsewhere. */
-  readonly taker: Taker | null
-}
-
-/** One partition that this process reads: what was fetched, handed out, and done. */
-export interface Partition {
-  readonly topic: string
-  readonly number: number
-  readonly tracker: Tracker
-  /** Offset to fetch next. */
-  position: number
-  /** As the broker last said. */
-  highWatermark: number
-  /** Not ours any more. */
-  gone: boolean
-  /** To be let go when nothing of it is handed out; since when, by `performance.now()`. */
-  leavingSince: number | null
-  /** Where deletion of what is consumed got to. */
-  trimmed: number
-  /** Bytes that wait to be handed out, those that are not due included. */
-  readonly readyBytes: number
-  readonly delayedBytes: number
-  readonly readyCount: number
-  /** Time of the record that is next; meaningless where none is ready. */
-  readonly nextTime: number
-  readonly heldCount: number
-  /** What is handed out. */
-  held(): Iterable<LogRecord>
-  /** Whether the last commit's metadata had room for everything. */
-  readonly fits: boolean
-  /** When the next delayed record is due, in ms since the epoch; Infinity: none. */
-  readonly nextDue: number
-  /** Takes in what was fetched. */
-  accept(records: readonly LogRecord[], next: number): void
-  /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile. */
-  take(max: number, taker: Taker | null, ordered: boolean, now: number): LogRecord[]
-  /** Up to `max` ready records, taken out to be written anew elsewhere; ends with `complete` or `giveBack`. None while a poison is looked for. */
-  takeAside(max: number): LogRecord[]
-  /** It stays until what is held now is settled: that takes long, and must not be taken from whoever works on it. */
-  pin(): void
-  readonly isPinned: boolean
-  isHeld(offset: number): boolean
-  /** Settled for good. */
-  complete(offset: number): void
-  /** Back among the ready ones. */
-  giveBack(record: LogRecord): void
-  /** Back with a failure more after a wait; later records of its key wait behind it. */
-  retryInPlace(record: LogRecord, dueAt: number, now: number): void
-  /** It was not given back by whom it was handed out to. */
-  leftBehind(offset: number): void
-  historyOf(offset: number): History
-  /** The broker deleted what is below: what was not handed out is gone. */
-  dropBelow(offset: number): void
-  /** The first delayed records, taken out to be written anew at the end of the log; ends with `complete` or `delayAgain`. */
-  takeDelayed(max: number): LogRecord[]
-  delayAgain(records: readonly LogRecord[]): void
-  /** What to commit, unless that is what was committed last. */
-  commitEntry(held: boolean, limit: number): { offset: number; metadata: string } | null
-  committed(offset: number, metadata: string): void
-  /** Nothing is held, and all that is done is committed: it can go without anything being repeated. */
-  readonly isSettled: boolean
-}
-
-export interface PartitionStart {
-  readonly topic: string
-  readonly number: number
-  readonly offset: number
-  /** Of the group's last commit. */
-  readonly metadata: string | null
-  readonly pattern: string | undefined
-  /** Removals may follow: nothing is handed out before everything was read that was there at the start. */
-  readonly readsAhead: boolean
-}
-
+/** Bytes that wait to be handed out, above which it is not read on. */
+const HIGH_WATER = 1024 * 1024
 /** Most bytes that are read ahead for removals. */
 const MOST_AHEAD = 32 * 1024 * 1024
 
@@ -177,6 +91,13 @@ export function createPartition(start: PartitionStart): Partition {
     else blockedKeys.delete(name)
   }
   const isSerial = (): boolean => stalls >= SERIAL_FROM
+  /** Nothing is handed out yet: what removes it may follow. */
+  const readsAhead = (): boolean => {
+    if (readAheadTo === null) return false
+    if (readAheadTo >= 0 && (partition.position >= readAheadTo || readyBytes >= MOST_AHEAD))
+      readAheadTo = null
+    return readAheadTo !== null
+  }
 
   const partition: Partition = {
     topic: start.topic,
@@ -187,8 +108,8 @@ export function createPartition(start: PartitionStart): Partition {
     gone: false,
     leavingSince: null,
     trimmed: start.offset,
-    get readyBytes() {
-      return readyBytes
+    get isFull() {
+      return readyBytes >= HIGH_WATER && !readsAhead()
     },
     get delayedBytes() {
       return delayedBytes
@@ -196,7 +117,7 @@ export function createPartition(start: PartitionStart): Partition {
     get readyCount() {
       if (partition.leavingSince !== null || partition.gone) return 0
       promote(Date.now())
-      return ready.length - head
+      return readsAhead() ? 0 : ready.length - head
     },
     get nextTime() {
       return ready[head]?.timestamp ?? Number.POSITIVE_INFINITY
@@ -240,10 +161,7 @@ export function createPartition(start: PartitionStart): Partition {
     take(max, by, ordered, now) {
       if (partition.gone || partition.leavingSince !== null) return []
       if (ordered && holder !== by && held.size > 0) return []
-      if (readAheadTo !== null) {
-        if (partition.position < readAheadTo && readyBytes < MOST_AHEAD) return []
-        if (readAheadTo >= 0) readAheadTo = null
-      }
+      if (readsAhead()) return []
       promote(now)
       let room = max
       if (isSerial()) {

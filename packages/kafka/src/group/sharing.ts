@@ -1,13 +1,15 @@
 import { performance } from 'node:perf_hooks'
+import { matchesPattern } from '@mq/core/adapter'
+import type { LogRecord } from '../log/batch-reader.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
 import { offsetsOf } from '../log/offsets.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partition-contract.ts'
 import { parseNotes } from './tracker.ts'
-import { encodeAsIs } from '../wire.ts'
+import { decodeRecord, encodeAsIs } from '../wire.ts'
 
 /** Ready records that one round moves out of the way of one partition. */
 const MOVED_AT_ONCE = 32
@@ -36,7 +38,10 @@ export interface Sharing {
   waitsElsewhere(): Promise<boolean>
 }
 
-export interface SharingSetup extends Pick<ConsumerSetup, 'names' | 'ordered' | 'produceTo' | 'ensureLater'> {
+export interface SharingSetup extends Pick<
+  ConsumerSetup,
+  'names' | 'pattern' | 'ordered' | 'produceTo' | 'ensureLater'
+> {
   readonly connection: Connection
   readonly holdings: Holdings
   readonly committer: Committer
@@ -49,7 +54,7 @@ export interface SharingSetup extends Pick<ConsumerSetup, 'names' | 'ordered' | 
 }
 
 export function createSharing(setup: SharingSetup): Sharing {
-  const { connection, holdings, committer, names } = setup
+  const { connection, holdings, committer, names, pattern } = setup
   let asking = 0
   let lastAsked = performance.now()
   let limited = false
@@ -85,9 +90,22 @@ export function createSharing(setup: SharingSetup): Sharing {
     return null
   }
 
+  /** A record of the topic that the subscription's pattern leaves out: where it would go nobody looks at that. */
+  const isOthers = (record: LogRecord): boolean =>
+    pattern !== undefined &&
+    record.topic === names.main &&
+    !matchesPattern(pattern, decodeRecord(record).routingKey ?? '')
+
   /** What is ready behind records that are held here is written anew where others read. */
   const clear = async (partition: Partition): Promise<void> => {
-    const records = partition.takeAside(MOVED_AT_ONCE)
+    const taken = partition.takeAside(MOVED_AT_ONCE)
+    const records = taken.filter((record) => {
+      if (isOthers(record)) partition.complete(record.offset)
+      // What is damaged would not be so any more.
+      else if (record.damage !== undefined) partition.giveBack(record)
+      else return true
+      return false
+    })
     if (records.length === 0) return
     try {
       const to = await elsewhere()

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { decompress, prepareCodec } from './codecs.ts'
-import type { Hold } from '../group/partition.ts'
+import type { Hold } from '../group/partition-contract.ts'
 import type { FetchAnswer } from './protocol.ts'
 
 /** A record as it lies in the log. Bytes are views of the answer it came with. */

@@ -102,6 +102,7 @@ export function produceRequest(
     body: body.done(),
     answered: acks !== 0,
     decode(payload) {
+      if (payload.length === 0) return []
       const r = createReader(payload)
       return r
         .array(() => {

@@ -2,7 +2,8 @@ import { describe, expect, it, jest } from '@jest/globals'
 import type { Connection } from '../../src/connection.ts'
 import { createCommitter } from '../../src/group/committer.ts'
 import type { Membership } from '../../src/group/membership.ts'
-import { createPartition, type Partition } from '../../src/group/partition.ts'
+import { createPartition } from '../../src/group/partition.ts'
+import type { Partition } from '../../src/group/partition-contract.ts'
 import { decodeBatches } from '../../src/log/batch-reader.ts'
 import { encodeBatch } from '../../src/log/batch-writer.ts'
 
@@ -128,5 +129,40 @@ describe('an end without anything held', () => {
     committer.stop()
     expect(deleted).toHaveBeenCalledTimes(1)
     expect(committed).toEqual(['mq1'])
+  })
+})
+
+describe('what is consumed', () => {
+  it('is not deleted while the group refuses its commit', async () => {
+    const partition = await crowded()
+    let refusing = true
+    const deleted = jest.fn(() => Promise.resolve({}))
+    const committer = createCommitter({
+      connection: {
+        options: { commitIntervalMs: 1_000, requestTimeoutMs: 1, logger: { debug: () => undefined } },
+        topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
+        link: () => Promise.resolve({ call: deleted }),
+      } as unknown as Connection,
+      group: 'g',
+      owned: new Map([['t/0', partition]]),
+      membership: () =>
+        ({
+          poke: () => undefined,
+          commit: () =>
+            refusing
+              ? Promise.reject(Object.assign(new Error('no'), { type: 'REBALANCE_IN_PROGRESS' }))
+              : Promise.resolve(),
+        }) as unknown as Membership,
+      trims: () => Promise.resolve(true),
+      produceTo: () => Promise.reject(new Error('no')),
+      committed: () => undefined,
+    })
+    partition.dropBelow(7)
+    await committer.trim()
+    expect(deleted).not.toHaveBeenCalled()
+    refusing = false
+    await committer.trim()
+    committer.stop()
+    expect(deleted).toHaveBeenCalledTimes(1)
   })
 })

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import { decodeBatches, type LogRecord } from '../../src/log/batch-reader.ts'
 import { encodeBatch, type RecordParts } from '../../src/log/batch-writer.ts'
-import { createPartition, type Partition } from '../../src/group/partition.ts'
+import { createPartition } from '../../src/group/partition.ts'
+import type { Partition } from '../../src/group/partition-contract.ts'
 import { encodeRemoval } from '../../src/wire.ts'
 
 const start = { topic: 't', number: 0, offset: 0, metadata: null, pattern: undefined, readsAhead: false }
@@ -173,5 +174,19 @@ describe('a partition', () => {
     expect(offsets(take(partition, 9))).toEqual([1])
     partition.complete(1)
     expect(partition.tracker.base).toBe(3)
+  })
+
+  it('is not full of what it may not hand out before it has read on, up to a bound', async () => {
+    const partition = createPartition({ ...start, readsAhead: true })
+    partition.highWatermark = 50
+    const value = Buffer.alloc(1024 * 1024)
+    partition.accept(await records([{ value }, { value }]), 2)
+    expect([partition.isFull, partition.readyCount]).toEqual([false, 0])
+    for (let at = 2; at < 40 && take(partition, 1).length === 0; at++) {
+      expect(partition.isFull).toBe(false)
+      partition.accept(await records([{ value }], at), at + 1)
+    }
+    expect([partition.isFull, partition.position]).toEqual([true, 32])
+    expect(offsets(take(partition, 2))).toEqual([1, 2])
   })
 })

@@ -1,0 +1,68 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Connection } from '../../src/connection.ts'
+import type { Committer } from '../../src/group/committer.ts'
+import { createHoldings } from '../../src/group/holdings.ts'
+import type { Membership } from '../../src/group/membership.ts'
+import { createPartition } from '../../src/group/partition.ts'
+import { createSharing } from '../../src/group/sharing.ts'
+import { decodeBatches } from '../../src/log/batch-reader.ts'
+import { encodeBatch } from '../../src/log/batch-writer.ts'
+import { namesOf } from '../../src/names.ts'
+
+const names = namesOf({ topic: 't', subscription: 's' }, undefined)
+
+describe('what is ready behind a message that somebody holds', () => {
+  it('is written where others of the subscription read, unless its pattern leaves it out, or it is damaged', async () => {
+    const partition = createPartition({
+      topic: 't',
+      number: 0,
+      offset: 0,
+      metadata: null,
+      pattern: 'a.*',
+      readsAhead: false,
+    })
+    const keys = ['a.held', 'b.1', 'a.1', 'b.2', 'a.damaged', 'a.2']
+    const parts = keys.map((key) => ({
+      timestamp: 1,
+      key: null,
+      value: Buffer.from(key),
+      headers: ['mq-routing-key', key],
+    }))
+    const answer = { topic: 't', partition: 0, error: 0, highWatermark: 6, logStart: 0, aborted: [] }
+    const { records } = await decodeBatches({ ...answer, records: encodeBatch(parts, 'none') }, 0)
+    partition.accept(
+      records.map((each) => (each.offset === 4 ? { ...each, damage: new Error('damaged') } : each)),
+      6,
+    )
+    const holdings = createHoldings()
+    holdings.owned.set('t/0', partition)
+    const taker = { pulls: true, lost: () => undefined }
+    holdings.attach(taker)
+    holdings.give(taker, 1, false)
+    const moved: unknown[] = []
+    const sharing = createSharing({
+      connection: { topic: () => Promise.resolve({ leaders: [1] }) } as unknown as Connection,
+      names,
+      pattern: 'a.*',
+      ordered: false,
+      produceTo: (topic, number, copies) =>
+        Promise.resolve(
+          void moved.push(topic, number, ...copies.map(({ value }) => Buffer.from(value ?? []).toString())),
+        ),
+      ensureLater: () => Promise.resolve(),
+      holdings,
+      committer: { commit: () => Promise.resolve(true) } as unknown as Committer,
+      membership: () => ({ hasOthers: true }) as unknown as Membership,
+      sessionMs: () => 1_000,
+      moving: () => false,
+      rest: () => Promise.resolve(false),
+    })
+    await sharing.prepare()
+    expect(moved).toEqual([names.later, 0, 'a.1', 'a.2'])
+    expect([...partition.held()].map(({ offset }) => offset)).toEqual([0])
+    expect(holdings.give(taker, 9, false).map(({ offset }) => offset)).toEqual([4])
+    partition.complete(0)
+    partition.complete(4)
+    expect(partition.tracker.base).toBe(6)
+  })
+})
