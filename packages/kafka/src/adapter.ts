@@ -36,7 +36,7 @@ interface Shared {
 }
 
 /**
- * A broker adapter over Apache Kafka 2.4 or newer. Does no I/O; `new MessageQueue(kafkaAdapter({ brokers }))` connects.
+ * A broker adapter over Apache Kafka 3.6 or newer. Does no I/O; `new MessageQueue(kafkaAdapter({ brokers }))` connects.
  * Throws MQ_CONFIGURATION for options that are wrong, naming each.
  */
 export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {

@@ -1,6 +1,5 @@
-import type { RecordParts } from '../log/batch-writer.ts'
-import type { Connection } from '../connection.ts'
 import { errorType } from '../errors.ts'
+import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
@@ -27,19 +26,18 @@ export interface Committer {
   stop(): void
 }
 
-export interface CommitterSetup {
-  readonly connection: Connection
-  readonly group: string
+export interface CommitterSetup extends Pick<
+  ConsumerSetup,
+  'connection' | 'names' | 'trims' | 'produceTo' | 'ensureLater'
+> {
   readonly owned: ReadonlyMap<string, Partition>
   membership(): Membership | null
-  /** Whether what is consumed of a topic is deleted. */
-  trims(topic: string): Promise<boolean>
-  produceTo(topic: string, partition: number, records: readonly RecordParts[]): Promise<void>
   committed(): void
 }
 
 export function createCommitter(setup: CommitterSetup): Committer {
-  const { connection, group, owned } = setup
+  const { connection, names, owned } = setup
+  const { group } = names
   const { commitIntervalMs, logger } = connection.options
   let metadataLimit = METADATA
   let timer: NodeJS.Timeout | undefined
@@ -80,13 +78,22 @@ export function createCommitter(setup: CommitterSetup): Committer {
     }
   }
 
+  /** Where delayed records of this partition are written anew. What several groups read must not come to the others once more. */
+  const againOf = async ({ topic, number }: Partition): Promise<{ topic: string; partition: number }> => {
+    if (topic !== names.main || !names.mainIsShared) return { topic, partition: number }
+    await setup.ensureLater()
+    const count = (await connection.topic(names.later))?.leaders.length ?? 1
+    return { topic: names.later, partition: number % count }
+  }
+
   /** What waits longest goes to the end of the log once more, so that the notes need not tell all that is done behind it. */
   const rewrite = async (partition: Partition): Promise<void> => {
     // Out of the way meanwhile: one that becomes due while its copy is written would be handed out beside it.
     const old = partition.gone ? [] : partition.takeDelayed(REWRITTEN)
     if (old.length === 0) return
     try {
-      await setup.produceTo(partition.topic, partition.number, old.map(encodeAsIs))
+      const to = await againOf(partition)
+      await setup.produceTo(to.topic, to.partition, old.map(encodeAsIs))
     } catch (error) {
       partition.delayAgain(old)
       throw error

@@ -86,12 +86,9 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     partition.dropBelow(to)
   }
   const committer = createCommitter({
-    connection,
-    group: names.group,
+    ...setup,
     owned,
     membership: () => membership,
-    trims: setup.trims,
-    produceTo: setup.produceTo,
     committed() {
       if (waiting.size > 0 && holdings.readyCount() > 0) waiting.wake()
     },

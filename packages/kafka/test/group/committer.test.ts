@@ -4,16 +4,18 @@ import { createCommitter } from '../../src/group/committer.ts'
 import type { Membership } from '../../src/group/membership.ts'
 import { createPartition } from '../../src/group/partition.ts'
 import type { Partition } from '../../src/group/partition-contract.ts'
+import type { Names } from '../../src/names.ts'
 import { decodeBatches } from '../../src/log/batch-reader.ts'
 import { encodeBatch } from '../../src/log/batch-writer.ts'
 
 const DUE = 1_000_000
+const NAMES: Names = { main: 't', later: 't.delay', group: 'g', mainIsShared: false }
 
 /** Every other record waits until `DUE`; of the rest so much is done that the notes of a commit overflow. */
-async function crowded(): Promise<Partition> {
+async function crowded(number = 0): Promise<Partition> {
   const partition = createPartition({
     topic: 't',
-    number: 0,
+    number,
     offset: 0,
     metadata: null,
     pattern: undefined,
@@ -35,23 +37,34 @@ const takeAll = (partition: Partition) =>
   partition.take(10_000, { pulls: false, lost: () => undefined }, false, Date.now())
 
 /** Commits once; resolves when delayed records are being written anew, and with what ends that. */
-async function rewriting(partition: Partition): Promise<{ end: (error?: Error) => Promise<void> }> {
+async function rewriting(
+  partition: Partition,
+  names: Names = NAMES,
+): Promise<{ end: (error?: Error) => Promise<void>; place: string }> {
+  let place = ''
   let settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   const committer = createCommitter({
     connection: {
       options: { commitIntervalMs: 1, logger: { debug: () => undefined } },
+      topic: () => Promise.resolve({ leaders: [1, 1, 1] }),
     } as unknown as Connection,
-    group: 'g',
+    names,
+    ensureLater: () => Promise.resolve(),
     owned: new Map([['t/0', partition]]),
     membership: () => ({ commit: () => Promise.resolve() }) as unknown as Membership,
     trims: () => Promise.resolve(false),
-    produceTo: () => new Promise<void>((resolve, reject) => (settle = { resolve, reject })),
+    produceTo: (topic, number) => {
+      place = `${topic}/${number}`
+      return new Promise<void>((resolve, reject) => (settle = { resolve, reject }))
+    },
     committed: () => undefined,
   })
   await committer.commit(true)
   committer.stop()
+  await new Promise((resolve) => setImmediate(resolve))
   expect(settle).toBeDefined()
   return {
+    place,
     async end(error) {
       if (error === undefined) settle?.resolve()
       else settle?.reject(error)
@@ -74,6 +87,27 @@ describe('delayed records that are written anew', () => {
       expect(meanwhile).toBe(2_450)
       await end(error)
       expect(meanwhile + takeAll(partition).length).toBe(after)
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
+
+describe('the place of what is written anew', () => {
+  it.each([
+    ['of a queue is where it was', NAMES, 't/4'],
+    ['of a subscription is its own: others read the topic', { ...NAMES, mainIsShared: true }, 't.delay/1'],
+    [
+      'of what is in that place already stays',
+      { ...NAMES, main: 'other', later: 't', mainIsShared: true },
+      't/4',
+    ],
+  ])('%s', async (_, names, expected) => {
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(DUE - 1)
+    try {
+      const { place, end } = await rewriting(await crowded(4), names)
+      await end()
+      expect(place).toBe(expected)
     } finally {
       clock.mockRestore()
     }
@@ -110,7 +144,8 @@ describe('an end without anything held', () => {
         topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
         link: () => Promise.resolve({ call: deleted }),
       } as unknown as Connection,
-      group: 'g',
+      names: NAMES,
+      ensureLater: () => Promise.resolve(),
       owned: new Map([['t/0', partition]]),
       membership: () =>
         ({
@@ -143,7 +178,8 @@ describe('what is consumed', () => {
         topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
         link: () => Promise.resolve({ call: deleted }),
       } as unknown as Connection,
-      group: 'g',
+      names: NAMES,
+      ensureLater: () => Promise.resolve(),
       owned: new Map([['t/0', partition]]),
       membership: () =>
         ({
