@@ -223,6 +223,9 @@ export function createTopology(
     await declareTopic(topic)
     // Written down before it is made: whoever deletes the topic finds it.
     if (!(await exists(queue))) {
+      // A note of one that is gone says nothing against what is asked for now.
+      if (ifExists === 'compare')
+        await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
       const register = own.register(topic)
       await settle(register, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })
       await record(register, target.subscription)
@@ -231,15 +234,11 @@ export function createTopology(
     const answer = await declareQueue(label, queue, { ...settings, partitions: 1 }, ifExists)
     // What goes by itself would leave the note about its pattern behind.
     const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
-    if (noted) {
-      const existing = await notePattern(queue, pattern)
-      if (existing !== pattern) {
-        if (ifExists === 'compare')
-          throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
-        return answer
-      }
-    }
-    await on(queue, (channel) => channel.bindQueue(queue, topic, pattern))
+    const existing = noted ? await notePattern(queue, pattern) : pattern
+    // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
+    await on(queue, (channel) => channel.bindQueue(queue, topic, existing))
+    if (ifExists === 'compare' && existing !== pattern)
+      throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
     return answer
   }
 
@@ -247,7 +246,7 @@ export function createTopology(
    * AMQP tells nobody which bindings there are. An exchange that is never published to holds the pattern as an argument that
    * the server compares when it is declared again; answers the one in force.
    */
-  const notePattern = async (queue: string, pattern: string): Promise<unknown> => {
+  const notePattern = async (queue: string, pattern: string): Promise<string> => {
     try {
       await connection.admin((channel) =>
         channel.assertExchange(own.pattern(queue), 'fanout', { durable: true, alternateExchange: pattern }),
@@ -256,7 +255,7 @@ export function createTopology(
     } catch (error) {
       const found = inequivalence(error)
       if (found?.argument !== 'alternate-exchange') throw error
-      return found.current
+      return typeof found.current === 'string' ? found.current : pattern
     }
   }
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type ChannelModel } from 'amqplib'
+import { connect, type Channel, type ChannelModel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
@@ -53,6 +53,43 @@ describe('what is interrupted', () => {
     expect(await exists(`${topic}:c`)).toBe(true)
     await adapter.remove({ topic })
     for (const each of subscriptions) expect([each, await exists(`${topic}:${each}`)]).toEqual([each, false])
+  })
+
+  it.each([
+    ['queue', (channel: Channel, topic: string) => channel.deleteQueue(`${topic}:s`)],
+    ['topic', (channel: Channel, topic: string) => channel.deleteExchange(topic)],
+  ])('a subscription whose %s alone is gone is bound again, by the pattern that it had', async (_, lose) => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await lose(await foreign.createChannel(), topic)
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await other.declare(target, { settings, pattern: '#', ifExists: 'take' })
+    await other.publish(
+      ['bills.a', 'orders.a'].map((routingKey) => message({ topic }, { routingKey })),
+      live,
+    )
+    const receiver = await other.open(source('', { target }), () => undefined)
+    expect((await take(receiver, 1)).map(({ routingKey }) => routingKey)).toEqual(['orders.a'])
+    await expect(
+      other.declare(target, { settings, pattern: '#', ifExists: 'compare' }),
+    ).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
+    await receiver.close(live)
+    await other.disconnect(live)
+  })
+
+  it('a subscription that was removed in part may be made with another pattern', async () => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await (await foreign.createChannel()).deleteQueue(`${topic}:s`)
+    await adapter.declare(target, { settings, pattern: 'bills.*', ifExists: 'compare' })
+    await adapter.publish(
+      ['orders.a', 'bills.a'].map((routingKey) => message({ topic }, { routingKey })),
+      live,
+    )
+    expect(await adapter.size(target)).toBe(1)
   })
 
   it.each([false, true])(
