@@ -24,8 +24,8 @@ export interface Publisher {
   /** Makes ready what nearly every connection needs. */
   open(): Promise<void>
   publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
-  /** Always confirmed; one outcome each, in order. Nothing may be known of some when the time for an answer is over. */
-  copies(copies: readonly Copy[]): Promise<readonly PublishOutcome[]>
+  /** Always confirmed; one outcome each, in order, on abort with what is known by then. Never rejects. */
+  copies(copies: readonly Copy[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
 }
 
 /** Where the messages of one call go, found out before the first is written. */
@@ -144,7 +144,7 @@ export function createPublisher(
       }
       return outcomes
     },
-    async copies(copies) {
+    async copies(copies, signal) {
       const items: Item[] = []
       try {
         for (const { queue, delayMs, body, properties } of copies)
@@ -159,7 +159,7 @@ export function createPublisher(
       } catch (error) {
         return copies.map(() => ({ ok: false, error, certainty: 'not-stored' }))
       }
-      const outcomes = await forCopies.write(items, AbortSignal.timeout(options.rpcTimeoutMs))
+      const outcomes = await forCopies.write(items, signal)
       if (outcomes.some((outcome) => !outcome.ok)) delays.forget()
       return outcomes
     },
@@ -167,9 +167,15 @@ export function createPublisher(
 }
 
 /** For callers that store one text: rejects unless it was stored. */
-export async function storeText(publisher: Publisher, queue: string, value: string): Promise<void> {
+export async function storeText(
+  publisher: Publisher,
+  queue: string,
+  value: string,
+  signal: AbortSignal,
+): Promise<void> {
   const properties: Properties = { persistent: true, contentType: 'text/plain' }
-  const [outcome] = await publisher.copies([{ queue, delayMs: 0, body: Buffer.from(value), properties }])
+  const copy: Copy = { queue, delayMs: 0, body: Buffer.from(value), properties }
+  const [outcome] = await publisher.copies([copy], signal)
   if (outcome?.ok === true) return
   throw outcome === undefined ? new AdapterError('MQ_UNKNOWN', 'nothing was answered') : outcome.error
 }

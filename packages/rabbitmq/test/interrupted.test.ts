@@ -110,6 +110,30 @@ describe('what is interrupted', () => {
     },
   )
 
+  it('a retry whose confirm stays away for long makes one copy, however often it is asked for', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const hasty = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 500 })
+    await connected(hasty)
+    await hasty.publish([message({ queue })], live)
+    const receiver = await hasty.open(source(queue), () => undefined)
+    // The channel of copies is open by the second time.
+    expect(await receiver.retry(await take(receiver, 1), 0)).toEqual(['settled'])
+    const got = await take(receiver, 1)
+    broker.freeze()
+    try {
+      for (let i = 0; i < 3; i++) expect(await receiver.retry(got, 0)).toEqual([{ error: expect.anything() }])
+    } finally {
+      broker.thaw()
+    }
+    await until(async () => (await receiver.retry(got, 0))[0] === 'settled')
+    await receiver.close(live)
+    const other = await adapter.open(source(queue), () => undefined)
+    expect((await take(other, 1))[0]?.deliveryCount).toBe(2)
+    expect(await other.receive(9, live, 1_000)).toEqual([])
+    await other.close(live)
+    await hasty.disconnect(live)
+  })
+
   it('a message that comes too late for the call that asked is there for others', async () => {
     const { queue } = await declare(adapter, fresh())
     const slow = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 2_000 })
