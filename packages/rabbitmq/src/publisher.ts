@@ -66,9 +66,12 @@ export function createPublisher(
     if (delayMs <= 0 || kind === 'reply') return direct(message, kind, name, known)
     const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
     const topic = kind === 'topic'
+    const routingKey = topic ? (message.routingKey ?? '') : physical(message, name, known)
     return {
-      exchange: topic ? await delays.forTopic(name, tier) : await delays.forQueue(tier),
-      routingKey: topic ? (message.routingKey ?? '') : physical(message, name, known),
+      exchange: topic
+        ? await delays.forTopic(name, tier)
+        : await delays.forQueue(tier, routingKey, known?.limited === true),
+      routingKey,
       body,
       properties: encode(message, false),
       mandatory: true,
@@ -132,6 +135,7 @@ export function createPublisher(
           } else items.push(direct(message, found.kind, found.name, found.known))
         }
       } catch (error) {
+        delays.forget()
         return refuse(error)
       }
       // A call's messages keep their order as long as none of them waits.
@@ -147,16 +151,20 @@ export function createPublisher(
     async copies(copies, signal) {
       const items: Item[] = []
       try {
-        for (const { queue, delayMs, body, properties } of copies)
+        for (const { queue, delayMs, body, properties } of copies) {
+          const limited = topology().peek(queue)?.limited
+          const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
           items.push({
-            exchange: delayMs > 0 ? await delays.forQueue(tierOf(Math.min(delayMs, MAX_DELAY_MS))) : '',
+            exchange: delayMs > 0 ? await delays.forQueue(tier, queue, limited === true) : '',
             routingKey: queue,
             body,
             properties,
             mandatory: true,
-            limited: topology().peek(queue)?.limited ?? true,
+            limited: limited ?? true,
           })
+        }
       } catch (error) {
+        delays.forget()
         return copies.map(() => ({ ok: false, error, certainty: 'not-stored' }))
       }
       const outcomes = await forCopies.write(items, signal)

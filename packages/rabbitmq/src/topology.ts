@@ -23,8 +23,8 @@ export interface Known {
   readonly autoDelete: boolean
   /** Bound to the consuming socket: nobody else may touch it. */
   readonly exclusive: boolean
-  /** Whether it may refuse messages because it is full. */
-  readonly limited: boolean
+  /** Whether it may refuse messages because it is full; `undefined`: not known. */
+  readonly limited: boolean | undefined
   /** Where the server itself puts what is rejected; `null`: nowhere, or it is not known. */
   readonly deadLetterQueue: string | null
 }
@@ -76,6 +76,8 @@ export function createTopology(
   options: ResolvedOptions,
   /** Stores a record in a queue, confirmed. */
   record: (queue: string, text: string) => Promise<void>,
+  /** What is due for a queue that is made anew has to reach it. */
+  bindDue: (queue: string) => Promise<void>,
 ): Topology {
   const queues = new Map<string, Known>()
   /** When queues were found to be gone. */
@@ -162,7 +164,7 @@ export function createTopology(
     const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
     if (ordered) await inspect(queue)
     else {
-      const limited = (rest.maxLength ?? rest.maxLengthBytes ?? null) !== null
+      const limited = isLimited({ ...PLAIN, ...rest })
       queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
     }
   }
@@ -196,12 +198,13 @@ export function createTopology(
     const inForce = { ...settings, ...revealed(differences) }
     if (inForce.ordered && !settings.ordered) partitions = await countPartitions(queue)
     if (!inForce.ordered) partitions = 1
+    for (let n = 0; n < partitions; n++) await bindDue(partitionQueue(queue, n))
     queues.set(queue, {
       partitions,
       ordered: inForce.ordered,
       autoDelete: inForce.autoDelete,
       exclusive: inForce.exclusive,
-      limited: inForce.maxLength !== null || inForce.maxLengthBytes !== null,
+      limited: isLimited(inForce),
       deadLetterQueue:
         unseen.has(queue) || found.some(({ field }) => field === 'x-dead-letter-exchange')
           ? null
@@ -318,7 +321,7 @@ export function createTopology(
       ordered: partitions > 1,
       autoDelete: false,
       exclusive: false,
-      limited: true,
+      limited: undefined,
       deadLetterQueue: null,
     }
     queues.set(queue, found)
@@ -366,6 +369,10 @@ export function createTopology(
       topics.delete(name)
     },
   }
+}
+
+function isLimited({ maxLength, maxLengthBytes, overflow }: QueueSettings): boolean {
+  return (maxLength !== null || maxLengthBytes !== null) && overflow === 'reject'
 }
 
 function show(value: unknown): string {

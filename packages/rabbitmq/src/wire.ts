@@ -10,6 +10,7 @@ import {
   WireHeader,
 } from '@mq/core/adapter'
 import { brokerDeadLetter, isBrokerHeader } from './death.ts'
+import { own } from './names.ts'
 
 /** ms, where AMQP's own timestamp has seconds. The name is that of RabbitMQ's own interceptor. */
 const TIMESTAMP_MS = 'timestamp_in_ms'
@@ -119,7 +120,8 @@ export function decode(raw: ConsumeMessage | GetMessage, queue: string, position
   if (properties.type !== undefined) headers['type'] ??= text(properties.type)
   if (properties.appId !== undefined) headers['app-id'] ??= text(properties.appId)
   const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
-  const byTopic = fields.exchange !== '' && fields.routingKey !== '' ? fields.routingKey : undefined
+  const toQueue = fields.exchange === '' || fields.exchange === own.due
+  const byTopic = toQueue || fields.routingKey === '' ? undefined : fields.routingKey
   return {
     id: either(properties.messageId, control[WireHeader.ID]) || randomUUID(),
     body: raw.content,
