@@ -33,6 +33,8 @@ interface Route {
   readonly kind: 'queue' | 'topic' | 'reply'
   readonly name: string
   readonly known: Known | undefined
+  /** Whether it may be full; `undefined`: not known. */
+  readonly limited: boolean | undefined
 }
 
 export function createPublisher(
@@ -48,29 +50,32 @@ export function createPublisher(
   const forCopies = createLane(connection, options.confirmWindow, true)
 
   const route = async (to: Destination, batch: readonly OutboundMessage[]): Promise<Route> => {
-    if ('reply' in to) return { kind: 'reply', name: to.reply, known: undefined }
+    if ('reply' in to) return { kind: 'reply', name: to.reply, known: undefined, limited: undefined }
     if ('topic' in to && !('subscription' in to)) {
       await topology().topic(to.topic)
-      return { kind: 'topic', name: to.topic, known: undefined }
+      const limited = topology().limits(to.topic) ? true : undefined
+      return { kind: 'topic', name: to.topic, known: undefined, limited }
     }
     const name = queueOf(to)
-    const known = topology().peek(name)
-    if (known !== undefined) return { kind: 'queue', name, known }
+    const peeked = topology().peek(name)
+    if (peeked !== undefined) return { kind: 'queue', name, known: peeked, limited: peeked.limited }
     // A key chooses the partition; a message that waits first would learn too late that its queue is missing.
     const must = batch.some(({ key, delayMs }) => key !== undefined || delayMs > 0)
-    return { kind: 'queue', name, known: must ? await topology().inspect(name) : undefined }
+    const known = must ? await topology().inspect(name) : undefined
+    return { kind: 'queue', name, known, limited: known?.limited }
   }
 
-  const item = async (message: OutboundMessage, { kind, name, known }: Route): Promise<Item> => {
+  const item = async (message: OutboundMessage, route: Route): Promise<Item> => {
+    const { kind, name, known, limited } = route
     const { body, delayMs } = message
-    if (delayMs <= 0 || kind === 'reply') return direct(message, kind, name, known)
+    if (delayMs <= 0 || kind === 'reply') return direct(message, route)
     const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
     const topic = kind === 'topic'
     const routingKey = topic ? (message.routingKey ?? '') : physical(message, name, known)
     return {
       exchange: topic
         ? await delays.forTopic(name, tier)
-        : await delays.forQueue(tier, routingKey, known?.limited === true),
+        : await delays.forQueue(tier, routingKey, limited === true),
       routingKey,
       body,
       properties: encode(message, false),
@@ -79,12 +84,7 @@ export function createPublisher(
     }
   }
 
-  const direct = (
-    message: OutboundMessage,
-    kind: Route['kind'],
-    name: string,
-    known: Known | undefined,
-  ): Item => ({
+  const direct = (message: OutboundMessage, { kind, name, known, limited }: Route): Item => ({
     exchange: kind === 'topic' ? name : '',
     routingKey:
       kind === 'topic'
@@ -96,7 +96,7 @@ export function createPublisher(
     properties: encode(message, true),
     // An answer to a requester that vanished is no error, nor is a topic that nobody subscribes to.
     mandatory: kind === 'queue' && options.mandatory,
-    limited: known?.limited ?? true,
+    limited,
   })
 
   const physical = ({ key }: OutboundMessage, name: string, known: Known | undefined): string =>
@@ -132,7 +132,7 @@ export function createPublisher(
           if (message.delayMs > 0 && found.kind !== 'reply') {
             delayed = true
             items.push(await item(message, found))
-          } else items.push(direct(message, found.kind, found.name, found.known))
+          } else items.push(direct(message, found))
         }
       } catch (error) {
         delays.forget()
@@ -160,7 +160,7 @@ export function createPublisher(
             body,
             properties,
             mandatory: true,
-            limited: limited ?? true,
+            limited: delayMs > 0 ? false : limited,
           })
         }
       } catch (error) {

@@ -36,6 +36,8 @@ export interface Topology {
   size(target: Target): Promise<number>
   /** What is known of a queue without asking. */
   peek(queue: string): Known | undefined
+  /** Whether a subscription of the topic that was declared here may refuse messages because it is full. */
+  limits(topic: string): boolean
   /** What there is to know of a queue that exists; asks once per connection. Rejects as not found. */
   inspect(queue: string): Promise<Known>
   /** Whether a topic's exchange exists; asks once per connection. Rejects as not found. */
@@ -83,6 +85,7 @@ export function createTopology(
   /** When queues were found to be gone. */
   const gone = new Map<string, number>()
   const topics = new Set<string>()
+  const limitedTopics = new Set<string>()
   /** Of another user: there, and nothing is said about what they are like. */
   const unseen = new Set<string>()
 
@@ -235,6 +238,7 @@ export function createTopology(
     }
     // Copies of one key go to one queue whichever it is, so one is enough.
     const answer = await declareQueue(label, queue, { ...settings, partitions: 1 }, ifExists)
+    if (queues.get(queue)?.limited === true) limitedTopics.add(topic)
     // What goes by itself would leave the note about its pattern behind.
     const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
     const existing = noted ? await notePattern(queue, pattern) : pattern
@@ -303,6 +307,7 @@ export function createTopology(
       }
     }
     topics.delete(topic)
+    limitedTopics.delete(topic)
     for (const name of names) await removeSubscription(topic, name)
     await connection.admin(async (channel) => {
       await channel.deleteExchange(topic)
@@ -358,6 +363,7 @@ export function createTopology(
     size: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.checkQueue(queue)).messageCount),
     peek: (queue) => queues.get(queue),
+    limits: (topic) => limitedTopics.has(topic),
     inspect,
     async topic(name) {
       if (topics.has(name)) return
