@@ -216,11 +216,16 @@ function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message
   return undefined
 }
 
-/** The client encodes the properties of a message, headers included, into 64 KiB. */
+/** The client encodes the properties of a message, headers included, into 64 KiB, and each by itself into what AMQP has for it. */
 function unencodable(error: unknown): unknown {
-  if (!types.isNativeError(error) || error.name !== 'RangeError') return error
-  const tooLarge = 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
-  return new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
+  if (!types.isNativeError(error)) return error
+  const tooLarge =
+    error.name === 'RangeError'
+      ? 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
+      : error.name === 'TypeError'
+        ? `AMQP has no room for a part of the message: ${error.message}`
+        : null
+  return tooLarge === null ? error : new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
 }
 
 function isRefusal(error: unknown): boolean {
