@@ -68,7 +68,9 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
   const begin = (connection: Connection): Session => {
     const delays = createDelays(connection)
     const publisher = createPublisher(connection, resolved, () => topology, delays)
-    const topology = createTopology(connection, resolved, (queue, text) => storeText(publisher, queue, text))
+    const record = (queue: string, text: string): Promise<void> =>
+      storeText(publisher, queue, text, AbortSignal.timeout(resolved.rpcTimeoutMs))
+    const topology = createTopology(connection, resolved, record, delays.bind)
     return { connection, topology, publisher, receivers: new Set() }
   }
 

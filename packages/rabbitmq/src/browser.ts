@@ -21,6 +21,7 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   })
   const channel = await connection.channel('consume')
   const settler = createSettler(
+    connection,
     channel,
     publisher,
     () => null,

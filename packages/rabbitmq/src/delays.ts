@@ -1,32 +1,39 @@
 import { randomUUID } from 'node:crypto'
-import type { Connection } from './connection.ts'
+import type { Connection, Role } from './connection.ts'
 import { inequivalence, replyCode } from './errors.ts'
 import { own } from './names.ts'
 
 /**
  * The places where messages wait: for each delay in use an exchange and a queue behind it that all queues share. A message is published
  * there with its own queue as routing key; when its time is over, the server routes it by that key.
+ *
+ * The server keeps what nobody takes, asks again every few minutes, and stops moving anything else out of the same queue once it keeps 32 such. So
+ * what is due always has somewhere to go, and a queue that may refuse it shares with nobody.
  */
 export interface Delays {
-  /** The exchange for messages that wait so long for a queue; made on first use. */
-  forQueue(tierMs: number): Promise<string>
+  /** The exchange for messages that wait so long for a queue; made on first use. `limited`: the queue refuses when it is full. */
+  forQueue(tierMs: number, queue: string, limited: boolean): Promise<string>
+  /** After a queue is made: what is due for it reaches it. */
+  bind(queue: string): Promise<void>
   /** The same for messages that go to a topic afterwards, by their own routing key. */
   forTopic(topic: string, tierMs: number): Promise<string>
   forget(): void
 }
 
+/** How long that waits once more which is due for a queue that is missing, or made again by somebody who does not bind it. */
+const MISSING_MS = 1_000
+
 export function createDelays(connection: Connection): Delays {
   const made = new Map<string, Promise<void>>()
+  const bound = new Map<string, Promise<void>>()
 
-  const once = (name: string, make: () => Promise<void>): Promise<void> => {
-    let making = made.get(name)
-    if (making === undefined) {
-      making = make()
-      made.set(name, making)
-      making.catch(() => made.delete(name))
-    }
+  const keep = (map: Map<string, Promise<void>>, name: string, making: Promise<void>): Promise<void> => {
+    map.set(name, making)
+    making.catch(() => map.delete(name))
     return making
   }
+  const once = (name: string, make: () => Promise<void>): Promise<void> =>
+    made.get(name) ?? keep(made, name, make())
 
   const exists = async (queue: string): Promise<boolean> => {
     try {
@@ -93,18 +100,73 @@ export function createDelays(connection: Connection): Delays {
       }),
     )
 
+  const due = (): Promise<void> =>
+    once(own.due, () =>
+      connection.admin(async (channel) => {
+        await channel.assertExchange(own.due, 'direct', { durable: true, alternateExchange: own.unbound })
+      }),
+    )
+
+  const bindNow = async (queue: string): Promise<void> => {
+    await due()
+    const bindBy = (role: Role): Promise<unknown> =>
+      connection.admin((channel) => channel.bindQueue(queue, own.due, queue), role)
+    try {
+      // One that is exclusive belongs to the consuming socket.
+      await bindBy('admin').catch((error: unknown) => {
+        if (replyCode(error) !== 405) throw error
+        return bindBy('consume')
+      })
+    } catch (error) {
+      // Who may not bind it reaches it all the same, like one that is missing.
+      if (replyCode(error) !== 403) throw error
+    }
+  }
+  const bind = (queue: string): Promise<void> => keep(bound, queue, bindNow(queue))
+
+  /**
+   * What is due for a queue that is not bound waits a moment, and goes to the queue of that name or, if there is none, nowhere. The exchange does not outlive
+   * the server: a server that starts moves what is due before it has found all of its queues, and must keep it until somebody connects.
+   */
+  const missing = (): Promise<void> =>
+    once(own.missing, () =>
+      connection.admin(async (channel) => {
+        await channel.assertExchange(own.unbound, 'fanout', { durable: false })
+        await channel.assertQueue(own.missing, {
+          durable: true,
+          arguments: {
+            'x-queue-type': 'quorum',
+            'x-message-ttl': MISSING_MS,
+            'x-dead-letter-exchange': '',
+          },
+        })
+        await channel.bindQueue(own.missing, own.unbound, '')
+      }),
+    )
+
   return {
-    async forQueue(tierMs) {
+    async forQueue(tierMs, queue, limited) {
+      if (limited) {
+        const name = own.delayedQueue(queue, tierMs)
+        await once(name, () => tolerant(waitingQueue(name, tierMs, ''), name))
+        return name
+      }
+      await (bound.get(queue) ?? bind(queue))
+      await missing()
       const name = own.delay(tierMs)
-      await once(name, () => tolerant(waitingQueue(name, tierMs, ''), name))
+      await once(name, () => tolerant(waitingQueue(name, tierMs, own.due), name))
       return name
     },
+    bind,
     async forTopic(topic, tierMs) {
       const name = own.delayedTopic(topic, tierMs)
       await relay(topic)
       await once(name, () => tolerant(waitingQueue(name, tierMs, own.relay(topic)), name))
       return name
     },
-    forget: () => made.clear(),
+    forget() {
+      made.clear()
+      bound.clear()
+    },
   }
 }

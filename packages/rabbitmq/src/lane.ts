@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { Channel, ConfirmChannel, Message } from 'amqplib'
+import { performance } from 'node:perf_hooks'
 import { types } from 'node:util'
 import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
 import { closeCause, type Connection } from './connection.ts'
@@ -15,8 +16,8 @@ export interface Item {
   readonly properties: Properties
   /** Refused when no queue takes it. */
   readonly mandatory: boolean
-  /** Whether the queue may be full: what a refusal means. */
-  readonly limited: boolean
+  /** Whether the queue may be full, which is what a refusal means then; `undefined`: not known. */
+  readonly limited: boolean | undefined
 }
 
 /** A channel that publishes, with a bounded number of messages that are not confirmed yet. */
@@ -34,6 +35,7 @@ interface Entry {
 
 interface Open {
   readonly channel: ConfirmChannel | Channel
+  readonly since: number
   readonly entries: Set<Entry>
   full: boolean
   closed: boolean
@@ -42,6 +44,9 @@ interface Open {
 }
 
 const STORED: PublishOutcome = { ok: true }
+
+/** A channel whose messages are refused is used at least so long: a full queue refuses every one. */
+const LEAST_USE_MS = 1_000
 
 export function createLane(connection: Connection, window: number, confirms: boolean): Lane {
   let opening: Promise<Open> | null = null
@@ -57,7 +62,8 @@ export function createLane(connection: Connection, window: number, confirms: boo
 
   const open = async (): Promise<Open> => {
     const channel = confirms ? await connection.confirmChannel() : await connection.channel('publish')
-    const lane: Open = { channel, entries: new Set(), full: false, closed: false, retired: false }
+    const since = performance.now()
+    const lane: Open = { channel, since, entries: new Set(), full: false, closed: false, retired: false }
     channel.on('return', (message: Message) => {
       // Comes before the confirm of the same message.
       const entry = returnedEntry(lane.entries, message)
@@ -170,7 +176,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
               properties,
               (error: unknown) => {
                 lane.entries.delete(entry)
-                if (isRefusal(error) && !item.limited) retire(lane)
+                if (isRefusal(error) && performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
                 settle(index, outcomeOf(lane.channel, entry, error))
                 if (lane.retired && lane.entries.size === 0) void lane.channel.close().catch(() => undefined)
                 if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
@@ -210,11 +216,16 @@ function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message
   return undefined
 }
 
-/** The client encodes the properties of a message, headers included, into 64 KiB. */
+/** The client encodes the properties of a message, headers included, into 64 KiB, and each by itself into what AMQP has for it. */
 function unencodable(error: unknown): unknown {
-  if (!types.isNativeError(error) || error.name !== 'RangeError') return error
-  const tooLarge = 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
-  return new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
+  if (!types.isNativeError(error)) return error
+  const tooLarge =
+    error.name === 'RangeError'
+      ? 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
+      : error.name === 'TypeError'
+        ? `AMQP has no room for a part of the message: ${error.message}`
+        : null
+  return tooLarge === null ? error : new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
 }
 
 function isRefusal(error: unknown): boolean {
@@ -229,14 +240,19 @@ function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown):
     return { ok: false, error: new AdapterError('MQ_QUEUE_NOT_FOUND', missing), certainty: 'not-stored' }
   }
   if (isRefusal(error)) {
-    if (item.limited) {
+    if (item.limited === true) {
       // To a topic, other subscriptions may have taken it.
       const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
       return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
     }
+    if (item.limited === undefined && item.exchange === '') {
+      const either = 'the queue, which was not declared here, is full or has no leader'
+      const full = new AdapterError('MQ_QUEUE_FULL', either, { retryable: true })
+      return { ok: false, error: full, certainty: 'unknown' }
+    }
     const refused = new AdapterError(
       'MQ_UNAVAILABLE',
-      'RabbitMQ could not store the message: its queue has no leader, or a policy limits it and it is full',
+      'RabbitMQ could not store the message: a queue has no leader, or is full by a limit that is not known here',
       {
         retryable: true,
       },

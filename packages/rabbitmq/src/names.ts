@@ -11,7 +11,10 @@ const LONGEST = 240
  */
 export function queueOf(target: Target): string {
   if ('queue' in target) return target.queue
-  const name = `${target.topic}:${target.subscription}`
+  return cut(`${target.topic}:${target.subscription}`)
+}
+
+function cut(name: string): string {
   if (name.length <= LONGEST) return name
   const hash = createHash('sha256').update(name).digest('hex').slice(0, 16)
   return `${name.slice(0, LONGEST - hash.length - 1)}~${hash}`
@@ -27,8 +30,14 @@ export function partitionQueue(queue: string, partition: number): string {
 
 /** Names that this adapter makes for itself. None can be given to a queue or topic. */
 export const own = {
-  delay: (ms: number) => `mq:delay:${ms}`,
+  delay: (ms: number) => `mq:delayed:${ms}`,
+  delayedQueue: (queue: string, ms: number) => cut(`mq:delayed:${ms}:${queue}`),
   delayedTopic: (topic: string, ms: number) => `mq:delay:${ms}:${topic}`,
+  /** Where what waited for a queue comes out. */
+  due: 'mq:due',
+  /** Where that goes which is due for a queue that is not bound there, and the queue in which it waits a little. */
+  unbound: 'mq:unbound',
+  missing: 'mq:delayed:missing',
   relay: (topic: string) => `mq:relay:${topic}`,
   sink: 'mq::sink',
   last: (unique: string) => `mq:last:${unique}`,
@@ -39,7 +48,7 @@ export const own = {
 
 /** Whether a queue only holds messages until they are due. */
 export function isDelayQueue(queue: string): boolean {
-  return queue.startsWith('mq:delay:')
+  return queue.startsWith('mq:delay')
 }
 
 /** Which partition a key belongs to: FNV-1a over UTF-8, the same in every process and version. */

@@ -24,8 +24,8 @@ export interface Publisher {
   /** Makes ready what nearly every connection needs. */
   open(): Promise<void>
   publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
-  /** Always confirmed; one outcome each, in order. Nothing may be known of some when the time for an answer is over. */
-  copies(copies: readonly Copy[]): Promise<readonly PublishOutcome[]>
+  /** Always confirmed; one outcome each, in order, on abort with what is known by then. Never rejects. */
+  copies(copies: readonly Copy[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
 }
 
 /** Where the messages of one call go, found out before the first is written. */
@@ -33,6 +33,8 @@ interface Route {
   readonly kind: 'queue' | 'topic' | 'reply'
   readonly name: string
   readonly known: Known | undefined
+  /** Whether it may be full; `undefined`: not known. */
+  readonly limited: boolean | undefined
 }
 
 export function createPublisher(
@@ -48,27 +50,33 @@ export function createPublisher(
   const forCopies = createLane(connection, options.confirmWindow, true)
 
   const route = async (to: Destination, batch: readonly OutboundMessage[]): Promise<Route> => {
-    if ('reply' in to) return { kind: 'reply', name: to.reply, known: undefined }
+    if ('reply' in to) return { kind: 'reply', name: to.reply, known: undefined, limited: undefined }
     if ('topic' in to && !('subscription' in to)) {
       await topology().topic(to.topic)
-      return { kind: 'topic', name: to.topic, known: undefined }
+      const limited = topology().limits(to.topic) ? true : undefined
+      return { kind: 'topic', name: to.topic, known: undefined, limited }
     }
     const name = queueOf(to)
-    const known = topology().peek(name)
-    if (known !== undefined) return { kind: 'queue', name, known }
+    const peeked = topology().peek(name)
+    if (peeked !== undefined) return { kind: 'queue', name, known: peeked, limited: peeked.limited }
     // A key chooses the partition; a message that waits first would learn too late that its queue is missing.
     const must = batch.some(({ key, delayMs }) => key !== undefined || delayMs > 0)
-    return { kind: 'queue', name, known: must ? await topology().inspect(name) : undefined }
+    const known = must ? await topology().inspect(name) : undefined
+    return { kind: 'queue', name, known, limited: known?.limited }
   }
 
-  const item = async (message: OutboundMessage, { kind, name, known }: Route): Promise<Item> => {
+  const item = async (message: OutboundMessage, route: Route): Promise<Item> => {
+    const { kind, name, known, limited } = route
     const { body, delayMs } = message
-    if (delayMs <= 0 || kind === 'reply') return direct(message, kind, name, known)
+    if (delayMs <= 0 || kind === 'reply') return direct(message, route)
     const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
     const topic = kind === 'topic'
+    const routingKey = topic ? (message.routingKey ?? '') : physical(message, name, known)
     return {
-      exchange: topic ? await delays.forTopic(name, tier) : await delays.forQueue(tier),
-      routingKey: topic ? (message.routingKey ?? '') : physical(message, name, known),
+      exchange: topic
+        ? await delays.forTopic(name, tier)
+        : await delays.forQueue(tier, routingKey, limited === true),
+      routingKey,
       body,
       properties: encode(message, false),
       mandatory: true,
@@ -76,12 +84,7 @@ export function createPublisher(
     }
   }
 
-  const direct = (
-    message: OutboundMessage,
-    kind: Route['kind'],
-    name: string,
-    known: Known | undefined,
-  ): Item => ({
+  const direct = (message: OutboundMessage, { kind, name, known, limited }: Route): Item => ({
     exchange: kind === 'topic' ? name : '',
     routingKey:
       kind === 'topic'
@@ -93,7 +96,7 @@ export function createPublisher(
     properties: encode(message, true),
     // An answer to a requester that vanished is no error, nor is a topic that nobody subscribes to.
     mandatory: kind === 'queue' && options.mandatory,
-    limited: known?.limited ?? true,
+    limited,
   })
 
   const physical = ({ key }: OutboundMessage, name: string, known: Known | undefined): string =>
@@ -129,9 +132,10 @@ export function createPublisher(
           if (message.delayMs > 0 && found.kind !== 'reply') {
             delayed = true
             items.push(await item(message, found))
-          } else items.push(direct(message, found.kind, found.name, found.known))
+          } else items.push(direct(message, found))
         }
       } catch (error) {
+        delays.forget()
         return refuse(error)
       }
       // A call's messages keep their order as long as none of them waits.
@@ -144,22 +148,26 @@ export function createPublisher(
       }
       return outcomes
     },
-    async copies(copies) {
+    async copies(copies, signal) {
       const items: Item[] = []
       try {
-        for (const { queue, delayMs, body, properties } of copies)
+        for (const { queue, delayMs, body, properties } of copies) {
+          const limited = topology().peek(queue)?.limited
+          const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
           items.push({
-            exchange: delayMs > 0 ? await delays.forQueue(tierOf(Math.min(delayMs, MAX_DELAY_MS))) : '',
+            exchange: delayMs > 0 ? await delays.forQueue(tier, queue, limited === true) : '',
             routingKey: queue,
             body,
             properties,
             mandatory: true,
-            limited: topology().peek(queue)?.limited ?? true,
+            limited: delayMs > 0 ? false : limited,
           })
+        }
       } catch (error) {
+        delays.forget()
         return copies.map(() => ({ ok: false, error, certainty: 'not-stored' }))
       }
-      const outcomes = await forCopies.write(items, AbortSignal.timeout(options.rpcTimeoutMs))
+      const outcomes = await forCopies.write(items, signal)
       if (outcomes.some((outcome) => !outcome.ok)) delays.forget()
       return outcomes
     },
@@ -167,9 +175,15 @@ export function createPublisher(
 }
 
 /** For callers that store one text: rejects unless it was stored. */
-export async function storeText(publisher: Publisher, queue: string, value: string): Promise<void> {
+export async function storeText(
+  publisher: Publisher,
+  queue: string,
+  value: string,
+  signal: AbortSignal,
+): Promise<void> {
   const properties: Properties = { persistent: true, contentType: 'text/plain' }
-  const [outcome] = await publisher.copies([{ queue, delayMs: 0, body: Buffer.from(value), properties }])
+  const copy: Copy = { queue, delayMs: 0, body: Buffer.from(value), properties }
+  const [outcome] = await publisher.copies([copy], signal)
   if (outcome?.ok === true) return
   throw outcome === undefined ? new AdapterError('MQ_UNKNOWN', 'nothing was answered') : outcome.error
 }

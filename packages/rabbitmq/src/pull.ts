@@ -34,7 +34,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   let looks = 0
 
   const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
-  const settler = createSettler(channel, publisher, deadLetters, (deliveries, cause) => {
+  const settler = createSettler(connection, channel, publisher, deadLetters, (deliveries, cause) => {
     if (closing === null) setup.lost(deliveries, cause)
   })
   channel.on('close', () => {

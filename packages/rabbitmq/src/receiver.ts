@@ -60,7 +60,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   let stuck = 0
 
   const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
-  const settler = createSettler(channel, publisher, deadLetters, (deliveries, cause) => {
+  const settler = createSettler(connection, channel, publisher, deadLetters, (deliveries, cause) => {
     inbox.drain()
     if (closing === null) setup.lost(deliveries, cause)
   })

@@ -19,6 +19,8 @@ const NAME_LENGTH_BYTES: Readonly<Record<number, number>> = { 119: 1, 115: 1, 11
  * it close the whole connection (541), and again for every attempt.
  */
 export function answerable(address: string): boolean {
+  // No queue is called that: bytes that are no UTF-8 are read as longer text.
+  if (address.length > 85 && Buffer.byteLength(address) > 255) return false
   const parts = address.startsWith(`${DIRECT}.`) ? address.slice(DIRECT.length + 1).split('.') : []
   // Anything else goes nowhere, and is confirmed.
   if (parts.length !== 2) return true

@@ -1,10 +1,11 @@
 import { performance } from 'node:perf_hooks'
 import type { Channel } from 'amqplib'
 import type { DeadLetterInfo, Delivery, PublishOutcome, SettleOutcome, Target } from '@mq/core/adapter'
-import { closeCause } from './connection.ts'
+import { closeCause, type Connection } from './connection.ts'
 import { classify } from './errors.ts'
 import { queueOf } from './names.ts'
 import type { Copy, Publisher } from './publisher.ts'
+import { createReplacements } from './replacements.ts'
 import { deadCopy, type Held, retryCopy } from './wire.ts'
 
 /** What came over one channel and is not settled yet. */
@@ -35,6 +36,7 @@ const LATELY_MS = 1000
 
 /** `lost` hears what the end of the channel took back, unless it was closed on purpose. */
 export function createSettler(
+  connection: Pick<Connection, 'rpc'>,
   channel: Channel,
   publisher: Publisher,
   /** The queue to which the server itself moves what is rejected here, if that is known. */
@@ -106,11 +108,39 @@ export function createSettler(
   }
 
   /** A confirmed copy first, then the acknowledgement: a crash in between makes two of it, and never none. */
-  const replaceNow = async (
+  const copyThenAcknowledge = async (
+    helds: readonly Held[],
+    copy: (i: number) => Copy,
+    signal: AbortSignal,
+  ): Promise<readonly SettleOutcome[]> => {
+    let stored: readonly PublishOutcome[]
+    try {
+      stored = await publisher.copies(
+        helds.map((_, i) => copy(i)),
+        signal,
+      )
+    } catch (error) {
+      stored = helds.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+    }
+    const safe: Held[] = []
+    const outcomes = stored.map((outcome, i): SettleOutcome => {
+      const held = helds[i] as Held
+      if (!outcome.ok) {
+        if (held.state === 'settling') held.state = 'open'
+        return { error: outcome.error }
+      }
+      if (closed) return 'lost'
+      safe.push(held)
+      return 'settled'
+    })
+    acknowledge(safe)
+    return outcomes
+  }
+  const replacements = createReplacements(connection)
+  const replace = (
     deliveries: readonly Delivery[],
     copy: (held: Held, index: number) => Copy,
   ): Promise<readonly SettleOutcome[]> => {
-    const outcomes: SettleOutcome[] = deliveries.map(() => 'lost')
     const helds: Held[] = []
     const at: number[] = []
     deliveries.forEach((delivery, index) => {
@@ -120,37 +150,18 @@ export function createSettler(
       helds.push(held)
       at.push(index)
     })
-    if (helds.length === 0) return outcomes
-    let stored: readonly PublishOutcome[]
-    try {
-      stored = await publisher.copies(helds.map((held, i) => copy(held, at[i] as number)))
-    } catch (error) {
-      stored = helds.map(() => ({ ok: false, error, certainty: 'not-stored' }))
-    }
-    const safe: Held[] = []
-    stored.forEach((outcome, i) => {
-      const held = helds[i] as Held
-      const index = at[i] as number
-      if (!outcome.ok) {
-        outcomes[index] = { error: outcome.error }
-        if (held.state === 'settling') held.state = 'open'
-      } else if (!closed) {
-        outcomes[index] = 'settled'
-        safe.push(held)
-      }
-    })
-    acknowledge(safe)
-    return outcomes
+    const copyOf = (i: number): Copy => copy(helds[i] as Held, at[i] as number)
+    if (helds.length > 0) replacements.begin(helds, (signal) => copyThenAcknowledge(helds, copyOf, signal))
+    return Promise.all(deliveries.map((delivery) => replacements.outcome(delivery as Held)))
   }
-  const replacing = new Set<Promise<unknown>>()
-  const replace: typeof replaceNow = async (deliveries, copy) => {
-    const work = replaceNow(deliveries, copy)
-    replacing.add(work)
-    try {
-      return await work
-    } finally {
-      replacing.delete(work)
-    }
+
+  const giveBack = (deliveries: readonly Delivery[]): readonly SettleOutcome[] => {
+    const { helds, outcomes } = takeMine(deliveries)
+    // Quorum queues put back in the order in which they are told.
+    helds.sort((a, b) => tagOf(a) - tagOf(b))
+    done(helds)
+    for (const held of helds) channel.nack(held.raw, false, true)
+    return outcomes
   }
 
   return {
@@ -169,13 +180,11 @@ export function createSettler(
       acknowledge(helds)
       return Promise.resolve(outcomes)
     },
-    release(deliveries) {
-      const { helds, outcomes } = takeMine(deliveries)
-      // Quorum queues put back in the order in which they are told.
-      helds.sort((a, b) => tagOf(a) - tagOf(b))
-      done(helds)
-      for (const held of helds) channel.nack(held.raw, false, true)
-      return Promise.resolve(outcomes)
+    async release(deliveries) {
+      // Whoever asks for it back waits no longer for the confirm of its copy; one that is stored all the same is a second message.
+      const replacing = (deliveries as readonly Held[]).filter((held) => replacements.has(held))
+      if (replacing.length > 0) await replacements.giveUp(replacing)
+      return giveBack(deliveries)
     },
     retry: (deliveries, delayMs) => {
       const now = Date.now()
@@ -218,6 +227,6 @@ export function createSettler(
       for (const held of all) channel.nack(held.raw, false, true)
       done(all)
     },
-    replaced: () => Promise.allSettled(replacing),
+    replaced: () => replacements.ended(),
   }
 }

@@ -23,8 +23,8 @@ export interface Known {
   readonly autoDelete: boolean
   /** Bound to the consuming socket: nobody else may touch it. */
   readonly exclusive: boolean
-  /** Whether it may refuse messages because it is full. */
-  readonly limited: boolean
+  /** Whether it may refuse messages because it is full; `undefined`: not known. */
+  readonly limited: boolean | undefined
   /** Where the server itself puts what is rejected; `null`: nowhere, or it is not known. */
   readonly deadLetterQueue: string | null
 }
@@ -36,6 +36,8 @@ export interface Topology {
   size(target: Target): Promise<number>
   /** What is known of a queue without asking. */
   peek(queue: string): Known | undefined
+  /** Whether a subscription of the topic that was declared here may refuse messages because it is full. */
+  limits(topic: string): boolean
   /** What there is to know of a queue that exists; asks once per connection. Rejects as not found. */
   inspect(queue: string): Promise<Known>
   /** Whether a topic's exchange exists; asks once per connection. Rejects as not found. */
@@ -76,11 +78,14 @@ export function createTopology(
   options: ResolvedOptions,
   /** Stores a record in a queue, confirmed. */
   record: (queue: string, text: string) => Promise<void>,
+  /** What is due for a queue that is made anew has to reach it. */
+  bindDue: (queue: string) => Promise<void>,
 ): Topology {
   const queues = new Map<string, Known>()
   /** When queues were found to be gone. */
   const gone = new Map<string, number>()
   const topics = new Set<string>()
+  const limitedTopics = new Set<string>()
   /** Of another user: there, and nothing is said about what they are like. */
   const unseen = new Set<string>()
 
@@ -162,7 +167,7 @@ export function createTopology(
     const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
     if (ordered) await inspect(queue)
     else {
-      const limited = (rest.maxLength ?? rest.maxLengthBytes ?? null) !== null
+      const limited = isLimited({ ...PLAIN, ...rest })
       queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
     }
   }
@@ -196,12 +201,13 @@ export function createTopology(
     const inForce = { ...settings, ...revealed(differences) }
     if (inForce.ordered && !settings.ordered) partitions = await countPartitions(queue)
     if (!inForce.ordered) partitions = 1
+    for (let n = 0; n < partitions; n++) await bindDue(partitionQueue(queue, n))
     queues.set(queue, {
       partitions,
       ordered: inForce.ordered,
       autoDelete: inForce.autoDelete,
       exclusive: inForce.exclusive,
-      limited: inForce.maxLength !== null || inForce.maxLengthBytes !== null,
+      limited: isLimited(inForce),
       deadLetterQueue:
         unseen.has(queue) || found.some(({ field }) => field === 'x-dead-letter-exchange')
           ? null
@@ -223,23 +229,23 @@ export function createTopology(
     await declareTopic(topic)
     // Written down before it is made: whoever deletes the topic finds it.
     if (!(await exists(queue))) {
+      // A note of one that is gone says nothing against what is asked for now.
+      if (ifExists === 'compare')
+        await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
       const register = own.register(topic)
       await settle(register, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })
       await record(register, target.subscription)
     }
     // Copies of one key go to one queue whichever it is, so one is enough.
     const answer = await declareQueue(label, queue, { ...settings, partitions: 1 }, ifExists)
+    if (queues.get(queue)?.limited === true) limitedTopics.add(topic)
     // What goes by itself would leave the note about its pattern behind.
     const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
-    if (noted) {
-      const existing = await notePattern(queue, pattern)
-      if (existing !== pattern) {
-        if (ifExists === 'compare')
-          throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
-        return answer
-      }
-    }
-    await on(queue, (channel) => channel.bindQueue(queue, topic, pattern))
+    const existing = noted ? await notePattern(queue, pattern) : pattern
+    // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
+    await on(queue, (channel) => channel.bindQueue(queue, topic, existing))
+    if (ifExists === 'compare' && existing !== pattern)
+      throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
     return answer
   }
 
@@ -247,7 +253,7 @@ export function createTopology(
    * AMQP tells nobody which bindings there are. An exchange that is never published to holds the pattern as an argument that
    * the server compares when it is declared again; answers the one in force.
    */
-  const notePattern = async (queue: string, pattern: string): Promise<unknown> => {
+  const notePattern = async (queue: string, pattern: string): Promise<string> => {
     try {
       await connection.admin((channel) =>
         channel.assertExchange(own.pattern(queue), 'fanout', { durable: true, alternateExchange: pattern }),
@@ -256,7 +262,7 @@ export function createTopology(
     } catch (error) {
       const found = inequivalence(error)
       if (found?.argument !== 'alternate-exchange') throw error
-      return found.current
+      return typeof found.current === 'string' ? found.current : pattern
     }
   }
 
@@ -301,6 +307,7 @@ export function createTopology(
       }
     }
     topics.delete(topic)
+    limitedTopics.delete(topic)
     for (const name of names) await removeSubscription(topic, name)
     await connection.admin(async (channel) => {
       await channel.deleteExchange(topic)
@@ -319,7 +326,7 @@ export function createTopology(
       ordered: partitions > 1,
       autoDelete: false,
       exclusive: false,
-      limited: true,
+      limited: undefined,
       deadLetterQueue: null,
     }
     queues.set(queue, found)
@@ -356,6 +363,7 @@ export function createTopology(
     size: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.checkQueue(queue)).messageCount),
     peek: (queue) => queues.get(queue),
+    limits: (topic) => limitedTopics.has(topic),
     inspect,
     async topic(name) {
       if (topics.has(name)) return
@@ -367,6 +375,10 @@ export function createTopology(
       topics.delete(name)
     },
   }
+}
+
+function isLimited({ maxLength, maxLengthBytes, overflow }: QueueSettings): boolean {
+  return (maxLength !== null || maxLengthBytes !== null) && overflow === 'reject'
 }
 
 function show(value: unknown): string {

@@ -10,6 +10,7 @@ import {
   WireHeader,
 } from '@mq/core/adapter'
 import { brokerDeadLetter, isBrokerHeader } from './death.ts'
+import { own } from './names.ts'
 
 /** ms, where AMQP's own timestamp has seconds. The name is that of RabbitMQ's own interceptor. */
 const TIMESTAMP_MS = 'timestamp_in_ms'
@@ -34,11 +35,20 @@ export type Properties = Options.Publish
 
 const SHORT = 255
 
-function short(value: string | undefined, headers: Headers, name: string): string | undefined {
+function isShort(value: string): boolean {
   // Three bytes at most for each unit of UTF-16.
-  if (value === undefined || value.length * 3 <= SHORT || Buffer.byteLength(value) <= SHORT) return value
+  return value.length * 3 <= SHORT || Buffer.byteLength(value) <= SHORT
+}
+
+function short(value: string | undefined, headers: Headers, name: string): string | undefined {
+  if (value === undefined || isShort(value)) return value
   headers[name] = value
   return undefined
+}
+
+/** The name of a header as it can be written. */
+function nameOf(name: string): string {
+  return isShort(name) ? name : name.slice(0, SHORT / 3)
 }
 
 /** A message as AMQP properties. `ready`: it goes to its queue, and not to where it waits first. */
@@ -119,7 +129,8 @@ export function decode(raw: ConsumeMessage | GetMessage, queue: string, position
   if (properties.type !== undefined) headers['type'] ??= text(properties.type)
   if (properties.appId !== undefined) headers['app-id'] ??= text(properties.appId)
   const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
-  const byTopic = fields.exchange !== '' && fields.routingKey !== '' ? fields.routingKey : undefined
+  const toQueue = fields.exchange === '' || fields.exchange === own.due
+  const byTopic = toQueue || fields.routingKey === '' ? undefined : fields.routingKey
   return {
     id: either(properties.messageId, control[WireHeader.ID]) || randomUUID(),
     body: raw.content,
@@ -221,7 +232,9 @@ function writable(value: unknown, depth = 0): unknown {
   if (depth === DEEPEST) return json(value)
   if (Array.isArray(value)) return value.map((each) => writable(each, depth + 1))
   if (!Object.hasOwn(value, '!'))
-    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, writable(each, depth + 1)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([name, each]) => [nameOf(name), writable(each, depth + 1)]),
+    )
   const tagged = value as { '!': unknown; value?: unknown }
   if (tagged['!'] === 'decimal') return value
   // Anything else of this form is a table that happens to look like it, and cannot be written at all.
@@ -234,11 +247,17 @@ function copyOf(held: Held, drop: (name: string) => boolean): Properties & { hea
   const { properties } = held.raw
   const headers: Headers = {}
   const given = (properties.headers ?? {}) as Headers
-  for (const name in given) if (!isBrokerHeader(name) && !drop(name)) headers[name] = writable(given[name])
+  for (const name in given)
+    if (!isBrokerHeader(name) && !drop(name)) headers[nameOf(name)] = writable(given[name])
   const out: Properties & { headers: Headers } = { headers, persistent: true }
+  const kept = out as unknown as Headers
   for (const name of KEPT) {
     const value: unknown = properties[name]
-    if (value !== undefined && value !== null) (out as unknown as Headers)[name] = value
+    if (value === undefined || value === null) continue
+    // Bytes that are no UTF-8 are read as text of three times the length.
+    const elsewhere = ELSEWHERE[name]
+    if (elsewhere !== undefined && typeof value === 'string' && !isShort(value)) headers[elsewhere] ??= value
+    else kept[name] = value
   }
   // The client reads numbers of 64 bits that it cannot write again.
   if (out.timestamp !== undefined && out.timestamp > LARGEST_UNSIGNED) delete out.timestamp
@@ -261,6 +280,14 @@ const KEPT = [
   'type',
   'appId',
 ] as const
+
+/** The header that is read where a property of text is missing. */
+const ELSEWHERE: Readonly<Partial<Record<(typeof KEPT)[number], string>>> = {
+  ...LONG,
+  messageId: WireHeader.ID,
+  type: 'type',
+  appId: 'app-id',
+}
 
 /** A copy for another attempt. */
 export function retryCopy(held: Held, now: number, ready: boolean): Properties {

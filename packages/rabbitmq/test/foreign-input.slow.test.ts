@@ -52,8 +52,8 @@ const nested = (levels: number): Buffer => {
   return table
 }
 
-/** Publishes with a table of headers that the client itself would not write. */
-function publishRaw(queue: string, headers: Buffer): void {
+/** Publishes with a table of headers, or a content type, that the client itself would not write. */
+function publishRaw(queue: string, headers: Buffer | null, contentType = Buffer.alloc(0)): void {
   const { ch, connection } = channel as unknown as {
     ch: number
     connection: { sendBytes(bytes: Buffer): void }
@@ -69,14 +69,16 @@ function publishRaw(queue: string, headers: Buffer): void {
   const properties = Buffer.alloc(14)
   properties.writeUInt16BE(60, 0)
   properties.writeBigUInt64BE(BigInt(body.length), 4)
-  properties.writeUInt16BE(0x2000, 12)
+  properties.writeUInt16BE(headers === null ? 0x8000 : 0x2000, 12)
+  const list =
+    headers === null ? Buffer.concat([Buffer.from([contentType.length]), contentType]) : sized(headers)
   const publish = Buffer.concat([
     Buffer.from([0, 60, 0, 40, 0, 0, 0, queue.length]),
     Buffer.from(queue),
     Buffer.from([0]),
   ])
   connection.sendBytes(
-    Buffer.concat([frame(1, publish), frame(2, Buffer.concat([properties, sized(headers)])), frame(3, body)]),
+    Buffer.concat([frame(1, publish), frame(2, Buffer.concat([properties, list])), frame(3, body)]),
   )
 }
 
@@ -101,6 +103,20 @@ describe('headers that the client reads and cannot write', () => {
       throw new Error('no')
     })
     publishRaw(name, Buffer.concat(fields))
+    await until(async () => (await queue.deadLetters(name).count()) === 1)
+    expect(attempts).toEqual([1, 2])
+  })
+
+  it('a content type that is no UTF-8: the message is retried and dead-lettered as any other', async () => {
+    const queue = await queueFor({ maxRetryAttempts: 1, retryDelaySeconds: 0.05 })
+    const name = fresh()
+    await queue.createQueue({ name })
+    const attempts: number[] = []
+    await queue.consume(name, ({ deliveryCount }) => {
+      attempts.push(deliveryCount + 1)
+      throw new Error('no')
+    })
+    publishRaw(name, null, Buffer.alloc(200, 0xff))
     await until(async () => (await queue.deadLetters(name).count()) === 1)
     expect(attempts).toEqual([1, 2])
   })

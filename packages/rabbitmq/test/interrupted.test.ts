@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type ChannelModel } from 'amqplib'
+import { connect, type Channel, type ChannelModel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
@@ -55,6 +55,43 @@ describe('what is interrupted', () => {
     for (const each of subscriptions) expect([each, await exists(`${topic}:${each}`)]).toEqual([each, false])
   })
 
+  it.each([
+    ['queue', (channel: Channel, topic: string) => channel.deleteQueue(`${topic}:s`)],
+    ['topic', (channel: Channel, topic: string) => channel.deleteExchange(topic)],
+  ])('a subscription whose %s alone is gone is bound again, by the pattern that it had', async (_, lose) => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await lose(await foreign.createChannel(), topic)
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await other.declare(target, { settings, pattern: '#', ifExists: 'take' })
+    await other.publish(
+      ['bills.a', 'orders.a'].map((routingKey) => message({ topic }, { routingKey })),
+      live,
+    )
+    const receiver = await other.open(source('', { target }), () => undefined)
+    expect((await take(receiver, 1)).map(({ routingKey }) => routingKey)).toEqual(['orders.a'])
+    await expect(
+      other.declare(target, { settings, pattern: '#', ifExists: 'compare' }),
+    ).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
+    await receiver.close(live)
+    await other.disconnect(live)
+  })
+
+  it('a subscription that was removed in part may be made with another pattern', async () => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await (await foreign.createChannel()).deleteQueue(`${topic}:s`)
+    await adapter.declare(target, { settings, pattern: 'bills.*', ifExists: 'compare' })
+    await adapter.publish(
+      ['orders.a', 'bills.a'].map((routingKey) => message({ topic }, { routingKey })),
+      live,
+    )
+    expect(await adapter.size(target)).toBe(1)
+  })
+
   it.each([false, true])(
     'a retry amid the closing makes no second message (ordered: %s)',
     async (ordered) => {
@@ -72,6 +109,30 @@ describe('what is interrupted', () => {
       expect(await adapter.size({ queue })).toBe(20)
     },
   )
+
+  it('a retry whose confirm stays away for long makes one copy, however often it is asked for', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const hasty = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 500 })
+    await connected(hasty)
+    await hasty.publish([message({ queue })], live)
+    const receiver = await hasty.open(source(queue), () => undefined)
+    // The channel of copies is open by the second time.
+    expect(await receiver.retry(await take(receiver, 1), 0)).toEqual(['settled'])
+    const got = await take(receiver, 1)
+    broker.freeze()
+    try {
+      for (let i = 0; i < 3; i++) expect(await receiver.retry(got, 0)).toEqual([{ error: expect.anything() }])
+    } finally {
+      broker.thaw()
+    }
+    await until(async () => (await receiver.retry(got, 0))[0] === 'settled')
+    await receiver.close(live)
+    const other = await adapter.open(source(queue), () => undefined)
+    expect((await take(other, 1))[0]?.deliveryCount).toBe(2)
+    expect(await other.receive(9, live, 1_000)).toEqual([])
+    await other.close(live)
+    await hasty.disconnect(live)
+  })
 
   it('a message that comes too late for the call that asked is there for others', async () => {
     const { queue } = await declare(adapter, fresh())

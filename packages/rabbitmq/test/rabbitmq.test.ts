@@ -229,6 +229,25 @@ describe('a topic', () => {
   })
 })
 
+describe('a topic with a full subscription', () => {
+  it('is full for who declared that, and cannot be served for others', async () => {
+    const topic = fresh('topic')
+    const limited = { ...settings, maxLength: 1 }
+    await adapter.declare({ topic, subscription: 's' }, { settings: limited, pattern: '#', ifExists: 'take' })
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const code = async (by: BrokerAdapter): Promise<unknown> => {
+      for (let i = 0; i < 20; i++) {
+        const [outcome] = await by.publish([message({ topic })], live)
+        if (outcome?.ok === false) return by.classify(outcome.error).code
+      }
+      return null
+    }
+    expect([await code(adapter), await code(other)]).toEqual(['MQ_QUEUE_FULL', 'MQ_UNAVAILABLE'])
+    await other.disconnect(live)
+  })
+})
+
 describe('an ordered queue of several partitions', () => {
   const partitions = 3
 

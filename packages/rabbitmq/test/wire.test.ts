@@ -32,4 +32,29 @@ describe('a foreign message', () => {
     expect(copy).toMatchObject({ type: 'order.made', appId: 'shop' })
     expect(copy.headers).not.toHaveProperty('type')
   })
+
+  it.each([
+    ['contentType', 'contentType'],
+    ['contentEncoding', 'contentEncoding'],
+    ['correlationId', 'correlationId'],
+    ['replyTo', 'replyTo'],
+    ['messageId', 'id'],
+    ['type', 'headers.type'],
+    ['appId', 'headers.app-id'],
+  ])('whose %s is read as more than can be written is the same when it is tried again', (property, path) => {
+    const value = Buffer.alloc(255, 0xff).toString()
+    const first = decode(foreign({ [property]: value }), 'q', undefined)
+    const copy = retryCopy(first, 1, true)
+    expect(copy).not.toHaveProperty(property)
+    const again = decode(foreign(copy), 'q', undefined)
+    expect(again).toHaveProperty(path.split('.'), value)
+    expect(again.headers).toEqual(first.headers)
+  })
+
+  it('has the names of its headers cut to what can be written', () => {
+    const name = Buffer.alloc(255, 0xff).toString()
+    const headers = { [name]: { [name]: 1 } }
+    const copy = retryCopy(decode(foreign({ headers }), 'q', undefined), 1, true)
+    expect(copy.headers?.[name.slice(0, 85)]).toEqual({ [name.slice(0, 85)]: 1 })
+  })
 })

@@ -1,0 +1,119 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { connect, type Channel, type ChannelModel } from 'amqplib'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+import { connected, declare, fresh, live, message, settings, source, until } from './support.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+let foreign: ChannelModel
+let channel: Channel
+
+beforeAll(async () => {
+  broker = await startBroker('rabbitmq', { fresh: true })
+  adapter = rabbitmqAdapter({ url: broker.url })
+  await connected(adapter)
+  foreign = await connect(broker.url)
+  channel = await foreign.createChannel()
+}, 120_000)
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await foreign.close()
+  await broker.stop()
+}, 60_000)
+
+/** More than the server keeps before it moves nothing else. */
+const MANY = 40
+
+const delayed = (queue: string, n: number, delayMs: number) =>
+  adapter.publish(
+    Array.from({ length: n }, () => message({ queue }, { delayMs })),
+    live,
+  )
+async function comes(queue: string, n = 1): Promise<void> {
+  await until(async () => (await adapter.size({ queue })) === n)
+}
+async function idOf(receiver: Receiver): Promise<string | undefined> {
+  const [got] = await receiver.receive(1, live, 10_000)
+  return got?.id
+}
+
+describe('what waits for a queue', () => {
+  it('that is deleted meanwhile holds up nobody', async () => {
+    const [gone, other] = [await declare(adapter, fresh()), await declare(adapter, fresh())]
+    await delayed(gone.queue, MANY, 500)
+    await adapter.remove(gone)
+    await delayed(other.queue, 1, 500)
+    await comes(other.queue)
+    await delayed(other.queue, 1, 500)
+    await comes(other.queue, 2)
+  })
+
+  it('that is full holds up nobody else', async () => {
+    const full = await declare(adapter, fresh(), { maxLength: 1 })
+    const other = await declare(adapter, fresh())
+    await adapter.publish([message(full), message(full)], live)
+    await delayed(full.queue, MANY, 600)
+    await delayed(other.queue, 1, 600)
+    await comes(other.queue)
+    await delayed(other.queue, 1, 600)
+    await comes(other.queue, 2)
+  })
+
+  it('reaches one that was made again meanwhile, by whomever', async () => {
+    const [ours, theirs] = [await declare(adapter, fresh()), await declare(adapter, fresh())]
+    await delayed(ours.queue, 1, 1_000)
+    await delayed(theirs.queue, 1, 1_000)
+    for (const { queue } of [ours, theirs]) await channel.deleteQueue(queue)
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await declare(other, ours.queue)
+    await channel.assertQueue(theirs.queue, { durable: true })
+    await comes(ours.queue)
+    await comes(theirs.queue)
+    // Known to the one that bound its predecessor.
+    await delayed(theirs.queue, 1, 100)
+    await comes(theirs.queue, 2)
+    await other.disconnect(live)
+  })
+
+  it('comes with its own routing key or none, retried ones included', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const sent = [undefined, 'a.b'].map((routingKey) => message({ queue }, { routingKey, delayMs: 100 }))
+    await adapter.publish(sent, live)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const got = [...(await receiver.receive(2, live, 10_000))]
+      if (got.length === 1) got.push(...(await receiver.receive(1, live, 10_000)))
+      const keys = Object.fromEntries(got.map(({ id, routingKey }) => [id, routingKey]))
+      expect([keys[sent[0]?.id ?? ''], keys[sent[1]?.id ?? '']]).toEqual([undefined, 'a.b'])
+      expect(await receiver.retry(got, 100)).toEqual(['settled', 'settled'])
+    }
+    await receiver.close(live)
+  })
+
+  it.each([
+    ['exclusive', { exclusive: true }],
+    ['with partitions', { ordered: true, partitions: 3 }],
+  ])('that is %s arrives', async (_, over) => {
+    const { queue } = await declare(adapter, fresh(), over)
+    const sent = message({ queue }, { delayMs: 100, key: 'k' })
+    expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
+    const receiver = await adapter.open(source(queue, { ordered: 'ordered' in over }), () => undefined)
+    expect(await idOf(receiver)).toBe(sent.id)
+    await receiver.close(live)
+  })
+
+  it('of a subscription arrives as what it was', async () => {
+    const target = { topic: fresh('topic'), subscription: 's' }
+    await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
+    const sent = message({ topic: target.topic }, { routingKey: 'a.b' })
+    await adapter.publish([sent], live)
+    const receiver = await adapter.open(source('', { target }), () => undefined)
+    expect(await receiver.retry(await receiver.receive(1, live, 10_000), 100)).toEqual(['settled'])
+    const [again] = await receiver.receive(1, live, 10_000)
+    expect([again?.id, again?.routingKey, again?.deliveryCount]).toEqual([sent.id, 'a.b', 1])
+    await receiver.close(live)
+  })
+})
