@@ -32,10 +32,10 @@ export function writeEntry(entry: Entry): void {
   renameSync(`${file}.new`, file)
 }
 
-/** True while every process is the one that `up` started. */
+/** True while every process is the one that `up` started; without any there is nothing that could be up. */
 export async function isUp(entry: Entry): Promise<boolean> {
   const alive = await Promise.all(entry.handles.map(handleAlive))
-  return alive.every(Boolean)
+  return alive.length > 0 && alive.every(Boolean)
 }
 
 /** Stops exactly what the entry names: a number that another process has by now is left alone. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { respCommand } from '../../src/net/resp.ts'
 import { tcpAnswers } from '../../src/net/tcp.ts'
+import { echoServer } from '../helpers/echo-server.ts'
 import { runScript, sourceFile, type Result } from '../helpers/scripts.ts'
 
 describe('the command line', () => {
@@ -41,6 +42,18 @@ describe('the command line', () => {
     expect((await brokers(['status'])).out).toBe('nothing is up\n')
     expect((await brokers(['down', 'redis'])).out).toBe('redis is not up\n')
   }, 300_000)
+
+  it("does not take somebody else's server for its own", async () => {
+    const other = await echoServer()
+    try {
+      const result = await brokers(['up', 'redis', '--port', String(other.port)])
+      expect(result).toMatchObject({ code: 1, out: '' })
+      expect(result.err).toContain(`address already in use 127.0.0.1:${other.port}`)
+      expect((await brokers(['status'])).out).toBe('nothing is up\n')
+    } finally {
+      await other.close()
+    }
+  }, 60_000)
 
   it('says what is missing and what helps, and exits with 1', async () => {
     const result = await brokers(['up', 'redis'], { PATH: state, MQ_BROKERS_SOURCES: 'environment,docker' })
