@@ -33,6 +33,13 @@ describe('the command line', () => {
     const again = await brokers(['up', 'redis'])
     expect(again.out).toBe(up.out)
 
+    const other = await brokers(['up', 'redis', '--tls', '--port', '7000'])
+    expect(other).toEqual({
+      code: 1,
+      out: '',
+      err: 'redis is up with no options, and was asked for with --port 7000 --tls: run "pnpm brokers down redis" first\n',
+    })
+
     const status = await brokers(['status'])
     expect(status.out).toMatch(new RegExp(`^redis up pid \\d+ ${url} version \\d`))
 
@@ -70,11 +77,24 @@ describe('the command line', () => {
     expect(result.err).toMatch(/^redis: REDIS_URL names 127\.0\.0\.1:1, which fails: .*ECONNREFUSED.*\n$/)
   })
 
+  it('starts a server of its own when options ask for one, whatever the environment names', async () => {
+    const env = { REDIS_URL: 'redis://127.0.0.1:1' }
+    const up = await brokers(['up', 'redis', '--acl'], env)
+    expect(up).toMatchObject({ code: 0, err: '' })
+    expect(up.out).toMatch(/^redis redis:\/\/app:/)
+    expect((await brokers(['up', 'redis', '--acl'], env)).out).toBe(up.out)
+    expect(await brokers(['down', 'redis'])).toMatchObject({ code: 0 })
+  }, 60_000)
+
   it.each([
     ['an unknown command', ['sideways']],
     ['an unknown broker', ['up', 'zeromq']],
     ['an unknown option', ['up', '--fast']],
     ['a port that is none', ['up', '--port', '70000']],
+    ['a port for two', ['up', 'redis', 'kafka', '--port', '7000']],
+    ['an option that a broker lacks', ['up', 'redis', 'kafka', '--acl']],
+    ['an option that the default broker lacks', ['up', '--sasl']],
+    ['an option of another command', ['down', '--tls']],
     ['nothing', []],
   ])('shows its usage for %s and exits with 2', async (_name, args) => {
     const result = await brokers(args)
