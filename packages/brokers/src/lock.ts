@@ -1,8 +1,8 @@
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { codeOf } from './errors.ts'
 import { stateFolder } from './folders.ts'
-import { isAlive } from './processes/process-table.ts'
+import { isAlive, startMark } from './processes/process-table.ts'
 import { progress } from './progress.ts'
 import { pause } from './wait.ts'
 
@@ -11,8 +11,16 @@ export async function withLock<T>(name: string, work: () => Promise<T>): Promise
   const file = path.join(stateFolder(), `${name}.lock`)
   let told = false
   while (!tryLock(file)) {
-    if (!told) progress(`waiting for another process (${name})`)
-    told = true
+    const holder = textOf(file)
+    if (holder !== undefined && !isHeld(holder)) {
+      // A holder that was killed leaves its file behind. It may have been somebody else's by now.
+      if (textOf(file) === holder) rmSync(file, { force: true })
+      continue
+    }
+    if (!told && holder !== undefined) {
+      progress(`waiting for process ${holder.split(' ')[0]}, which holds ${file}`)
+      told = true
+    }
     await pause(100)
   }
   try {
@@ -22,25 +30,33 @@ export async function withLock<T>(name: string, work: () => Promise<T>): Promise
   }
 }
 
+let attempts = 0
+
+/** Complete from its first moment: an empty file would name nobody, and be waited for without end. */
 function tryLock(file: string): boolean {
+  const whole = `${file}.${process.pid}.${attempts++}`
+  writeFileSync(whole, `${process.pid} ${startMark(process.pid) ?? ''}`)
   try {
-    const fd = openSync(file, 'wx')
-    writeSync(fd, String(process.pid))
-    closeSync(fd)
+    linkSync(whole, file)
     return true
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error
+    return false
+  } finally {
+    rmSync(whole, { force: true })
   }
-  // A holder that was killed leaves its file behind. An empty file is being written right now.
-  const holder = ownerOf(file)
-  if (holder !== undefined && !isAlive(holder) && ownerOf(file) === holder) rmSync(file, { force: true })
-  return false
 }
 
-function ownerOf(file: string): number | undefined {
+/** By the process that wrote it: its number alone may be another one's by now. */
+function isHeld(holder: string): boolean {
+  const [pid = '', mark = ''] = holder.split(/ (.*)/)
+  if (!(Number(pid) > 0)) return false
+  return mark === '' ? isAlive(Number(pid)) : startMark(Number(pid)) === mark
+}
+
+function textOf(file: string): string | undefined {
   try {
-    const pid = Number(readFileSync(file, 'utf8'))
-    return pid > 0 ? pid : undefined
+    return readFileSync(file, 'utf8')
   } catch {
     return undefined
   }

@@ -109,8 +109,8 @@ export function withFaults(
 
   function wrap(receiver: Receiver, mode: Source['mode']): Receiver {
     if (mode === 'browse') return receiver
+    // Each by name: a spread would leave out what belongs to a class.
     return {
-      ...receiver,
       async receive(max, signal, waitMs) {
         const deliveries = await receiver.receive(max, signal, waitMs)
         const lost = deliveries.filter(() => happens(FaultKind.CRASH_BEFORE_HANDLER))
@@ -137,6 +137,9 @@ export function withFaults(
         await stall()
         return receiver.deadLetter(deliveries, failures, target)
       },
+      release: (deliveries) => receiver.release(deliveries),
+      renew: (deliveries) => receiver.renew(deliveries),
+      close: (signal) => receiver.close(signal),
     }
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { memoryAdapter, MessageQueue } from '@mq/core'
-import type { OutboundMessage } from '@mq/core/adapter'
+import type { OutboundMessage, Receiver } from '@mq/core/adapter'
 import { FaultKind, quietMemory, seedRandom, virtualClock, withFaults, type FaultPlan } from '../src/index.ts'
 
 const MESSAGES = 60
@@ -132,6 +132,51 @@ describe('withFaults', () => {
     expect(await adapter.publish([outbound], signal)).toMatchObject([{ ok: false, certainty: 'not-stored' }])
     expect(lost).toHaveLength(1)
     await adapter.disconnect(signal)
+  })
+
+  it('forwards to a receiver whose methods belong to its class', async () => {
+    class Inner implements Receiver {
+      readonly #calls: string[] = []
+      get calls(): readonly string[] {
+        return this.#calls
+      }
+      receive = () => Promise.resolve(this.#did('receive'))
+      ack() {
+        return Promise.resolve(this.#did('ack'))
+      }
+      release() {
+        return Promise.resolve(this.#did('release'))
+      }
+      retry() {
+        return Promise.resolve(this.#did('retry'))
+      }
+      deadLetter() {
+        return Promise.resolve(this.#did('deadLetter'))
+      }
+      renew() {
+        return Promise.resolve(this.#did('renew'))
+      }
+      async close() {
+        await Promise.resolve(this.#did('close'))
+      }
+      #did(what: string): readonly never[] {
+        this.#calls.push(what)
+        return []
+      }
+    }
+    const inner = new Inner()
+    const adapter = withFaults({ ...memoryAdapter(), open: () => Promise.resolve(inner) }, {}, 1)
+    const source = { target: { queue: 'q' }, mode: 'consume' } as never
+    const receiver = await adapter.open(source, () => undefined)
+    const { signal } = new AbortController()
+    await receiver.receive(1, signal)
+    await receiver.ack([])
+    await receiver.release([])
+    await receiver.retry([], 0)
+    await receiver.deadLetter([], [], { queue: 'dead' })
+    await receiver.renew([])
+    await receiver.close(signal)
+    expect(inner.calls).toEqual(['receive', 'ack', 'release', 'retry', 'deadLetter', 'renew', 'close'])
   })
 
   it('ends a stall when the call is aborted', async () => {

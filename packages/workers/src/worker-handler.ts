@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { isAbsolute } from 'node:path'
-import { Piscina } from 'piscina'
 import {
   ConfigurationError,
   ErrorCode,
@@ -14,7 +13,7 @@ import {
 import { checkModule } from './check-module.ts'
 import { toWorkerMessage, type Answer, type Job, type ThrownError } from './job.ts'
 import { createSlots, type Slots } from './slots.ts'
-import { threadFile, loadingFlags } from './thread-files.ts'
+import { createThreads, type Threads } from './threads.ts'
 
 export interface WorkerHandlerOptions {
   /**
@@ -51,37 +50,26 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
   checkNames(options)
   let poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
   checkModule(url, checkLoadTimeout(options.loadTimeoutMs ?? 30_000))
-  let pool: Piscina<Job, Answer> | null = null
-  // What waited inside of the pool would wait for ever, were the thread in front of it to crash.
-  let slots: Slots | null = null
+  // What waited inside of the threads' pool would wait for ever, were the thread in front of it to crash.
+  let pool: { readonly slots: Slots; readonly threads: Threads } | null = null
 
-  function slotsFor(context: HandlerContext): Slots {
-    if (slots === null) {
+  function poolFor(context: HandlerContext) {
+    if (pool === null) {
       poolSize = options.poolSize ?? configuredSize(context) ?? poolSize
-      slots = createSlots(poolSize)
+      pool = { slots: createSlots(poolSize), threads: createThreads(poolSize) }
     }
-    return slots
+    return pool
   }
 
   async function run(message: Message, attempt: number, context: HandlerContext): Promise<unknown> {
-    const { signal } = context
-    const places = slotsFor(context)
+    const { slots, threads } = poolFor(context)
     const job: Job = { module: url, message: toWorkerMessage(message), context: { attempt } }
-    await places.take(signal)
+    await slots.take(context.signal)
     let answer: Answer
     try {
-      pool ??= createPool(poolSize)
-      answer = await pool.run(job, { signal })
-    } catch (cause) {
-      signal.throwIfAborted()
-      const { name, message: text } = Object(cause) as { name?: unknown; message?: unknown }
-      const what =
-        name === 'DataCloneError'
-          ? 'This message cannot be handed to a worker thread'
-          : 'The worker thread ended while it ran this message'
-      throw new Error(`${what}: ${String(text ?? cause)}`, { cause })
+      answer = await threads.run(job, context.signal)
     } finally {
-      places.free()
+      slots.free()
     }
     if ('error' in answer) throw toError(answer.error)
     return answer.result
@@ -96,10 +84,7 @@ export function workerHandler(module: string | URL, options: WorkerHandlerOption
     return Promise.allSettled(messages.map((message) => run(message, message.deliveryCount + 1, context)))
   }
   const close = async (): Promise<void> => {
-    const closing = pool
-    // A message that comes meanwhile gets a pool of its own.
-    pool = null
-    await closing?.destroy()
+    await pool?.threads.close()
   }
   Object.defineProperty(handle, 'poolSize', { get: () => poolSize, enumerable: true })
   return Object.assign(handle, { close }) as WorkerHandler
@@ -110,20 +95,6 @@ const CONFIG = Symbol.for('@mq/config')
 
 function configuredSize(context: HandlerContext): number | undefined {
   return (context as { [CONFIG]?: { readonly workerPoolSize?: number } })[CONFIG]?.workerPoolSize
-}
-
-function createPool(size: number): Piscina<Job, Answer> {
-  const pool = new Piscina<Job, Answer>({
-    filename: fileURLToPath(threadFile),
-    maxThreads: size,
-    minThreads: 0,
-    // Threads are kept between messages: starting one costs tens of milliseconds.
-    idleTimeout: 60_000,
-    execArgv: loadingFlags(),
-  })
-  // A thread that crashes between two messages is replaced at the next; without a listener this would end the process.
-  pool.on('error', () => undefined)
-  return pool
 }
 
 function moduleUrl(module: string | URL): string {

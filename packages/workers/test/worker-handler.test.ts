@@ -25,6 +25,16 @@ async function setUp(
 const ask = async (queue: MessageQueue, body: unknown) =>
   (await queue.request('work', body, { timeoutMs: 20_000, headers: { a: 'b' } })).body
 
+/** False when it does not become true within seconds. */
+async function waitFor(condition: () => boolean): Promise<boolean> {
+  const giveUpAt = performance.now() + 4000
+  while (!condition()) {
+    if (performance.now() > giveUpAt) return false
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return true
+}
+
 describe('workerHandler', () => {
   it('runs the module in a thread and answers what it returns', async () => {
     const { queue } = await setUp(1)
@@ -56,6 +66,18 @@ describe('workerHandler', () => {
     expect(new Set(threads).size).toBe(3)
   })
 
+  it('lets timers of the module run between messages', async () => {
+    const handler = workerHandler(program('handler'), { poolSize: 1 })
+    closing.push(() => handler.close())
+    const shared = new SharedArrayBuffer(4)
+    const context = { attempt: 1, signal: new AbortController().signal } as never
+    expect(await handler({ body: { do: 'tick', shared }, headers: {} } as never, context)).toBe('ticking')
+    const word = new Int32Array(shared)
+    const before = Atomics.load(word, 0)
+    const ticked = await waitFor(() => Atomics.load(word, 0) > before + 2)
+    expect(ticked).toBe(true)
+  })
+
   it('ends the thread of a run that is aborted in an endless loop, and goes on', async () => {
     const handler = workerHandler(program('handler'), { poolSize: 1 })
     closing.push(() => handler.close())
@@ -77,6 +99,23 @@ describe('workerHandler', () => {
     expect(await Promise.all([1, 2, 3, 4].map((i) => ask(queue, { do: i })))).toEqual([1, 2, 3, 4])
     await bad
     expect(await ask(queue, { do: 'hello' })).toBe('hello')
+  })
+
+  it.each([
+    ['throw', /did not start: the preload is broken/],
+    ['exit', /did not start: it ended by itself/],
+  ])('fails the messages of threads that %s before they are ready, and starts others', async (how, says) => {
+    const { queue } = await setUp(2)
+    const preload = ['--import', `${program('preload').href}?${how}`]
+    process.execArgv.push(...preload)
+    try {
+      const bad = [1, 2].map((i) => expect(ask(queue, { do: i })).rejects.toThrow(says))
+      await Promise.all(bad)
+    } finally {
+      process.execArgv.splice(-preload.length)
+    }
+    // Their slots are free again.
+    expect(await Promise.all([1, 2, 3].map((i) => ask(queue, { do: i })))).toEqual([1, 2, 3])
   })
 
   it('throws what the module throws', async () => {

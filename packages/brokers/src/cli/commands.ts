@@ -1,9 +1,12 @@
+import { brokerError } from '../errors.ts'
 import { withLock } from '../lock.ts'
 import { createGuard } from '../processes/guard.ts'
 import { requireBrokers } from '../require-brokers.ts'
 import { launchBroker } from '../start.ts'
-import type { BrokerName, StartOptions } from '../types.ts'
-import { endEntry, isUp, readEntries, readEntry, writeEntry, type Entry } from './state.ts'
+import { asksForOwn } from '../sources/environment.ts'
+import { sourcesFor } from '../sources/locate.ts'
+import type { BrokerName } from '../types.ts'
+import { endEntry, isUp, readEntries, readEntry, writeEntry, type Entry, type UpOptions } from './state.ts'
 
 /** Environment variables by which programs find a broker. */
 const variables: Partial<Record<BrokerName, string>> = {
@@ -17,27 +20,44 @@ const variables: Partial<Record<BrokerName, string>> = {
 export type Print = (line: string) => void
 
 /** Starts what is not up yet and prints `NAME URL` and the variable to set for each. */
-export async function up(names: readonly BrokerName[], options: StartOptions, print: Print): Promise<void> {
-  await requireBrokers(names)
+export async function up(names: readonly BrokerName[], options: UpOptions, print: Print): Promise<void> {
+  const sources = sourcesFor(undefined).filter((source) => source !== 'environment' || !asksForOwn(options))
+  await requireBrokers(names, { sources })
   for (const name of names) await withLock(`up-${name}`, () => upOne(name, options, print))
 }
 
-async function upOne(name: BrokerName, options: StartOptions, print: Print): Promise<void> {
+async function upOne(name: BrokerName, options: UpOptions, print: Print): Promise<void> {
   const before = readEntry(name)
-  if (before && (await isUp(before))) return printEntry(before, print)
+  if (before && (await isUp(before))) {
+    const [is, asked] = [flagsOf(before.options), flagsOf(options)]
+    if (is === asked) return printEntry(before, print)
+    const help = `run "pnpm brokers down ${name}" first`
+    throw brokerError(
+      'BROKER_START_FAILED',
+      `${name} is up with ${is}, and was asked for with ${asked}: ${help}`,
+    )
+  }
   // Half of a cluster may be left of it.
   if (before) await endEntry(before)
   const guard = createGuard()
   const { broker, nodes, folders } = await launchBroker(name, options, guard)
   const handles = nodes.map((node) => node.handle()).filter((handle) => handle !== undefined)
-  const entry: Entry = { name, url: broker.url, details: broker.details, handles, folders }
+  const entry: Entry = { name, url: broker.url, options, details: broker.details, handles, folders }
   if (broker.owned) writeEntry(entry)
   // Until here an interrupted command leaves nothing behind.
   guard.release()
   printEntry(entry, print)
 }
 
-function printEntry({ name, url, details }: Entry, print: Print): void {
+/** As on the command line. */
+function flagsOf(options: UpOptions): string {
+  const flags = Object.entries(options)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name, value]) => (value === true ? `--${name}` : `--${name} ${value}`))
+  return flags.sort().join(' ') || 'no options'
+}
+
+function printEntry({ name, url, details }: Pick<Entry, 'name' | 'url' | 'details'>, print: Print): void {
   print(`${name} ${url}`)
   const variable = variables[name]
   if (variable !== undefined) print(`export ${variable}=${url}`)

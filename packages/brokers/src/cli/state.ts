@@ -4,13 +4,18 @@ import { runCommand } from '../command.ts'
 import { stateFolder } from '../folders.ts'
 import { isAlive, signalGroup, startMark } from '../processes/process-table.ts'
 import type { NodeHandle } from '../processes/server-node.ts'
-import { brokerNames, type BrokerName } from '../types.ts'
+import { brokerNames, type BrokerName, type StartOptions } from '../types.ts'
 import { pause } from '../wait.ts'
+
+/** What `up` can be asked for. */
+export type UpOptions = Pick<StartOptions, 'tls' | 'acl' | 'sasl' | 'port'>
 
 /** What `up` started, for `status` and `down` in other processes. */
 export interface Entry {
   readonly name: BrokerName
   readonly url: string
+  /** What it was asked for. */
+  readonly options: UpOptions
   readonly details: Readonly<Record<string, string>>
   readonly handles: readonly NodeHandle[]
   readonly folders: readonly string[]
@@ -18,7 +23,10 @@ export interface Entry {
 
 export function readEntry(name: BrokerName): Entry | undefined {
   const file = fileOf(name)
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Entry) : undefined
+  if (!existsSync(file)) return undefined
+  // An earlier version did not keep the options.
+  type Kept = Omit<Entry, 'options'> & Partial<Pick<Entry, 'options'>>
+  return { options: {}, ...(JSON.parse(readFileSync(file, 'utf8')) as Kept) }
 }
 
 export function readEntries(): Entry[] {
@@ -32,10 +40,10 @@ export function writeEntry(entry: Entry): void {
   renameSync(`${file}.new`, file)
 }
 
-/** True while every process is the one that `up` started. */
+/** True while every process is the one that `up` started; without any there is nothing that could be up. */
 export async function isUp(entry: Entry): Promise<boolean> {
   const alive = await Promise.all(entry.handles.map(handleAlive))
-  return alive.every(Boolean)
+  return alive.length > 0 && alive.every(Boolean)
 }
 
 /** Stops exactly what the entry names: a number that another process has by now is left alone. */

@@ -31,7 +31,7 @@ export interface Guard {
   /** The container is removed with this process. */
   readonly watchContainer: (name: string) => void
   readonly forgetContainer: (name: string) => void
-  /** The folder is removed with this process. */
+  /** The folder, or file, is removed with this process. */
   readonly watchFolder: (path: string) => void
   readonly forgetFolder: (path: string) => void
 }

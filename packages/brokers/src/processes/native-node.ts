@@ -56,11 +56,13 @@ export function nativeNode(spec: NativeNodeSpec, guard: Guard): ServerNode {
     const launched = launch()
     child = launched
     let problem = 'did not answer'
+    const checkAlive = (): void => {
+      if (launched.pid !== undefined && launched.exitCode === null && launched.signalCode === null) return
+      child = undefined
+      throw brokerError('BROKER_START_FAILED', `${spec.label} ended at once\n${logTail(spec.logPath)}`)
+    }
     const answers = await waitUntil(async () => {
-      if (launched.pid === undefined || launched.exitCode !== null || launched.signalCode !== null) {
-        child = undefined
-        throw brokerError('BROKER_START_FAILED', `${spec.label} ended at once\n${logTail(spec.logPath)}`)
-      }
+      checkAlive()
       try {
         return await spec.ready()
       } catch (error) {
@@ -68,7 +70,8 @@ export function nativeNode(spec: NativeNodeSpec, guard: Guard): ServerNode {
         return false
       }
     }, spec.readyTimeoutMs)
-    if (answers) return
+    // Another server may have answered in place of one that could not listen.
+    if (answers) return checkAlive()
     await kill()
     const waited = `within ${spec.readyTimeoutMs / 1000} s: ${problem}`
     throw brokerError('BROKER_START_FAILED', `${spec.label} not ready ${waited}\n${logTail(spec.logPath)}`)

@@ -44,7 +44,10 @@ async function startNodes(
   guard: Guard,
 ): Promise<Launched> {
   const files = await kafkaFiles(sources)
-  const ports = await choosePorts(7 * count, options.port)
+  const { tls, sasl, proxied } = options
+  // The last belongs to the caller's proxy.
+  const wanted = [true, true, sasl, tls, sasl && tls, proxied, false]
+  const ports = await choosePorts(7 * count, options.port, (index) => !!wanted[Math.floor(index / count)])
   const folder = guarded(dataFolder(name, options.dataDir), guard)
   const certificates = options.tls
     ? await makeCertificates(path.join(folder.path, 'tls'), options.certificate ?? 'good', sources)

@@ -46,7 +46,11 @@ async function startNodes(
   guard: Guard,
 ): Promise<Launched> {
   const located = await locate(rabbitRequirement, sources, options.debian)
-  const ports = await choosePorts(3 * count + 1, options.port)
+  const ports = await choosePorts(
+    3 * count + 1,
+    options.port,
+    (index) => options.tls === true || index < count || index >= 2 * count,
+  )
   const epmdPort = ports[3 * count] ?? 0
   const folder = guarded(dataFolder(name, options.dataDir), guard)
   const certificates = options.tls

@@ -31,7 +31,11 @@ export async function startRedisCluster(
     options.debian,
   )
   const count = masters * (1 + (options.replicas ?? 1))
-  const ports = await choosePorts(3 * count, options.port)
+  const ports = await choosePorts(
+    3 * count,
+    options.port,
+    (index) => options.tls === true || index < 2 * count,
+  )
   const folder = guarded(dataFolder('redis-cluster', options.dataDir), guard)
   const certificates = options.tls
     ? await makeCertificates(path.join(folder.path, 'tls'), options.certificate ?? 'good', sources)

@@ -37,7 +37,7 @@ export async function startRedisSentinel(
   )
   const servers = 1 + (options.replicas ?? 1)
   const count = servers + sentinels
-  const ports = await choosePorts(2 * count, options.port)
+  const ports = await choosePorts(2 * count, options.port, (index) => options.tls === true || index < count)
   const folder = guarded(dataFolder('redis-sentinel', options.dataDir), guard)
   const certificates = options.tls
     ? await makeCertificates(path.join(folder.path, 'tls'), options.certificate ?? 'good', sources)

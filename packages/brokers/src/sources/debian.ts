@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { runCommand } from '../command.ts'
 import { withLock } from '../lock.ts'
 import { progress } from '../progress.ts'
 import { findBinary } from './find-binary.ts'
+import { withServicesForbidden } from './no-services.ts'
 
 /** True where apt-get exists and we may install. */
 export function canInstallPackages(): boolean {
@@ -42,25 +43,4 @@ async function aptGet(command: string, ...packages: string[]): Promise<void> {
 function haveLists(): boolean {
   const folder = '/var/lib/apt/lists'
   return existsSync(folder) && readdirSync(folder).some((name) => name.includes('_Packages'))
-}
-
-/** Debian asks /usr/sbin/policy-rc.d before it starts a service; 101 means "forbidden". */
-async function withServicesForbidden(work: () => Promise<void>): Promise<void> {
-  const policy = '/usr/sbin/policy-rc.d'
-  const ours = !existsSync(policy) && forbid(policy)
-  try {
-    await work()
-  } finally {
-    if (ours) rmSync(policy, { force: true })
-  }
-}
-
-function forbid(policy: string): boolean {
-  try {
-    writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
-    return true
-  } catch {
-    // A system without that folder or a read-only one; RUNLEVEL=1 says the same.
-    return false
-  }
 }

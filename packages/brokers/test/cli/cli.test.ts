@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { respCommand } from '../../src/net/resp.ts'
 import { tcpAnswers } from '../../src/net/tcp.ts'
+import { echoServer } from '../helpers/echo-server.ts'
 import { runScript, sourceFile, type Result } from '../helpers/scripts.ts'
 
 describe('the command line', () => {
@@ -32,6 +33,13 @@ describe('the command line', () => {
     const again = await brokers(['up', 'redis'])
     expect(again.out).toBe(up.out)
 
+    const other = await brokers(['up', 'redis', '--tls', '--port', '7000'])
+    expect(other).toEqual({
+      code: 1,
+      out: '',
+      err: 'redis is up with no options, and was asked for with --port 7000 --tls: run "pnpm brokers down redis" first\n',
+    })
+
     const status = await brokers(['status'])
     expect(status.out).toMatch(new RegExp(`^redis up pid \\d+ ${url} version \\d`))
 
@@ -41,6 +49,18 @@ describe('the command line', () => {
     expect((await brokers(['status'])).out).toBe('nothing is up\n')
     expect((await brokers(['down', 'redis'])).out).toBe('redis is not up\n')
   }, 300_000)
+
+  it("does not take somebody else's server for its own", async () => {
+    const other = await echoServer()
+    try {
+      const result = await brokers(['up', 'redis', '--port', String(other.port)])
+      expect(result).toMatchObject({ code: 1, out: '' })
+      expect(result.err).toContain(`address already in use 127.0.0.1:${other.port}`)
+      expect((await brokers(['status'])).out).toBe('nothing is up\n')
+    } finally {
+      await other.close()
+    }
+  }, 60_000)
 
   it('says what is missing and what helps, and exits with 1', async () => {
     const result = await brokers(['up', 'redis'], { PATH: state, MQ_BROKERS_SOURCES: 'environment,docker' })
@@ -57,11 +77,24 @@ describe('the command line', () => {
     expect(result.err).toMatch(/^redis: REDIS_URL names 127\.0\.0\.1:1, which fails: .*ECONNREFUSED.*\n$/)
   })
 
+  it('starts a server of its own when options ask for one, whatever the environment names', async () => {
+    const env = { REDIS_URL: 'redis://127.0.0.1:1' }
+    const up = await brokers(['up', 'redis', '--acl'], env)
+    expect(up).toMatchObject({ code: 0, err: '' })
+    expect(up.out).toMatch(/^redis redis:\/\/app:/)
+    expect((await brokers(['up', 'redis', '--acl'], env)).out).toBe(up.out)
+    expect(await brokers(['down', 'redis'])).toMatchObject({ code: 0 })
+  }, 60_000)
+
   it.each([
     ['an unknown command', ['sideways']],
     ['an unknown broker', ['up', 'zeromq']],
     ['an unknown option', ['up', '--fast']],
     ['a port that is none', ['up', '--port', '70000']],
+    ['a port for two', ['up', 'redis', 'kafka', '--port', '7000']],
+    ['an option that a broker lacks', ['up', 'redis', 'kafka', '--acl']],
+    ['an option that the default broker lacks', ['up', '--sasl']],
+    ['an option of another command', ['down', '--tls']],
     ['nothing', []],
   ])('shows its usage for %s and exits with 2', async (_name, args) => {
     const result = await brokers(args)

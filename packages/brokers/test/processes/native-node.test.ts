@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createGuard } from '../../src/processes/guard.ts'
@@ -55,3 +55,34 @@ describe('freeze', () => {
     }
   }, 120_000)
 })
+
+describe('start', () => {
+  it('rejects when another server answers in place of one that ended', async () => {
+    const file = join(folder, 'ended')
+    const program = 'require("node:fs").writeFileSync(process.env.FILE, String(process.pid))'
+    const impostor = nativeNode(
+      {
+        label: 'impostor',
+        command: process.execPath,
+        args: ['--eval', program],
+        env: { ...process.env, FILE: file },
+        cwd: folder,
+        logPath: join(folder, 'impostor.log'),
+        // What it asks is up all the time; the answer comes once the process is gone.
+        ready: () => waitUntil(() => existsSync(file) && !exists(Number(readFileSync(file, 'utf8'))), 30_000),
+        readyTimeoutMs: 30_000,
+      },
+      createGuard(),
+    )
+    await expect(impostor.start()).rejects.toThrow(/impostor ended at once/)
+    expect(impostor.handle()).toBeUndefined()
+  }, 60_000)
+})
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

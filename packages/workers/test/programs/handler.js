@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers'
+import { setImmediate, setInterval } from 'node:timers'
 import { isMainThread, threadId } from 'node:worker_threads'
 
 // As those of @mq/core are called; these programs run without a build.
@@ -22,6 +22,11 @@ export default async function ({ body, headers }, { attempt }) {
       Atomics.add(word, 0, 1)
       while (Atomics.load(word, 0) < body.count) await new Promise((resolve) => setImmediate(resolve))
       return threadId
+    }
+    case 'tick': {
+      const word = new Int32Array(body.shared)
+      setInterval(() => Atomics.add(word, 0, 1), 1)
+      return 'ticking'
     }
     case 'spin':
       Atomics.store(new Int32Array(body.shared), 0, 1)
