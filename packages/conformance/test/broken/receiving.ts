@@ -54,10 +54,11 @@ export const receiving: readonly Broken[] = [
         async receive(max, signal, waitMs = 1000) {
           const until = clock.now() + waitMs
           const deliveries = await receiver.receive(max, signal, waitMs)
-          if (waitMs >= 10_000 && deliveries.length > 0)
-            await new Promise(
-              (resolve) => void clock.setTimeout(() => resolve(undefined), until - clock.now()),
-            )
+          if (waitMs >= 10_000 && deliveries.length > 0 && !signal.aborted)
+            await new Promise((resolve) => {
+              clock.setTimeout(() => resolve(undefined), until - clock.now())
+              signal.addEventListener('abort', resolve)
+            })
           return deliveries
         },
       })),
