@@ -224,7 +224,8 @@ export function arrayAdapter(server: Server): BrokerAdapter {
         const dead = queueOf(nameOf(target))
         return settle(deliveries, ({ seq, message }, index) => {
           queue.messages.delete(seq)
-          store(dead, { ...message, delayMs: 0, expiresAt: undefined }, { deadLetter: failures[index] })
+          const copy = { ...message, delayMs: 0, expiresAt: undefined, deliveryCount: 0 }
+          store(dead, copy, { deadLetter: failures[index] })
         })
       },
       renew: (deliveries) => Promise.resolve(deliveries.map((each) => (held.has(each) ? 'settled' : 'lost'))),
@@ -255,10 +256,11 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     },
     ping: () =>
       connected ? Promise.resolve() : Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'not connected')),
-    publish: (batch) =>
+    publish: (batch, signal) =>
       Promise.resolve(
         batch.map((message) => {
           try {
+            signal.throwIfAborted()
             for (const name of destinations(message)) store(queueOf(name), message)
             return { ok: true as const }
           } catch (error) {

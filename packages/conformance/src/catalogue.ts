@@ -1,10 +1,12 @@
 import type { Item } from './item.ts'
+import { browse } from './items/browse.ts'
 import { capabilities } from './items/capabilities.ts'
 import { consume } from './items/consume.ts'
 import { contract } from './items/contract.ts'
 import { deadLetters } from './items/dead-letters.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
+import { fields } from './items/fields.ts'
 import { lifecycle } from './items/lifecycle.ts'
 import { model } from './items/model.ts'
 import { observe } from './items/observe.ts'
@@ -43,7 +45,9 @@ export const items: readonly Item[] = [
   shutdown,
   observe,
   contract,
+  fields,
   receiver,
+  browse,
   capabilities,
   model,
 ].flat()

@@ -280,9 +280,11 @@ export const consume = group('consume', (item) => {
 
   item(
     'missing',
-    'without autoDeclare a missing queue cannot be consumed, and the error says so',
+    'without autoDeclare a missing queue cannot be consumed, counted or purged, and the error says so',
     async (t) => {
       const queue = await t.connect({ autoDeclare: false })
+      await rejects(queue.getQueueSize(t.name()), 'MQ_QUEUE_NOT_FOUND')
+      await rejects(queue.purgeQueue(t.name()), 'MQ_QUEUE_NOT_FOUND')
       await rejects(queue.receive(t.name()), 'MQ_QUEUE_NOT_FOUND')
       await rejects(
         queue.consume(t.name(), () => undefined),

@@ -16,7 +16,7 @@ export const extras = group('extras', (item) => {
       }
       await queue.createQueue({ name, maxPriority: 3 })
       const priorities = [0, 3, 1, 0, 3, 2, 1]
-      for (const [i, priority] of priorities.entries()) await queue.send(name, i, { priority })
+      await queue.sendBatch(priorities.map((priority, body) => ({ body, queueName: name, priority })))
       const got = await drain(queue, name)
       assert.deepEqual(
         got.map(({ body, priority }) => [body, priority]),
@@ -83,6 +83,10 @@ export const extras = group('extras', (item) => {
       eachOnce(bodies, ['one', 'other', 'without', 'without'])
       await queue.send(name, 'three', { deduplicationId: 'a' })
       await nothing(queue, name)
+      const together = ['c', 'c', 'd'].map((id) => ({ body: id, queueName: name, deduplicationId: id }))
+      await queue.sendBatch(together)
+      const ofTogether = (await drain(queue, name)).map(({ body }) => body)
+      eachOnce(ofTogether, ['c', 'd'], 'of one call')
     },
   )
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Message } from '@mq/core'
-import { collect, eachOnce, gate, numbers, take } from '../helpers.ts'
+import { RejectError, type Message } from '@mq/core'
+import { collect, eachOnce, gate, numbers, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const ordering = group('order', (item) => {
@@ -77,7 +77,46 @@ export const ordering = group('order', (item) => {
     assert.deepEqual(ofA.slice(-3), ['a fails', 'a fails', 'a second'])
     assert.ok(!ofA.slice(0, -1).includes('a second'), 'a later message of the key passed it, or came twice')
     assert.ok(runs.indexOf('b other') < runs.lastIndexOf('a fails'), 'another key waited for it')
+    // Nor does a later one pass it when it is tried again at once.
+    const atOnce = t.name()
+    await queue.createQueue({ name: atOnce, ordered: true, partitions: 1 })
+    await queue.sendBatch(numbers(3).map((body) => ({ body, key: 'a', queueName: atOnce })))
+    const inbox = await collect(t, queue, atOnce, { retry: { ...retry, delayMs: 0 } }, (message) => {
+      if (message.body === 0 && message.deliveryCount === 0) throw new Error('not yet')
+    })
+    await inbox.count(4)
+    assert.deepEqual(inbox.bodies(), [0, 0, 1, 2])
     if (!t.capabilities.retryKeepsOrder) t.refused('retryKeepsOrder')
+  })
+
+  item('unblocked', 'a message that is dead-lettered or purged gives its key free', async (t) => {
+    const name = t.name()
+    const queue = await t.connect()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    const send = (bodies: readonly string[]) =>
+      queue.sendBatch(bodies.map((body) => ({ body, key: 'a', queueName: name })))
+    await send(['bad', 'good'])
+    const inbox = await collect(t, queue, name, { concurrency: 2 }, ({ body }) => {
+      if (body === 'bad') throw new RejectError('never')
+    })
+    await inbox.count(2)
+    assert.deepEqual(inbox.bodies(), ['bad', 'good'])
+    await inbox.consumer.stop()
+    await send(['purged', 'purged'])
+    await queue.purgeQueue(name)
+    await send(['after'])
+    assert.equal((await take(t, queue, name)).body, 'after')
+  })
+
+  item('without-key', 'messages without a key wait for none: they run at once', async (t) => {
+    const name = t.name()
+    const queue = await t.connect()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    const door = gate()
+    const inbox = await collect(t, queue, name, { concurrency: 2, prefetch: 10 }, () => door.passed)
+    await sendNumbers(queue, name, 2)
+    await inbox.count(2)
+    door.open()
   })
 
   item('requeued-first', 'a message given back keeps its place before later ones of its key', async (t) => {

@@ -27,6 +27,8 @@ export const queues = group('queues', (item) => {
       const differences = error['differences'] as { field: string; existing: unknown; requested: unknown }[]
       assert.ok(differences.length > 0, 'differences')
       for (const { existing, requested } of differences) assert.notDeepEqual(existing, requested)
+      const ttl = differences.find(({ field }) => field === 'messageTtl')
+      if (ttl !== undefined) assert.deepEqual([ttl.existing, ttl.requested], [600_000, 500_000], 'messageTtl')
       await queue.createQueue({ name, messageTtl: 600_000, maxRedeliveries: 7 })
       assert.equal((await take(t, queue, name)).body, 'kept')
     },
@@ -112,18 +114,43 @@ export const queues = group('queues', (item) => {
   item('purge-delayed', 'purge removes what is delayed', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    await queue.send(name, 'ready')
     // Not due before the purge, however long a busy machine takes; where it is waited for, not for ever.
-    await queue.send(name, 'later', { delay: t.capabilities.purgeDelayed ? 500 : 4000 })
+    const delay = t.capabilities.purgeDelayed ? 500 : 4000
+    await queue.send(name, 'again')
+    await queue.reject(await take(t, queue, name), { requeue: true, delayMs: delay })
+    await queue.send(name, 'later', { delay })
+    await queue.send(name, 'ready')
     const purged = await queue.purgeQueue(name)
     if (!t.capabilities.purgeDelayed) {
       assert.equal(purged, 1)
-      assert.equal((await take(t, queue, name)).body, 'later')
+      eachOnce([(await take(t, queue, name)).body, (await take(t, queue, name)).body], ['again', 'later'])
       return t.refused('purgeDelayed')
     }
-    assert.equal(purged, 2)
+    assert.equal(purged, 3)
     await t.quiet(700)
     await nothing(queue, name)
+  })
+
+  item('purge-ordered', 'purge removes what waits behind its key, and the key goes on', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, ordered: true, partitions: 1 })
+    const send = (bodies: readonly unknown[]) =>
+      queue.sendBatch(bodies.map((body) => ({ body, key: 'k', queueName: name })))
+    await send(numbers(4))
+    const held = await take(t, queue, name)
+    assert.equal(held.body, 0)
+    assert.equal(await queue.purgeQueue(name), 3)
+    await queue.acknowledge(held)
+    await nothing(queue, name)
+    await send(['purged', 'purged'])
+    assert.equal(await queue.purgeQueue(name), 2)
+    await send(['after', 'last'])
+    for (const body of ['after', 'last']) {
+      const message = await take(t, queue, name)
+      assert.equal(message.body, body)
+      await queue.acknowledge(message)
+    }
   })
 
   item('purge-subscription', 'a subscription can be purged while it is consumed', async (t) => {
@@ -167,7 +194,7 @@ export const queues = group('queues', (item) => {
   item('purge-one', 'purge and delete touch no other queue', async (t) => {
     const queue = await t.connect()
     const base = t.name()
-    const others = [`${base}2`, `${base}.a`, `${base}-x`]
+    const others = [`${base}2`, `${base}.a`, `${base}-x`, `${base}.dlq`]
     for (const name of [base, ...others]) await queue.send(name, name)
     assert.equal(await queue.purgeQueue(base), 1)
     await queue.deleteQueue(base)
@@ -187,6 +214,12 @@ export const queues = group('queues', (item) => {
     const strict = await t.connect({ autoDeclare: false })
     await rejects(strict.send(name, 'x'), 'MQ_QUEUE_NOT_FOUND')
     await queue.createQueue({ name })
+    await nothing(queue, name)
+    if (!t.capabilities.purgeDelayed) return t.refused('purgeDelayed')
+    await queue.send(name, 'later', { delay: 500 })
+    await queue.deleteQueue(name)
+    await queue.createQueue({ name })
+    await t.quiet(700)
     await nothing(queue, name)
   })
 

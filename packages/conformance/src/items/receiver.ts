@@ -1,42 +1,42 @@
 import assert from 'node:assert/strict'
-import type { BrokerAdapter, Delivery, Receiver, SettleOutcome } from '@mq/core/adapter'
+import type { Delivery, SettleOutcome } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { eachOnce, failureInfo, later, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { eachOnce, failureInfo, later, PLAIN, receiveAll, source } from '../helpers.ts'
 import { group } from '../item.ts'
+import { found, leased, settled, type Stage } from '../stage.ts'
 
-interface Stage {
-  readonly adapter: BrokerAdapter
-  readonly name: string
-  readonly ids: readonly string[]
-  readonly receiver: Receiver
-  readonly deliveries: readonly Delivery[]
+const OPERATIONS = ['ack', 'release', 'retry', 'deadLetter', 'renew'] as const
+type Operation = (typeof OPERATIONS)[number]
+
+const deadOf = ({ name }: Stage) => ({ queue: `${name}.dlq` })
+
+/** A queue with `n` messages, all leased to one receiver, and a dead-letter queue. */
+async function mortal(t: TestContext, n: number, leaseMs?: number, maxLength: number | null = null) {
+  const stage = await leased(t, n, leaseMs)
+  const settings = { ...PLAIN, maxLength }
+  await stage.adapter.declare(deadOf(stage), { settings, pattern: undefined, ifExists: 'take' })
+  return stage
 }
 
-/** A queue with `n` messages, all leased to one receiver. */
-async function leased(t: TestContext, n: number, leaseMs = 30_000): Promise<Stage> {
-  const adapter = await t.connected()
-  const name = t.name()
-  await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
-  const messages = Array.from({ length: n }, (_, i) =>
-    outbound(name, { body: Buffer.from(String(i)), headers: { i: String(i) } }),
-  )
-  await adapter.publish(messages, t.deadline())
-  const receiver = await adapter.open(source({ queue: name }, { mode: 'pull', leaseMs }), () => undefined)
-  const deliveries = await receiveAll(t, receiver, n)
-  return { adapter, name, ids: messages.map(({ id }) => id), receiver, deliveries }
+function settle(
+  stage: Stage,
+  operation: Operation,
+  deliveries: readonly Delivery[],
+): Promise<readonly SettleOutcome[]> {
+  const { receiver } = stage
+  if (operation === 'retry') return receiver.retry(deliveries, 0)
+  if (operation !== 'deadLetter') return receiver[operation](deliveries)
+  const failures = deliveries.map(() => failureInfo(stage.name))
+  return receiver.deadLetter(deliveries, failures, deadOf(stage))
 }
 
-/** What another receiver finds: `n` messages, or with 0 whatever is ready now. */
-async function found(t: TestContext, { adapter, name }: Stage, n: number): Promise<Delivery[]> {
-  const other = await adapter.open(source({ queue: name }, { mode: 'pull' }), () => undefined)
-  if (n > 0) return receiveAll(t, other, n)
-  const all = [...(await other.receive(10, t.deadline(), 0))]
-  await other.close(t.deadline())
-  return all
-}
-
-function settled(outcomes: readonly SettleOutcome[], n: number): void {
-  assert.deepEqual([...outcomes], new Array(n).fill('settled'))
+/** What a settlement did: messages that are in the queue again, and in the dead-letter queue. */
+const EFFECTS: Record<Operation, { back: number; dead: number; counted: number }> = {
+  ack: { back: 0, dead: 0, counted: 0 },
+  release: { back: 2, dead: 0, counted: 0 },
+  retry: { back: 2, dead: 0, counted: 1 },
+  deadLetter: { back: 0, dead: 2, counted: 0 },
+  renew: { back: 0, dead: 0, counted: 0 },
 }
 
 /** Settling, as the contract has it. */
@@ -97,14 +97,16 @@ export const receiver = group('receiver', (item) => {
   )
 
   item('dead-letter', 'deadLetter moves each with its own failure, and keeps the rest', async (t) => {
-    const stage = await leased(t, 2)
-    const target = { queue: `${stage.name}.dlq` }
-    await stage.adapter.declare(target, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    const stage = await mortal(t, 2)
+    const target = deadOf(stage)
+    const [one, two] = stage.deliveries as [Delivery, Delivery]
+    settled(await stage.receiver.retry([one], 0), 1)
+    const deliveries = [...(await receiveAll(t, stage.receiver, 1)), two]
     const infos = [
       failureInfo(stage.name, { attempts: 3 }),
       failureInfo(stage.name, { reason: 'invalid', host: 'other' }),
     ]
-    settled(await stage.receiver.deadLetter(stage.deliveries, infos, target), 2)
+    settled(await stage.receiver.deadLetter(deliveries, infos, target), 2)
     await stage.receiver.close(t.deadline())
     assert.deepEqual(await found(t, stage, 0), [])
     const dead = await receiveAll(t, await stage.adapter.open(source(target), () => undefined), 2)
@@ -113,8 +115,43 @@ export const receiver = group('receiver', (item) => {
       assert.deepEqual(letter?.deadLetter, infos[i])
       assert.deepEqual({ ...letter?.headers }, { ...stage.deliveries[i]?.headers })
       assert.deepEqual([...(letter?.body ?? [])], [...(stage.deliveries[i]?.body ?? [])])
+      assert.equal(letter?.deliveryCount, 0, 'a count of its former life')
     }
   })
+
+  item(
+    'dead-letter-refused',
+    'a dead letter that is refused stays leased, and the others of the call are moved',
+    async (t) => {
+      const { limits } = t.capabilities
+      if (limits === 'none') return t.refused('limits')
+      const stage = await mortal(t, 10, 30_000, 1)
+      const outcomes = await settle(stage, 'deadLetter', stage.deliveries)
+      assert.equal(outcomes.length, 10)
+      assert.ok(!outcomes.includes('lost'), 'some were lost')
+      const [moved, kept] = [true, false].map((done) =>
+        stage.deliveries.filter((_, i) => (outcomes[i] === 'settled') === done).map(({ id }) => id),
+      ) as [string[], string[]]
+      if (limits === 'exact') assert.deepEqual([moved.length, kept.length], [1, 9], 'moved and refused')
+      assert.deepEqual(await found(t, stage, 0), [], 'one came back while it was leased')
+      await stage.receiver.close(t.deadline())
+      const letters = await stage.adapter.open(source(deadOf(stage), { mode: 'pull' }), () => undefined)
+      const dead = await receiveAll(t, letters, moved.length)
+      dead.push(...(await letters.receive(10, t.deadline(), 0)))
+      eachOnce(
+        dead.map(({ id }) => id),
+        moved,
+        'moved',
+      )
+      const back = await found(t, stage, kept.length)
+      eachOnce(
+        back.map(({ id }) => id),
+        kept,
+        'refused',
+      )
+      if (limits === 'soft') t.refused('limits')
+    },
+  )
 
   item('renew', 'renew starts the lease anew', async (t) => {
     const stage = await leased(t, 1, t.leaseMs)
@@ -140,32 +177,18 @@ export const receiver = group('receiver', (item) => {
     if (t.capabilities.ownership === 'connection') t.refused('ownership')
   })
 
-  for (const operation of ['ack', 'release', 'retry', 'deadLetter', 'renew'] as const) {
+  for (const operation of OPERATIONS) {
     item(
       `stale-${operation}`,
       `${operation} of a delivery that belongs to somebody else answers lost, and changes nothing`,
       async (t) => {
-        const stage = await leased(t, 2, 300)
-        const target = { queue: `${stage.name}.dlq` }
-        await stage.adapter.declare(target, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+        const stage = await mortal(t, 2, 300)
         if (t.capabilities.ownership === 'connection') return t.refused('ownership')
         const other = await stage.adapter.open(source({ queue: stage.name }), () => undefined)
         const theirs = await receiveAll(t, other, 2)
-        const outcomes = await {
-          ack: () => stage.receiver.ack(stage.deliveries),
-          release: () => stage.receiver.release(stage.deliveries),
-          retry: () => stage.receiver.retry(stage.deliveries, 0),
-          deadLetter: () =>
-            stage.receiver.deadLetter(
-              stage.deliveries,
-              stage.deliveries.map(() => failureInfo(stage.name)),
-              target,
-            ),
-          renew: () => stage.receiver.renew(stage.deliveries),
-        }[operation]()
-        assert.deepEqual([...outcomes], ['lost', 'lost'])
+        assert.deepEqual([...(await settle(stage, operation, stage.deliveries))], ['lost', 'lost'])
         assert.deepEqual(await found(t, stage, 0), [], 'it came to a third')
-        assert.equal(await stage.adapter.size(target), 0, 'it was dead-lettered')
+        assert.equal(await stage.adapter.size(deadOf(stage)), 0, 'it was dead-lettered')
         settled(await other.ack(theirs), 2)
       },
     )
@@ -185,6 +208,36 @@ export const receiver = group('receiver', (item) => {
       [d.id],
     )
   })
+
+  for (const operation of OPERATIONS) {
+    item(
+      `outcomes-${operation}`,
+      `${operation} of some that are settled already is done for the others, each with its own outcome`,
+      async (t) => {
+        const stage = await mortal(t, 4)
+        const [a, b, c, d] = stage.deliveries as [Delivery, Delivery, Delivery, Delivery]
+        settled(await stage.receiver.ack([b, d]), 2)
+        const outcomes = await settle(stage, operation, [a, b, c, d])
+        assert.deepEqual([outcomes.length, outcomes[0], outcomes[2]], [4, 'settled', 'settled'])
+        // Where the connection is the owner, nobody else can have it, and settling twice may go unnoticed.
+        if (t.capabilities.ownership === 'lease')
+          assert.deepEqual([outcomes[1], outcomes[3]], ['lost', 'lost'])
+        const { back, dead, counted } = EFFECTS[operation]
+        const ready = await found(t, stage, back)
+        const letters = await stage.adapter.open(source(deadOf(stage), { mode: 'pull' }), () => undefined)
+        const died = await receiveAll(t, letters, dead)
+        const moved = [...ready, ...died]
+        eachOnce(
+          moved.map(({ id }) => id),
+          moved.length === 0 ? [] : [a.id, c.id],
+        )
+        for (const { deliveryCount } of ready) assert.equal(deliveryCount, counted, 'count')
+        if (operation === 'renew') settled(await stage.receiver.ack([a, c]), 2)
+        assert.deepEqual(await letters.receive(10, t.deadline(), 0), [], 'more dead letters')
+        assert.deepEqual(await found(t, stage, 0), [], 'more came back')
+      },
+    )
+  }
 
   item('close', 'close gives back what was not settled, and is idempotent', async (t) => {
     const stage = await leased(t, 3)
@@ -216,50 +269,6 @@ export const receiver = group('receiver', (item) => {
       [...(released ?? []), ...(retried ?? [])].map(({ id }) => id),
     )
   })
-
-  item(
-    'browse',
-    'a browse shows each waiting message once, in order, leases nothing, and ends',
-    async (t) => {
-      const adapter = await t.connected()
-      const name = t.name()
-      await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
-      const signal = t.deadline()
-      const messages = Array.from({ length: 5 }, () => outbound(name))
-      await adapter.publish(messages, signal)
-      const browse = await adapter.open(source({ queue: name }, { mode: 'browse' }), () => undefined)
-      const seen: Delivery[] = []
-      for (;;) {
-        const page = await browse.receive(2, signal, 0)
-        assert.ok(page.length <= 2, 'more than it was asked for')
-        if (page.length === 0) break
-        seen.push(...page)
-      }
-      assert.deepEqual(
-        seen.map(({ id }) => id),
-        messages.map(({ id }) => id),
-      )
-      settled(await browse.ack(seen.slice(0, 1)), 1)
-      await browse.close(signal)
-      const after = await adapter.open(
-        source({ queue: name }, { mode: 'browse', after: seen[2]?.position }),
-        () => undefined,
-      )
-      const rest = await after.receive(10, signal, 0)
-      if (!t.capabilities.browseHides) {
-        assert.deepEqual(
-          rest.map(({ id }) => id),
-          messages.slice(3).map(({ id }) => id),
-        )
-      } else t.refused('browseHides')
-      await after.close(signal)
-      const stage = { adapter, name, ids: [], receiver: browse, deliveries: [] }
-      eachOnce(
-        (await found(t, stage, 4)).map(({ id }) => id),
-        messages.slice(1).map(({ id }) => id),
-      )
-    },
-  )
 
   item('deleted', 'receive of a deleted queue rejects as MQ_QUEUE_NOT_FOUND', async (t) => {
     const stage = await leased(t, 1)

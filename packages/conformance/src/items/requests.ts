@@ -95,6 +95,19 @@ export const requests = group('request', (item) => {
     assert.deepEqual(t.errors, [])
   })
 
+  item('reconnected', 'requests are answered again after the connection was lost', async (t) => {
+    const link = await t.link()
+    const [asker, answerer] = [await t.connect({}, link.adapter), await t.connect()]
+    const name = t.name()
+    await answerer.consume(name, ({ body }) => body)
+    assert.equal((await asker.request(name, 'before', { timeoutMs: t.patienceMs })).body, 'before')
+    let lost = false
+    asker.on('reconnecting', () => (lost = true))
+    await link.cut()
+    await t.until(() => lost && asker.getStats().isConnected, 'connected again')
+    assert.equal((await asker.request(name, 'after', { timeoutMs: t.patienceMs })).body, 'after')
+  })
+
   item('answered-first', 'the reply is accepted before the request is acknowledged', async (t) => {
     const link = t.faulty()
     const [asker, answerer] = [await t.connect(), await t.connect({}, link.adapter)]

@@ -90,6 +90,11 @@ export const settle = group('settle', (item) => {
     const back = await take(t, queue, name)
     assert.ok(t.now() - rejectedAt >= 298, `came back after ${t.now() - rejectedAt} ms`)
     assert.equal(back.deliveryCount, 1)
+    // Each waits for itself: one that is due does not stand behind one that is not.
+    await queue.reject(back, { requeue: true, delayMs: 600_000 })
+    const id = await queue.send(name, 'sooner')
+    await queue.reject(await take(t, queue, name), { requeue: true, delayMs: 200 })
+    assert.equal((await take(t, queue, name)).id, id)
   })
 
   item(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscription } from '@mq/core'
 import { collect, eachOnce, gate, nothing, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
@@ -48,9 +49,13 @@ export const time = group('time', (item) => {
     const queue = await t.connect()
     const name = t.name()
     await queue.send(name, 'later', { delay: 600_000 })
-    await queue.send(name, 'now')
-    assert.equal((await take(t, queue, name)).body, 'now')
-    await nothing(queue, name)
+    for (const [body, options] of [['now', {}] as const, ['soon', { delay: 300 }] as const]) {
+      await queue.send(name, body, options)
+      const message = await take(t, queue, name)
+      assert.equal(message.body, body)
+      await queue.acknowledge(message)
+      await nothing(queue, name)
+    }
   })
 
   item(
@@ -90,8 +95,10 @@ export const time = group('time', (item) => {
   item('ttl', 'a handler never sees an expired message', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    await queue.send(name, 'short-lived', { ttl: 150 })
-    await queue.send(name, 'long-lived', { ttl: 600_000 })
+    await queue.sendBatch([
+      { body: 'short-lived', queueName: name, ttl: 150 },
+      { body: 'long-lived', queueName: name, ttl: 600_000 },
+    ])
     await t.quiet(250)
     const inbox = await collect(t, queue, name)
     await inbox.count(1)
@@ -189,15 +196,21 @@ export const time = group('time', (item) => {
     assert.deepEqual(bodies, ['high', 'low'])
   })
 
-  item('delay-topic', 'a delayed message to a topic reaches every subscription when due', async (t) => {
-    const queue = await t.connect()
-    const topic = t.name('topic')
-    const got: string[] = []
-    for (const name of ['a', 'b']) await queue.subscribe(topic, name, () => void got.push(name))
-    const sentAt = t.now()
-    await queue.publish(topic, 'x', { delay: 250 })
-    await t.until(() => got.length >= 2, 'both')
-    assert.ok(t.now() - sentAt >= 248, 'earlier than its delay')
-    eachOnce(got, ['a', 'b'])
-  })
+  item(
+    'delay-topic',
+    'a delayed message to a topic reaches every subscription that it matches, when due',
+    async (t) => {
+      const queue = await t.connect()
+      const topic = t.name('topic')
+      const got: string[] = []
+      for (const name of ['a', 'b']) await queue.subscribe(topic, name, () => void got.push(name))
+      await queue.createSubscription(topic, 'other', { pattern: 'bills.#' })
+      const sentAt = t.now()
+      await queue.publish(topic, 'x', { delay: 250, routingKey: 'orders.new' })
+      await t.until(() => got.length >= 2, 'both')
+      assert.ok(t.now() - sentAt >= 248, 'earlier than its delay')
+      eachOnce(got, ['a', 'b'])
+      await nothing(queue, subscription(topic, 'other'))
+    },
+  )
 })

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
-import { drain, eachOnce, gate, nothing, numbers, rejects, subscribe, take } from '../helpers.ts'
+import {
+  drain,
+  eachOnce,
+  gate,
+  nothing,
+  numbers,
+  rejects,
+  subscribe,
+  take,
+  type QueueArg,
+} from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const topics = group('topics', (item) => {
@@ -47,6 +57,8 @@ export const topics = group('topics', (item) => {
     const queue = await t.connect()
     const topic = t.name('topic')
     await queue.publish(topic, 'unheard')
+    await queue.createSubscription(topic, 'all')
+    await nothing(queue, subscription(topic, 'all'))
     await queue.createSubscription(topic, 'a', { pattern: 'orders.*' })
     await queue.publish(topic, 'unmatched', { routingKey: 'bills.new' })
     await nothing(queue, subscription(topic, 'a'))
@@ -83,16 +95,47 @@ export const topics = group('topics', (item) => {
   item('pattern', 'a pattern filters by routing key, word by word', async (t) => {
     const queue = await t.connect()
     const topic = t.name('topic')
-    const patterns = { one: 'orders.*', all: '#', tail: 'orders.#', middle: '*.eu.*', exact: 'orders.eu.new' }
+    const patterns = {
+      one: 'orders.*',
+      all: '#',
+      tail: 'orders.#',
+      head: '#.new',
+      around: 'orders.#.new',
+      middle: '*.eu.*',
+      word: '*',
+      exact: 'orders.eu.new',
+    }
     for (const [name, pattern] of Object.entries(patterns))
       await queue.createSubscription(topic, name, { pattern })
-    const keys = ['orders', 'orders.new', 'orders.eu.new', 'bills.eu.new', 'bills']
-    for (const routingKey of keys) await queue.publish(topic, routingKey, { routingKey })
+    const keys = [
+      'orders',
+      'orders.new',
+      'orders.eu.new',
+      'orders.eu.west.new',
+      'my.orders.eu.new',
+      'bills.eu.new',
+      'bills',
+      // Close to the others, and something else.
+      'ordersx',
+      'orders-eu-new',
+      'Orders.new',
+    ]
+    await Promise.all(keys.map((routingKey) => queue.publish(topic, routingKey, { routingKey })))
     const expected: Record<keyof typeof patterns, string[]> = {
       one: ['orders.new'],
       all: keys,
-      tail: ['orders', 'orders.new', 'orders.eu.new'],
+      tail: ['orders', 'orders.new', 'orders.eu.new', 'orders.eu.west.new'],
+      head: [
+        'orders.new',
+        'orders.eu.new',
+        'orders.eu.west.new',
+        'my.orders.eu.new',
+        'bills.eu.new',
+        'Orders.new',
+      ],
+      around: ['orders.new', 'orders.eu.new', 'orders.eu.west.new'],
       middle: ['orders.eu.new', 'bills.eu.new'],
+      word: ['orders', 'bills', 'ordersx', 'orders-eu-new'],
       exact: ['orders.eu.new'],
     }
     for (const name of Object.keys(patterns) as (keyof typeof patterns)[]) {
@@ -110,6 +153,33 @@ export const topics = group('topics', (item) => {
     await rejects(other.createSubscription(topic, 's', { pattern: 'b.*' }), 'MQ_QUEUE_CONFLICT')
     await queue.publish(topic, 'kept', { routingKey: 'a.x' })
     assert.equal((await take(t, queue, subscription(topic, 's'))).body, 'kept')
+  })
+
+  item('taken', 'a subscription that another uses as it is keeps its pattern', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const topic = t.name('topic')
+    await queue.createSubscription(topic, 's', { pattern: 'a.*' })
+    assert.equal(await other.getQueueSize(subscription(topic, 's')), 0)
+    await queue.publish(topic, 'unmatched', { routingKey: 'b.x' })
+    await queue.publish(topic, 'matched', { routingKey: 'a.x' })
+    assert.equal((await take(t, other, subscription(topic, 's'))).body, 'matched')
+    await nothing(other, subscription(topic, 's'))
+  })
+
+  item('purge-apart', 'size and purge of one subscription leave the other’s copies alone', async (t) => {
+    const queue = await t.connect()
+    const topic = t.name('topic')
+    const [a, b] = ['a', 'b'].map((name) => subscription(topic, name)) as [QueueArg, QueueArg]
+    for (const name of ['a', 'b']) await queue.createSubscription(topic, name, { pattern: `#.${name}.#` })
+    for (const [body, routingKey] of ['a', 'a.b', 'b.a', 'b', 'a.x.b'].entries())
+      await queue.publish(topic, body, { routingKey })
+    await t.until(async () => (await queue.getQueueSize(a)) === 4, 'size 4')
+    assert.equal(await queue.purgeQueue(a), 4)
+    await t.until(async () => (await queue.getQueueSize(a)) === 0, 'size 0')
+    await t.until(async () => (await queue.getQueueSize(b)) === 4, 'size 4 of the other')
+    const bodies = (await drain(queue, b)).map(({ body }) => body)
+    eachOnce(bodies, [1, 2, 3, 4])
+    await nothing(queue, a)
   })
 
   item('isolated', 'topics do not mix, nor with queues of the same name', async (t) => {

@@ -1,19 +1,32 @@
 import type { Broken } from './broken.ts'
+import { calls } from './calls.ts'
 import { connecting } from './connecting.ts'
 import { deadLettering } from './dead-lettering.ts'
+import { browsing, discarding } from './discarding.ts'
+import { fields } from './fields.ts'
 import { managing } from './managing.ts'
 import { sequences } from './model.ts'
 import { publishing } from './publishing.ts'
 import { receiving } from './receiving.ts'
 import { settling } from './settling.ts'
+import { subscribing } from './subscribing.ts'
+import { waiting } from './waiting.ts'
+import { ways } from './ways.ts'
 
 /** Every broken adapter. */
 export const brokenAdapters: readonly Broken[] = [
   ...publishing,
+  ...fields,
   ...receiving,
   ...settling,
   ...deadLettering,
   ...managing,
   ...connecting,
+  ...calls,
+  ...ways,
+  ...waiting,
+  ...subscribing,
+  ...discarding,
+  ...browsing,
   ...sequences,
 ]

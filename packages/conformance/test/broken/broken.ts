@@ -80,3 +80,28 @@ export const SETTLED = 'settled' as const
 export function allSettled(deliveries: readonly unknown[]): readonly 'settled'[] {
   return deliveries.map(() => SETTLED)
 }
+
+/** A set that the adapters of one run share. */
+export function sharedSet(shared: Map<string, unknown>, name: string): Set<string> {
+  const set = (shared.get(name) ?? new Set()) as Set<string>
+  shared.set(name, set)
+  return set
+}
+
+/** The same of a map. */
+export function sharedMap<T>(shared: Map<string, unknown>, name: string): Map<string, T> {
+  const map = (shared.get(name) ?? new Map()) as Map<string, T>
+  shared.set(name, map)
+  return map
+}
+
+export const keyOf = (target: object) => JSON.stringify(target)
+
+/** What a message that was delivered would be if it were sent again. */
+export function copyOf(delivery: Delivery): Omit<OutboundMessage, 'destination'> {
+  const { id, body, headers, timestamp, contentEncoding, correlationId, replyTo, routingKey, key } = delivery
+  const kept = { id, body, headers, timestamp, contentEncoding, correlationId, replyTo, routingKey, key }
+  const contentType = delivery.contentType ?? 'application/octet-stream'
+  const rest = { deduplicationId: undefined, priority: 0, delayMs: 0, expiresAt: undefined, deliveryCount: 0 }
+  return { ...kept, ...rest, contentType, redriven: false, sendToken: id }
+}

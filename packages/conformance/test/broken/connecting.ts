@@ -67,7 +67,7 @@ export const connecting: readonly Broken[] = [
     name: 'answers every ping',
     slow: true,
     fault: (inner) => ({ ...inner, ping: () => Promise.resolve() }),
-    fails: ['contract.ping'],
+    fails: ['contract.connect-abort', 'contract.ping'],
   },
   {
     name: 'leaves a timer behind that keeps the process alive',
@@ -159,5 +159,71 @@ export const connecting: readonly Broken[] = [
           : inner.declare(target, declaration),
     }),
     fails: ['queues.names'],
+  },
+  {
+    name: 'connects although it was told not to',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      connect: (on) => inner.connect(on, new AbortController().signal),
+    }),
+    fails: ['contract.connect-abort'],
+  },
+  {
+    name: 'leaves a connection open that it was told not to make',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      async connect(on, signal) {
+        await inner.connect(on, new AbortController().signal)
+        signal.throwIfAborted()
+      },
+    }),
+    fails: ['contract.connect-abort'],
+  },
+  {
+    name: 'stores what it was told not to, and says that it did not',
+    fault: (inner) => ({
+      ...inner,
+      async publish(batch, signal) {
+        const outcomes = await inner.publish(batch, new AbortController().signal)
+        const error = signal.reason as unknown
+        return signal.aborted ? batch.map(() => ({ ok: false, error, certainty: 'not-stored' })) : outcomes
+      },
+    }),
+    fails: ['contract.publish-abort'],
+  },
+  {
+    name: 'leaves a receive hanging when it disconnects',
+    slow: true,
+    fault(inner) {
+      let connected = false
+      return {
+        ...onReceiver(inner, (receiver) => ({
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            return connected ? deliveries : new Promise<never>(() => undefined)
+          },
+        })),
+        async connect(on, signal) {
+          await inner.connect(on, signal)
+          connected = true
+        },
+        disconnect(signal) {
+          connected = false
+          return inner.disconnect(signal)
+        },
+      }
+    },
+    fails: ['contract.disconnect-abort'],
+  },
+  {
+    name: 'keeps the place for answers of its first connection',
+    slow: true,
+    fault(inner) {
+      let first: ReturnType<typeof inner.openReplies> | null = null
+      return { ...inner, openReplies: () => (first ??= inner.openReplies()) }
+    },
+    fails: ['request.reconnected'],
   },
 ]

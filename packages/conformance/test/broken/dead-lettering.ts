@@ -1,13 +1,4 @@
-import type { Delivery, OutboundMessage } from '@mq/core/adapter'
-import { onReceiver, type Broken } from './broken.ts'
-
-function copyOf(delivery: Delivery): Omit<OutboundMessage, 'destination'> {
-  const { id, body, headers, timestamp, contentEncoding, correlationId, replyTo, routingKey, key } = delivery
-  const kept = { id, body, headers, timestamp, contentEncoding, correlationId, replyTo, routingKey, key }
-  const contentType = delivery.contentType ?? 'application/octet-stream'
-  const rest = { deduplicationId: undefined, priority: 0, delayMs: 0, expiresAt: undefined, deliveryCount: 0 }
-  return { ...kept, ...rest, contentType, redriven: false, sendToken: id }
-}
+import { copyOf, onDelivery, onReceiver, sharedSet, sharedMap, type Broken } from './broken.ts'
 
 /** Faults of `deadLetter`. */
 export const deadLettering: readonly Broken[] = [
@@ -16,6 +7,7 @@ export const deadLettering: readonly Broken[] = [
     fault: (inner) => onReceiver(inner, (receiver) => ({ deadLetter: (ds) => receiver.ack(ds) })),
     fails: [
       'consume.batch-outcomes',
+      'contract.fields-dead',
       'dead-letters.busy',
       'dead-letters.content',
       'dead-letters.get',
@@ -43,6 +35,8 @@ export const deadLettering: readonly Broken[] = [
       'payload.schema-arrival',
       'payload.undecodable',
       'receiver.dead-letter',
+      'receiver.dead-letter-refused',
+      'receiver.outcomes-deadLetter',
       'retry.attempts',
       'retry.default-policy',
       'retry.handle-error',
@@ -59,8 +53,7 @@ export const deadLettering: readonly Broken[] = [
   {
     name: 'leaves a copy where it was dead-lettered, once',
     fault(inner, { shared }) {
-      const seen = (shared.get('copied') ?? new Set()) as Set<string>
-      shared.set('copied', seen)
+      const seen = sharedSet(shared, 'copied')
       return onReceiver(inner, (receiver, { target: from }) => ({
         async deadLetter(deliveries, failures, target) {
           const outcomes = await receiver.deadLetter(deliveries, failures, target)
@@ -85,7 +78,10 @@ export const deadLettering: readonly Broken[] = [
       'extras.process-message',
       'model.random',
       'observe.stats',
+      'order.unblocked',
       'receiver.dead-letter',
+      'receiver.dead-letter-refused',
+      'receiver.outcomes-deadLetter',
       'receiver.stale-deadLetter',
       'request.error',
       'retry.attempts',
@@ -128,7 +124,7 @@ export const deadLettering: readonly Broken[] = [
           )
         },
       })),
-    fails: ['dead-letters.metadata', 'receiver.dead-letter', 'settle.reject'],
+    fails: ['contract.fields-dead', 'dead-letters.metadata', 'receiver.dead-letter', 'settle.reject'],
   },
   {
     name: 'chooses the dead-letter queue by itself',
@@ -140,6 +136,49 @@ export const deadLettering: readonly Broken[] = [
           return receiver.deadLetter(deliveries, failures, 'queue' in target ? { queue } : target)
         },
       })),
-    fails: ['dead-letters.named'],
+    fails: ['contract.fields-dead', 'dead-letters.named'],
+  },
+  {
+    name: 'says of a dead letter that was refused that it was moved',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        deadLetter: async (ds, failures, target) =>
+          (await receiver.deadLetter(ds, failures, target)).map((outcome) =>
+            outcome === 'lost' ? outcome : 'settled',
+          ),
+      })),
+    fails: ['receiver.dead-letter-refused'],
+  },
+  {
+    name: 'acknowledges what could not be dead-lettered',
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        async deadLetter(ds, failures, target) {
+          const outcomes = await receiver.deadLetter(ds, failures, target)
+          await receiver.ack(ds.filter((_, i) => typeof outcomes[i] === 'object'))
+          return outcomes
+        },
+      })),
+    fails: ['receiver.dead-letter-refused'],
+  },
+  {
+    name: 'keeps the count of a dead letter',
+    slow: true,
+    fault(inner, { shared }) {
+      const counts = sharedMap<number>(shared, 'counts')
+      const counting = onReceiver(inner, (receiver) => ({
+        deadLetter(ds, failures, target) {
+          for (const { id, deliveryCount } of ds) counts.set(id, deliveryCount)
+          return receiver.deadLetter(ds, failures, target)
+        },
+      }))
+      return onDelivery(counting, (delivery) =>
+        delivery.deadLetter === undefined
+          ? delivery
+          : { ...delivery, deliveryCount: counts.get(delivery.id) ?? delivery.deliveryCount },
+      )
+    },
+    fails: ['contract.fields-dead', 'receiver.dead-letter'],
   },
 ]

@@ -9,7 +9,7 @@ export const receiving: readonly Broken[] = [
       onReceiver(inner, (receiver, { mode }) => ({
         receive: (max, signal, waitMs) => receiver.receive(mode === 'browse' ? max : max + 3, signal, waitMs),
       })),
-    fails: ['consume.prefetch', 'contract.receive-max'],
+    fails: ['consume.prefetch', 'contract.receive-max', 'receiver.browse-leased'],
   },
   {
     name: 'loses what it had leased when receive is aborted',
@@ -47,6 +47,24 @@ export const receiving: readonly Broken[] = [
     fails: ['contract.receive-abort'],
   },
   {
+    name: 'waits for the end of a long receive, with messages there',
+    slow: true,
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver) => ({
+        async receive(max, signal, waitMs = 1000) {
+          const until = clock.now() + waitMs
+          const deliveries = await receiver.receive(max, signal, waitMs)
+          if (waitMs >= 10_000 && deliveries.length > 0 && !signal.aborted)
+            await new Promise((resolve) => {
+              clock.setTimeout(() => resolve(undefined), until - clock.now())
+              signal.addEventListener('abort', resolve)
+            })
+          return deliveries
+        },
+      })),
+    fails: ['contract.receive-waits'],
+  },
+  {
     name: 'hands one object of headers to all deliveries',
     slow: true,
     fault(inner, { shared }) {
@@ -82,9 +100,13 @@ export const receiving: readonly Broken[] = [
       onDelivery(inner, (delivery) => ({ ...delivery, deliveryCount: delivery.deliveryCount * 2 })),
     fails: [
       'contract.fields',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
       'dead-letters.metadata',
       'model.random',
       'queues.purge-leased',
+      'receiver.outcomes-retry',
       'receiver.retry',
       'retry.attempts',
       'retry.count',
@@ -115,6 +137,10 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
       'dead-letters.content',
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
@@ -215,6 +241,7 @@ export const receiving: readonly Broken[] = [
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
       'receiver.browse',
+      'receiver.browse-leased',
     ],
   },
   {

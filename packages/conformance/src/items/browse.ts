@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import type { BrokerAdapter, Delivery, Receiver, Source } from '@mq/core/adapter'
+import { eachOnce, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { group } from '../item.ts'
+import { settled } from '../stage.ts'
+
+function open(
+  adapter: BrokerAdapter,
+  queue: string,
+  mode: Source['mode'],
+  after?: string,
+): Promise<Receiver> {
+  return adapter.open(source({ queue }, { mode, after }), () => undefined)
+}
+
+const idsOf = (messages: readonly { readonly id: string }[]) => messages.map(({ id }) => id)
+
+/** Looking at what waits, as the contract has it. */
+export const browse = group('receiver', (item) => {
+  item(
+    'browse',
+    'a browse shows each waiting message once, in order, leases nothing, and ends',
+    async (t) => {
+      const adapter = await t.connected()
+      const name = t.name()
+      await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+      const signal = t.deadline()
+      const [held, delayed] = [outbound(name), outbound(name, { delayMs: 600_000 })]
+      await adapter.publish([held], signal)
+      const holder = await open(adapter, name, 'pull')
+      const leased = await receiveAll(t, holder, 1)
+      await adapter.publish([delayed], signal)
+      const messages = Array.from({ length: 5 }, () => outbound(name))
+      await adapter.publish(messages, signal)
+      const browsing = await open(adapter, name, 'browse')
+      const seen: Delivery[] = []
+      for (;;) {
+        const page = await browsing.receive(2, signal, 0)
+        assert.ok(page.length <= 2, 'more than it was asked for')
+        if (page.length === 0) break
+        // What counts what is leased as waiting may show it, too.
+        seen.push(...page.filter(({ id }) => id !== held.id || t.capabilities.size === 'ready'))
+      }
+      assert.deepEqual(idsOf(seen), idsOf(messages))
+      settled(await browsing.ack(seen.slice(0, 1)), 1)
+      settled(await browsing.ack(seen.slice(2, 3)), 1)
+      await browsing.close(signal)
+      // The one whose position it is may be gone.
+      const after = await open(adapter, name, 'browse', seen[2]?.position)
+      const rest = await after.receive(10, signal, 0)
+      if (!t.capabilities.browseHides) assert.deepEqual(idsOf(rest), idsOf(messages.slice(3)))
+      else t.refused('browseHides')
+      await after.close(signal)
+      settled(await holder.ack(leased), 1)
+      await holder.close(signal)
+      const left = await receiveAll(t, await open(adapter, name, 'pull'), 3)
+      eachOnce(
+        idsOf(left),
+        idsOf([messages[1], messages[3], messages[4]].filter((each) => each !== undefined)),
+      )
+    },
+  )
+
+  item(
+    'browse-leased',
+    'ack of a browse leaves what was leased since: it answers lost, and the message is its holder’s',
+    async (t) => {
+      if (t.capabilities.browseHides) return t.refused('browseHides')
+      // Where the broker does not tell what is leased from what is ready, a browse cannot either.
+      if (t.capabilities.size !== 'ready') return t.refused('size')
+      const adapter = await t.connected()
+      const name = t.name()
+      await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+      const messages = [outbound(name), outbound(name)]
+      await adapter.publish(messages, t.deadline())
+      const browsing = await open(adapter, name, 'browse')
+      const seen = await receiveAll(t, browsing, 2)
+      const holder = await open(adapter, name, 'pull')
+      const [held] = await receiveAll(t, holder, 1)
+      assert.ok(held !== undefined)
+      const outcomes = await browsing.ack(seen)
+      assert.deepEqual(
+        outcomes,
+        seen.map(({ id }) => (id === held.id ? 'lost' : 'settled')),
+      )
+      settled(await holder.ack([held]), 1)
+      await holder.close(t.deadline())
+      const left = await (await open(adapter, name, 'pull')).receive(10, t.deadline(), 0)
+      assert.deepEqual(idsOf(left), [])
+    },
+  )
+})

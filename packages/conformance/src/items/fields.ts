@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import type { BrokerAdapter, Delivery, OutboundMessage, QueueSettings, Receiver } from '@mq/core/adapter'
+import type { TestContext } from '../context.ts'
+import { failureInfo, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { group } from '../item.ts'
+
+const HIGHEST_PRIORITY = 9
+
+/** What every copy of a message keeps, a dead letter too. */
+const KEPT = [
+  'contentType',
+  'contentEncoding',
+  'correlationId',
+  'key',
+  'deduplicationId',
+  'timestamp',
+  'priority',
+] as const
+
+/** What ends when a message is dead. */
+const ALIVE = ['replyTo', 'expiresAt', 'redriven'] as const
+
+/** How a message that is held comes back; one after the other. */
+const WAYS_BACK: readonly {
+  readonly path: string
+  readonly counts: number
+  readonly step: (receiver: Receiver, delivery: Delivery) => Promise<unknown>
+}[] = [
+  { path: 'released', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
+  { path: 'retried', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 0) },
+  { path: 'released after a retry', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
+  { path: 'retried later', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 50) },
+]
+
+/** A message that has every field, of the kind that is lost first: not ASCII, long, or of a time gone by. */
+function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
+  return outbound(queue, {
+    headers: { a: '1', long: 'x'.repeat(4096) },
+    timestamp: 1_700_000_000_123,
+    contentType: 'application/x-made-up',
+    contentEncoding: 'identity',
+    correlationId: 'corrélation-漢',
+    replyTo: 'somewhere',
+    routingKey: 'r.k',
+    key: 'clé-漢',
+    deduplicationId: 'd',
+    expiresAt: t.now() + 600_000,
+    deliveryCount: 3,
+    redriven: true,
+    ...fields,
+  })
+}
+
+function same(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
+  assert.ok(delivery !== undefined, `${path}: it did not come`)
+  assert.equal(delivery.id, message.id, `${path}: id`)
+  for (const field of KEPT) assert.equal(delivery[field], message[field], `${path}: ${field}`)
+  // A broker's own routing key, the queue's name, may stand where there was none.
+  if (message.routingKey !== undefined)
+    assert.equal(delivery.routingKey, message.routingKey, `${path}: routingKey`)
+  assert.deepEqual({ ...delivery.headers }, { ...message.headers }, `${path}: headers`)
+  assert.deepEqual([...delivery.body], [...message.body], `${path}: body`)
+}
+
+function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
+  same(delivery, message, path)
+  for (const field of ALIVE) assert.equal(delivery?.[field], message[field], `${path}: ${field}`)
+  assert.equal(delivery?.deliveryCount, message.deliveryCount, `${path}: deliveryCount`)
+  assert.equal(delivery?.deadLetter, undefined, `${path}: deadLetter`)
+}
+
+/** The kinds of queue that a message may have to pass; priorities can be a kind of its own to a broker. */
+function kinds(t: TestContext): readonly { settings: QueueSettings; priority: number }[] {
+  const plain = { settings: PLAIN, priority: 0 }
+  if (t.capabilities.priorityLevels <= 1) return [plain]
+  return [plain, { settings: { ...PLAIN, maxPriority: HIGHEST_PRIORITY }, priority: 7 }]
+}
+
+async function declare(adapter: BrokerAdapter, queue: string, settings: QueueSettings): Promise<void> {
+  await adapter.declare({ queue }, { settings, pattern: undefined, ifExists: 'take' })
+}
+
+function open(adapter: BrokerAdapter, queue: string): Promise<Receiver> {
+  return adapter.open(source({ queue }, { mode: 'pull' }), () => undefined)
+}
+
+async function publish(t: TestContext, adapter: BrokerAdapter, batch: readonly OutboundMessage[]) {
+  for (const { ok } of await adapter.publish(batch, t.deadline())) assert.ok(ok, 'it was not accepted')
+}
+
+/** What becomes of the fields of a message, whichever way it takes. */
+export const fields = group('contract', (item) => {
+  item('fields', 'every field of the wire comes back, and what was absent is absent', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    await declare(adapter, name, PLAIN)
+    const bare = outbound(name, { contentType: 'text/plain', timestamp: 1_700_000_000_456 })
+    const apart = [full(t, name), bare]
+    const together = [full(t, name), outbound(name)]
+    for (const message of apart) await publish(t, adapter, [message])
+    await publish(t, adapter, together)
+    const got = await receiveAll(t, await adapter.open(source({ queue: name }), () => undefined), 4)
+    for (const message of [...apart, ...together]) {
+      sameAlive(
+        got.find(({ id }) => id === message.id),
+        message,
+        'sent',
+      )
+    }
+  })
+
+  item('fields-delayed', 'a delayed message keeps every field', async (t) => {
+    const adapter = await t.connected()
+    for (const { settings, priority } of kinds(t)) {
+      const name = t.name()
+      await declare(adapter, name, settings)
+      const message = full(t, name, { priority, delayMs: 50 })
+      await publish(t, adapter, [message])
+      const [delivery] = await receiveAll(t, await open(adapter, name), 1)
+      sameAlive(delivery, message, 'delayed')
+    }
+  })
+
+  item('fields-returned', 'a message that is given back or retried keeps every field', async (t) => {
+    const adapter = await t.connected()
+    for (const { settings, priority } of kinds(t)) {
+      const name = t.name()
+      await declare(adapter, name, settings)
+      const message = full(t, name, { priority })
+      await publish(t, adapter, [message])
+      const receiver = await open(adapter, name)
+      const held = async () => (await receiveAll(t, receiver, 1))[0] as Delivery
+      let delivery = await held()
+      let { deliveryCount } = message
+      for (const { path, counts, step } of WAYS_BACK) {
+        const { firstFailedAt } = delivery
+        await step(receiver, delivery)
+        delivery = await held()
+        deliveryCount += counts
+        sameAlive(delivery, { ...message, deliveryCount }, path)
+        if (counts > 0) assert.ok(delivery.firstFailedAt !== undefined, `${path}: firstFailedAt`)
+        if (firstFailedAt !== undefined)
+          assert.equal(delivery.firstFailedAt, firstFailedAt, `${path}: firstFailedAt`)
+      }
+    }
+  })
+
+  item('fields-topic', 'the copies of a topic keep every field, at once or delayed', async (t) => {
+    const adapter = await t.connected()
+    const topic = t.name('topic')
+    await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    const targets = ['a', 'b'].map((subscription) => ({ topic, subscription }))
+    for (const target of targets)
+      await adapter.declare(target, { settings: PLAIN, pattern: 'r.*', ifExists: 'take' })
+    const destination = { topic }
+    const sent = [full(t, '', { destination }), full(t, '', { destination, delayMs: 50 })]
+    for (const message of sent) await publish(t, adapter, [message])
+    for (const target of targets) {
+      const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      const got = await receiveAll(t, receiver, 2)
+      for (const message of sent)
+        sameAlive(
+          got.find(({ id }) => id === message.id),
+          message,
+          `subscription ${target.subscription}`,
+        )
+    }
+  })
+
+  item('fields-dead', 'a dead letter keeps what the message is, and begins a life of its own', async (t) => {
+    const adapter = await t.connected()
+    for (const { settings, priority } of kinds(t)) {
+      const [name, dead] = [t.name(), t.name('dead')]
+      await declare(adapter, name, settings)
+      await declare(adapter, dead, settings)
+      const message = full(t, name, { priority })
+      await publish(t, adapter, [message])
+      const receiver = await open(adapter, name)
+      const [first] = await receiveAll(t, receiver, 1)
+      await receiver.retry(first === undefined ? [] : [first], 0)
+      const info = failureInfo(name)
+      const failed = await receiveAll(t, receiver, 1)
+      await receiver.deadLetter(failed, [info], { queue: dead })
+      const [letter] = await receiveAll(t, await open(adapter, dead), 1)
+      same(letter, message, 'dead')
+      assert.deepEqual(letter?.deadLetter, info)
+      assert.deepEqual([letter.expiresAt, letter.deliveryCount], [undefined, 0], 'expiry and count')
+    }
+  })
+})

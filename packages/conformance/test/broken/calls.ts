@@ -1,0 +1,90 @@
+import type { BrokerAdapter, Delivery, OutboundMessage, Receiver, SettleOutcome } from '@mq/core/adapter'
+import { onPublish, onReceiver, type Broken } from './broken.ts'
+
+type Operation = 'release' | 'retry' | 'deadLetter' | 'renew'
+type Outcomes = readonly SettleOutcome[]
+
+/** Changes what one settling method answers. */
+function answering(operation: Operation, change: (outcomes: Outcomes) => Outcomes): Broken['fault'] {
+  return (inner) =>
+    onReceiver(inner, (receiver) => ({
+      [operation]: async (...args: [readonly Delivery[]]) =>
+        change(await (receiver[operation] as (...all: [readonly Delivery[]]) => Promise<Outcomes>)(...args)),
+    }))
+}
+
+const reversed = (outcomes: Outcomes) => [...outcomes].reverse()
+const lostTogether = (outcomes: Outcomes) =>
+  outcomes.includes('lost') ? outcomes.map(() => 'lost' as const) : outcomes
+
+/** A field that each message has for itself, and what must fail when a call has it once. */
+const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
+  ['routingKey', ['topics.pattern']],
+  ['priority', ['extras.priority']],
+  ['expiresAt', ['contract.fields', 'time.ttl']],
+  ['deduplicationId', ['contract.fields', 'extras.dedupe']],
+]
+
+/** Faults that show where one call is about several messages, and they do not fare alike. */
+export const calls: readonly Broken[] = [
+  {
+    name: 'says stored of a whole call when a part of it was',
+    fault: (inner) => ({
+      ...inner,
+      async publish(batch, signal) {
+        const outcomes = await inner.publish(batch, signal)
+        return outcomes.some(({ ok }) => ok) ? outcomes.map(() => ({ ok: true })) : outcomes
+      },
+    }),
+    fails: ['contract.publish-partial'],
+  },
+  {
+    name: 'answers outcomes of publish in another order',
+    slow: true,
+    fault: (inner) => ({
+      ...inner,
+      publish: async (batch, signal) => [...(await inner.publish(batch, signal))].reverse(),
+    }),
+    fails: ['contract.publish-partial'],
+  },
+  ...(['release', 'retry', 'deadLetter', 'renew'] as const).flatMap((operation) => [
+    {
+      name: `answers outcomes of ${operation} in another order`,
+      slow: true as const,
+      fault: answering(operation, reversed),
+      fails: [
+        `receiver.outcomes-${operation}`,
+        ...(operation === 'deadLetter' ? ['receiver.dead-letter-refused'] : []),
+      ],
+    },
+    {
+      name: `takes a whole ${operation} for lost when a part of it is`,
+      slow: true as const,
+      fault: answering(operation, lostTogether),
+      fails: [`receiver.outcomes-${operation}`],
+    },
+  ]),
+  {
+    name: 'settles nothing of an acknowledgement when a part of it is lost',
+    fault: (inner) =>
+      onReceiver(inner, (receiver: Receiver) => {
+        const settled = new Set<Delivery>()
+        return {
+          ack(deliveries) {
+            if (deliveries.some((delivery) => settled.has(delivery)))
+              return Promise.resolve(deliveries.map(() => 'lost'))
+            for (const delivery of deliveries) settled.add(delivery)
+            return receiver.ack(deliveries)
+          },
+        }
+      }),
+    fails: ['receiver.outcomes', 'receiver.outcomes-ack'],
+  },
+  ...OF_THE_FIRST.map(([field, fails]) => ({
+    name: `gives all messages of a call the ${field} of the first`,
+    slow: true as const,
+    fault: (inner: BrokerAdapter) =>
+      onPublish(inner, (message, _, batch) => ({ ...message, [field]: batch[0]?.[field] })),
+    fails,
+  })),
+]

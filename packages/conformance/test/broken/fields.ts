@@ -1,0 +1,101 @@
+import type { BrokerAdapter, OutboundMessage } from '@mq/core/adapter'
+import { onPublish, type Broken } from './broken.ts'
+
+/** Fields that may be left out on the way, and what must fail then. */
+const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
+  [
+    'correlationId',
+    [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'contract.replies',
+      'dead-letters.content',
+      'publish.round-trip',
+      'publish.short-forms',
+      'request.answered-first',
+      'request.error',
+      'request.late',
+      'request.many',
+      'request.reconnected',
+      'request.result',
+      'request.retried',
+      'retry.keeps-message',
+      'settle.requeue',
+      'topics.fields',
+    ],
+  ],
+  [
+    'replyTo',
+    [
+      'contract.fields',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'publish.reply-to',
+      'request.answered-first',
+      'request.error',
+      'request.late',
+      'request.many',
+      'request.reconnected',
+      'request.result',
+      'request.retried',
+    ],
+  ],
+  [
+    'routingKey',
+    [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'dead-letters.content',
+      'publish.round-trip',
+      'retry.keeps-message',
+      'topics.fields',
+      'topics.pattern',
+      'topics.pattern-conflict',
+      'topics.purge-apart',
+      'topics.taken',
+    ],
+  ],
+  [
+    'key',
+    [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'dead-letters.content',
+      'order.failed-blocks',
+      'order.per-key',
+      'order.slow-key',
+      'publish.round-trip',
+      'retry.keeps-message',
+    ],
+  ],
+  [
+    'contentEncoding',
+    [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'payload.compression',
+      'payload.undecodable',
+    ],
+  ],
+]
+
+/** Faults of single fields, whichever way a message takes. */
+export const fields: readonly Broken[] = FIELDS.map(([field, fails]) => ({
+  name: `loses ${field}`,
+  slow: true as const,
+  fault: (inner: BrokerAdapter) => onPublish(inner, (message) => ({ ...message, [field]: undefined })),
+  fails,
+}))

@@ -1,0 +1,125 @@
+import {
+  onPublish,
+  onReceiver,
+  copyOf,
+  keyOf,
+  sharedMap,
+  sharedSet,
+  type Broken,
+  type Run,
+} from './broken.ts'
+
+/** The delay of a message that waits behind whatever in its queue was delayed longer. */
+function behindLonger({ shared, clock }: Run): (target: object, delayMs: number) => number {
+  const last = sharedMap<number>(shared, 'last due')
+  return (target, delayMs) => {
+    if (delayMs === 0) return 0
+    const due = Math.max(clock.now() + delayMs, last.get(keyOf(target)) ?? 0)
+    last.set(keyOf(target), due)
+    return due - clock.now()
+  }
+}
+
+/** Faults of what waits: for its time, or behind its key. */
+export const waiting: readonly Broken[] = [
+  {
+    name: 'delays behind what is delayed longer',
+    fault(inner, run) {
+      const behind = behindLonger(run)
+      return onPublish(inner, (message) => ({
+        ...message,
+        delayMs: behind(message.destination, message.delayMs),
+      }))
+    },
+    fails: ['time.delay-blocks-nothing'],
+  },
+  {
+    name: 'retries behind what is retried later',
+    slow: true,
+    fault(inner, run) {
+      const behind = behindLonger(run)
+      return onReceiver(inner, (receiver, { target }) => ({
+        retry: (deliveries, delayMs) => receiver.retry(deliveries, behind(target, delayMs)),
+      }))
+    },
+    fails: ['settle.requeue-delay'],
+  },
+  {
+    name: 'never gives the key of a dead letter free',
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { ordered }) => {
+        if (!ordered) return {}
+        const blocked = new Set<string>()
+        return {
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            return deliveries.filter(({ key }) => key === undefined || !blocked.has(key))
+          },
+          deadLetter(deliveries, failures, target) {
+            for (const { key } of deliveries) if (key !== undefined) blocked.add(key)
+            return receiver.deadLetter(deliveries, failures, target)
+          },
+        }
+      }),
+    fails: ['order.unblocked'],
+  },
+  {
+    name: 'never gives the keys of what it purged free',
+    slow: true,
+    fault(inner, { shared }) {
+      const used = sharedSet(shared, 'used')
+      const blocked = sharedSet(shared, 'blocked')
+      return {
+        ...onPublish(inner, (message) => {
+          if (message.key === undefined) return message
+          const lane = `${keyOf(message.destination)} ${message.key}`
+          if (blocked.has(lane)) return null
+          used.add(lane)
+          return message
+        }),
+        async purge(target) {
+          for (const lane of used) if (lane.startsWith(`${keyOf(target)} `)) blocked.add(lane)
+          return inner.purge(target)
+        },
+      }
+    },
+    fails: ['order.unblocked', 'queues.purge-ordered'],
+  },
+  {
+    name: 'lets others of its key pass what is retried at once',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { target, ordered }) => ({
+        async retry(deliveries, delayMs) {
+          if (!ordered || delayMs > 0) return receiver.retry(deliveries, delayMs)
+          const copies = deliveries.map((delivery) => ({
+            ...copyOf(delivery),
+            destination: target,
+            deliveryCount: delivery.deliveryCount + 1,
+          }))
+          await inner.publish(copies, new AbortController().signal)
+          return receiver.ack(deliveries)
+        },
+      })),
+    fails: ['order.failed-blocks'],
+  },
+  {
+    name: 'takes messages without a key for those of one',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(
+        onPublish(inner, (message) => ({ ...message, key: message.key ?? NO_KEY })),
+        (receiver) => ({
+          async receive(max, signal, waitMs) {
+            const deliveries = await receiver.receive(max, signal, waitMs)
+            for (const delivery of deliveries)
+              if (delivery.key === NO_KEY) Object.defineProperty(delivery, 'key', { value: undefined })
+            return deliveries
+          },
+        }),
+      ),
+    fails: ['order.without-key'],
+  },
+]
+
+const NO_KEY = 'no key'
