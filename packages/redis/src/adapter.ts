@@ -100,7 +100,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     await over.send(keys.health(), ['SET', keys.health(), '1', 'PX', '1000'])
   }
   const blocked = (reason: string): void => {
-    if (probe !== undefined || events === null) return
+    if (probe !== undefined || events === null || current === null) return
     const on = events
     on.blocked(reason)
     let asking = false

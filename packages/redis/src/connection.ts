@@ -65,7 +65,8 @@ export async function connectSingle(
     on.lost(cause)
   }
   const open = async (withScripts: boolean, until: AbortSignal): Promise<Link> => {
-    const link = await openLink({ address, options, scripts: withScripts, lost }, until)
+    // After a fail-over the name, or the sentinels, may lead to another server by now.
+    const link = await openLink({ address, options, scripts: withScripts, lost, demoted: lost }, until)
     if (over) {
       link.destroy(offline(undefined))
       throw offline(undefined)

@@ -44,6 +44,8 @@ export interface LinkOptions {
   readonly credentials?: { readonly username?: string | undefined; readonly password?: string | undefined }
   /** Once, when the connection is gone without `close` or `destroy` having been called. */
   lost(cause: unknown): void
+  /** A script was refused because the server has become a replica. */
+  demoted?(cause: unknown): void
 }
 
 const BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer } as const
@@ -179,7 +181,9 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
     const command: Argument[] = ['EVALSHA', script.sha, String(keys.length), ...keys]
     for (let i = 0; i < args.length; i++) command.push(args[i] as Argument)
     return send(command).catch((error: unknown) => {
-      if (replyCode(error) !== 'NOSCRIPT') throw error
+      const word = replyCode(error)
+      if (word === 'READONLY') setup.demoted?.(error)
+      if (word !== 'NOSCRIPT') throw error
       return new Promise<Reply>((resolve) => {
         later(resolve)
         void reload()

@@ -134,6 +134,19 @@ describe('an administrator', () => {
     await until(() => got.length === 22)
     expect(new Set(got).size).toBe(22)
   }, 30_000)
+
+  it('who makes the server a replica while nothing waits on it is noticed by the next send', async () => {
+    const queue = await queueFor()
+    const name = fresh()
+    await queue.createQueue({ name })
+    const back = new Promise((resolve) => queue.once('reconnecting', resolve))
+    await redis('REPLICAOF', '127.0.0.1', '1')
+    const sent = queue.send(name, 1)
+    await back
+    await redis('REPLICAOF', 'NO', 'ONE')
+    await sent
+    expect(await queue.getQueueSize(name)).toBe(1)
+  }, 30_000)
 })
 
 describe('a user who may not run one of our commands', () => {
