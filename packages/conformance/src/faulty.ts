@@ -34,8 +34,6 @@ export interface Faulty extends Link {
   crash(): Promise<void>
 }
 
-const NEVER = new Promise<never>(() => undefined)
-
 /** Wraps an adapter; does nothing until asked to. */
 export function faulty(inner: BrokerAdapter, clock: Clock = realClock): Faulty {
   const calls: Call[] = []
@@ -55,7 +53,7 @@ export function faulty(inner: BrokerAdapter, clock: Clock = realClock): Faulty {
     owner = epoch,
   ): Promise<T> {
     calls.push({ operation, args })
-    if (crashed || hole) return Promise.race([NEVER, owner.gone])
+    if (crashed || hole) return owner.gone
     if (owner.dead) throw connectionError()
     if (delayMs > 0) await sleep(clock, delayMs)
     const intercept = intercepts.get(operation)
@@ -63,7 +61,7 @@ export function faulty(inner: BrokerAdapter, clock: Clock = realClock): Faulty {
     const answer = await Promise.race([work, owner.gone])
     if (delayMs > 0) await sleep(clock, delayMs)
     // An answer that was on its way is not heard any more.
-    return crashed || hole ? Promise.race([NEVER, owner.gone]) : answer
+    return crashed || hole ? owner.gone : answer
   }
 
   function drop(): void {

@@ -1,14 +1,6 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { brokenAdapters } from './broken/all.ts'
 import { failedIds, runBroken } from './broken/run.ts'
-
-setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
-
-// By itself the heap grows to gigabytes over so many runs, and its collection takes longer than they do.
-afterEach(collect)
 
 describe('the suite also fails an adapter that', () => {
   for (const broken of brokenAdapters.filter(({ slow }) => slow === true)) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { MessageQueueError } from '@mq/core'
 import { startChild } from '../child-process.ts'
+import type { TestContext } from '../context.ts'
 import { refusedCredentials, connectionError } from '../faulty.ts'
 import { nothing, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
@@ -9,6 +10,13 @@ import { sleep } from '../schedule.ts'
 
 /** At how many moments of a connect it is tried to end it. */
 const CONNECT_STEPS = 10
+
+async function watched(t: TestContext, work: () => Promise<void>): Promise<void> {
+  const { run, left, stop } = watchHandles()
+  t.defer(stop)
+  await run(work)
+  await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
+}
 
 export const lifecycle = group('lifecycle', (item) => {
   item('construct', 'constructing a queue does no I/O', async (t) => {
@@ -93,7 +101,7 @@ export const lifecycle = group('lifecycle', (item) => {
       const began = performance.now()
       await (await t.connect()).disconnect()
       const durationMs = performance.now() - began
-      const left = await watchHandles(async () => {
+      await watched(t, async () => {
         for (let step = 0; step < CONNECT_STEPS; step++) {
           const queue = t.create()
           const connecting = queue.connect().catch(() => undefined)
@@ -103,7 +111,6 @@ export const lifecycle = group('lifecycle', (item) => {
           assert.equal(queue.getStats().isConnected, false)
         }
       })
-      await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
     },
   )
 
@@ -183,14 +190,13 @@ export const lifecycle = group('lifecycle', (item) => {
         assert.equal(code, 0, output)
         return
       }
-      const left = await watchHandles(async () => {
+      await watched(t, async () => {
         const queue = await t.connect()
         const handled = new Promise<void>((resolve) => void queue.consume(name, () => resolve()))
         await queue.send(name, 'hello')
         await handled
         await queue.disconnect()
       })
-      await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
     },
     { slowness: 2 },
   )
