@@ -16,7 +16,7 @@ conformance(
     createAdapter: () => redisAdapter({ cluster }),
     process: childProcess({ cluster }),
     faults: { restartBroker: () => broker.restart() },
-    concurrency: 3,
+    concurrency: 6,
     patienceMs: 30_000,
   },
 )

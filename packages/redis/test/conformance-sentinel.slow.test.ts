@@ -19,7 +19,7 @@ conformance(
     createAdapter: () => redisAdapter({ sentinel }),
     process: childProcess({ sentinel }),
     faults: { restartBroker: () => broker.restart() },
-    concurrency: 3,
+    concurrency: 6,
     patienceMs: 30_000,
   },
 )
