@@ -45,7 +45,7 @@ export interface TestContext {
   shortLease(ms?: number): ConfigInput
 
   /** Waits for a condition, or fails saying what did not happen. */
-  until(condition: () => boolean | Promise<boolean>, what: string): Promise<void>
+  until(condition: () => boolean | Promise<boolean>, what: string | (() => string)): Promise<void>
   /** Lets time pass in which nothing may happen. */
   quiet(ms?: number): Promise<void>
   defer(end: () => unknown): void
@@ -151,7 +151,10 @@ export function createContext(harness: Harness, capabilities: Capabilities): Run
       const deadline = clock.now() + patienceMs
       let pause = 2
       while (!(await condition())) {
-        if (clock.now() > deadline) throw new Error(`did not happen within ${patienceMs} ms: ${what}`)
+        if (clock.now() > deadline) {
+          const text = typeof what === 'string' ? what : what()
+          throw new Error(`did not happen within ${patienceMs} ms: ${text}`)
+        }
         await sleep(clock, pause)
         pause = Math.min(20, pause + 2)
       }

@@ -145,7 +145,11 @@ function inboxOf(t: TestContext, messages: Message[], consumer: Running): Inbox 
     consumer,
     ids: () => messages.map(({ id }) => id),
     bodies: () => messages.map(({ body }) => body),
-    count: (n) => t.until(() => messages.length >= n, `${n} messages handled (${messages.length} came)`),
+    count: (n) =>
+      t.until(
+        () => messages.length >= n,
+        () => `${n} messages handled (${messages.length} came)`,
+      ),
   }
 }
 

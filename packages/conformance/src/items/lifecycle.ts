@@ -15,7 +15,10 @@ async function watched(t: TestContext, work: () => Promise<void>): Promise<void>
   const { run, left, stop } = watchHandles()
   t.defer(stop)
   await run(work)
-  await t.until(() => left().length === 0, `no timers or sockets left: ${left().join(', ')}`)
+  await t.until(
+    () => left().length === 0,
+    () => `no timers or sockets left: ${left().join(', ')}`,
+  )
 }
 
 export const lifecycle = group('lifecycle', (item) => {

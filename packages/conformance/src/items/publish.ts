@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import { Message, type MessageQueue } from '@mq/core'
 import type { OutboundMessage } from '@mq/core/adapter'
 import {
@@ -260,8 +261,13 @@ export const publish = group('publish', (item) => {
       const ids = await Promise.all([queue.send(name, 1), queue.send(name, 2)])
       const calls = link.calls.filter(({ operation }) => operation === 'publish')
       const tokens = calls.map(({ args }) => (args[0] as OutboundMessage[]).map(({ sendToken }) => sendToken))
-      assert.equal(calls.length, 2, 'one call, and once again')
-      assert.deepEqual(tokens[1], tokens[0])
+      // An adapter may want less in one call than was sent at once.
+      const [failedCall, ...after] = tokens
+      assert.equal(
+        after.filter((each) => isDeepStrictEqual(each, failedCall)).length,
+        1,
+        'once again, as it was',
+      )
       eachOnce(
         (await drain(queue, name)).map(({ id }) => id),
         ids,

@@ -28,6 +28,8 @@ interface Connection {
   consumer: { readonly running: Running; readonly kind: HandlerKind } | null
   kind: HandlerKind
   registered: boolean
+  /** Its process died. What of it still runs here does not exist. */
+  dead: boolean
 }
 
 const RETRY_MS = 20
@@ -146,6 +148,7 @@ export class World {
   }
 
   #handle(connection: Connection, message: Message): void {
+    if (connection.dead) return
     let copy: Copy
     try {
       copy = this.expected.came(message.id, message.deliveryCount, this.#t.now())
@@ -199,6 +202,7 @@ export class World {
   /** Its process dies, and another begins. */
   async crash(i: number): Promise<void> {
     this.#abandon(i)
+    this.#at(i).dead = true
     await this.#at(i).link.crash()
     this.#broke(i)
     this.#connections[i] = await this.#connection()
@@ -316,6 +320,6 @@ export class World {
       this.#t.shortLease(Math.max(LEAST_LEASE_MS, this.#t.leaseMs)),
       link.adapter,
     )
-    return { link, queue, settled: [], consumer: null, kind: 'ack', registered: false }
+    return { link, queue, settled: [], consumer: null, kind: 'ack', registered: false, dead: false }
   }
 }
