@@ -120,7 +120,8 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     if ('topic' in target && !('subscription' in target)) return declaration.settings
     const name = nameOf(target)
     const existing = server.queues.get(name)?.declaration
-    const [unknown] = Object.keys(declaration.settings.arguments)
+    const { arguments: others, expires } = declaration.settings
+    const [unknown] = [...Object.keys(others), ...(expires === null ? [] : ['x-expires'])]
     if (unknown !== undefined)
       throw new AdapterError(ErrorCode.UNSUPPORTED, `this broker knows no queue argument ${unknown}`)
     if (existing === undefined) server.queues.set(name, { declaration, messages: new Map() })
@@ -272,7 +273,7 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     async openReplies() {
       const address = `array:${randomUUID()}`
       const declaration = {
-        settings: { arguments: {} } as Declaration['settings'],
+        settings: { arguments: {}, expires: null } as Declaration['settings'],
         pattern: undefined,
         ifExists: 'take' as const,
       }

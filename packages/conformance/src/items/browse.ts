@@ -89,4 +89,31 @@ export const browse = group('receiver', (item) => {
       assert.deepEqual(idsOf(left), [])
     },
   )
+
+  item('browse-priorities', 'a browse of a queue with priorities shows all that waits', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    if (t.capabilities.priorityLevels <= 1) return t.refused('priorityLevels')
+    const settings = { ...PLAIN, maxPriority: 7 }
+    await adapter.declare({ queue: name }, { settings, pattern: undefined, ifExists: 'take' })
+    const messages = [0, 7, 3, 0, 7].map((priority) => outbound(name, { priority }))
+    await adapter.publish(messages, t.deadline())
+    const browsing = await open(adapter, name, 'browse')
+    const seen: Delivery[] = []
+    await t.until(async () => {
+      const page = await browsing.receive(2, t.deadline(), 0)
+      assert.ok(page.length <= 2, 'more than it was asked for')
+      seen.push(...page)
+      return page.length === 0
+    }, 'the end')
+    eachOnce(idsOf(seen), idsOf(messages), 'shown')
+    const gone = seen.filter(({ id }) => id === messages[1]?.id || id === messages[3]?.id)
+    settled(await browsing.ack(gone), 2)
+    await browsing.close(t.deadline())
+    const left = await receiveAll(t, await open(adapter, name, 'pull'), 3)
+    eachOnce(
+      idsOf(left),
+      [messages[0], messages[2], messages[4]].map((each) => each?.id),
+    )
+  })
 })

@@ -18,6 +18,8 @@ import {
 } from '../helpers.ts'
 import { group } from '../item.ts'
 
+type Ref = ReturnType<typeof subscription>
+
 /** A queue with `n` dead letters, `0 … n-1`, all failed the same way. */
 async function withDeadLetters(
   t: TestContext,
@@ -254,14 +256,15 @@ export const deadLetters = group('dead-letters', (item) => {
   item('redrive-subscription', 'redrive reaches only the subscription that failed', async (t) => {
     const queue = await t.connect()
     const topic = t.name('topic')
-    const [failed, other] = [subscription(topic, 'failed'), subscription(topic, 'other')]
-    for (const { name } of [failed, other]) await queue.createSubscription(topic, name)
+    const [failed, ...others] = ['m', 'a', 'z'].map((name) => subscription(topic, name)) as [Ref, Ref, Ref]
+    // Whichever is first, by its name or by its age.
+    for (const name of ['a', 'm', 'z']) await queue.createSubscription(topic, name)
     const id = await queue.publish(topic, 'x')
     await queue.reject(await take(t, queue, failed))
-    await queue.acknowledge(await take(t, queue, other))
+    for (const other of others) await queue.acknowledge(await take(t, queue, other))
     assert.equal((await queue.deadLetters(failed).redrive()).moved, 1)
     assert.equal((await take(t, queue, failed)).id, id)
-    await nothing(queue, other)
+    for (const other of others) await nothing(queue, other)
   })
 
   item('purge', 'purge removes all, or those that match, and answers how many', async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { collect, drain, eachOnce, nothing, numbers, rejects, take } from '../helpers.ts'
+import { collect, drain, eachOnce, gate, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const extras = group('extras', (item) => {
@@ -30,8 +30,35 @@ export const extras = group('extras', (item) => {
           [3, 0],
         ],
       )
+      await queue.sendBatch([3, 0, 2].map((priority) => ({ body: 'x', queueName: name, priority })))
+      await t.until(async () => (await queue.getQueueSize(name)) === 3, 'all of them counted')
+      assert.equal(await queue.purgeQueue(name), 3)
+      await nothing(queue, name)
     },
   )
+
+  item('priority-returned', 'a message that comes back takes its place by priority', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.priorityLevels <= 1) return t.refused('priorityLevels')
+    await queue.createQueue({ name, maxPriority: 9 })
+    await queue.sendBatch([1, 9, 5].map((priority) => ({ body: priority, queueName: name, priority })))
+    const high = async (from = queue) => {
+      const message = await take(t, from, name)
+      assert.equal(message.body, 9)
+      return message
+    }
+    await queue.reject(await high(), { requeue: true })
+    await queue.reject(await high(), { requeue: true, delayMs: 50 })
+    await t.until(async () => (await queue.getQueueSize(name)) === 3, 'all of them ready')
+    const other = await t.connect()
+    await high(other)
+    // Received and unsettled: given back.
+    await other.disconnect()
+    await t.until(async () => (await queue.getQueueSize(name)) === 3, 'all of them ready again')
+    const bodies = (await drain(queue, name)).map(({ body }) => body)
+    assert.deepEqual(bodies, [9, 5, 1])
+  })
 
   item(
     'priority-highest',
@@ -87,6 +114,10 @@ export const extras = group('extras', (item) => {
       await queue.sendBatch(together)
       const ofTogether = (await drain(queue, name)).map(({ body }) => body)
       eachOnce(ofTogether, ['c', 'd'], 'of one call')
+      const another = t.name('another')
+      await queue.createQueue({ ...config, name: another })
+      await queue.send(another, 'elsewhere', { deduplicationId: 'a' })
+      assert.equal((await take(t, queue, another)).body, 'elsewhere')
     },
   )
 
@@ -104,6 +135,23 @@ export const extras = group('extras', (item) => {
     await queue.send(name, 'two', { deduplicationId: 'a' })
     const bodies = (await drain(queue, name)).map(({ body }) => body)
     eachOnce(bodies, ['one', 'two'])
+  })
+
+  item('dedupe-refused', 'what was refused is no duplicate when it is sent again', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const config = { name, deduplicationWindowMs: 600_000, maxLength: 1 }
+    if (t.capabilities.dedupe !== 'broker') {
+      await rejects(queue.createQueue(config), 'MQ_UNSUPPORTED')
+      return t.refused('dedupe')
+    }
+    if (t.capabilities.limits !== 'exact') return t.refused('limits')
+    await queue.createQueue(config)
+    await queue.send(name, 'one', { deduplicationId: 'a' })
+    await rejects(queue.send(name, 'two', { deduplicationId: 'b' }), 'MQ_QUEUE_FULL')
+    await queue.acknowledge(await take(t, queue, name))
+    await queue.send(name, 'two', { deduplicationId: 'b' })
+    assert.equal((await take(t, queue, name)).body, 'two')
   })
 
   item('dedupe-redrive', 'redriving skips deduplication', async (t) => {
@@ -204,19 +252,22 @@ export const extras = group('extras', (item) => {
       await rejects(queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' }), 'MQ_UNSUPPORTED')
       return t.refused('limits')
     }
-    await queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' })
-    for (const i of numbers(5)) await queue.send(name, i)
-    await t.until(async () => (await queue.deadLetters(name).count()) >= 2, 'two dropped')
-    const dead = (await queue.deadLetters(name).list()).messages
-    assert.deepEqual(
-      dead.map(({ body, deadLetter }) => [body, deadLetter?.reason]),
-      [
-        [0, 'max-length'],
-        [1, 'max-length'],
-      ],
-    )
-    const bodies = (await drain(queue, name)).map(({ body }) => body)
-    assert.deepEqual(bodies, [2, 3, 4])
+    for (const kind of [{}, { ordered: true, partitions: 1 }]) {
+      const of = t.name()
+      await queue.createQueue({ ...kind, name: of, maxLength: 3, overflow: 'drop-oldest' })
+      for (const i of numbers(5)) await queue.send(of, i, { key: 'k' })
+      await t.until(async () => (await queue.deadLetters(of).count()) >= 2, 'two dropped')
+      const dead = (await queue.deadLetters(of).list()).messages
+      assert.deepEqual(
+        dead.map(({ body, deadLetter }) => [body, deadLetter?.reason]),
+        [
+          [0, 'max-length'],
+          [1, 'max-length'],
+        ],
+      )
+      const bodies = (await drain(queue, of)).map(({ body }) => body)
+      assert.deepEqual(bodies, [2, 3, 4])
+    }
     if (t.capabilities.limits !== 'exact') t.refused('limits')
   })
 
@@ -266,10 +317,30 @@ export const extras = group('extras', (item) => {
       return t.refused('autoDelete')
     }
     await queue.createQueue({ name, autoDelete: true })
-    const inbox = await collect(t, queue, name)
-    await queue.send(name, 'x')
-    await inbox.count(1)
-    await queue.disconnect()
+    // Who receives now and then, or looks, is no consumer: with them nothing goes.
+    const passing = await t.connect()
+    await sendNumbers(queue, name, 2)
+    await passing.acknowledge(await take(t, passing, name))
+    await passing.deadLetters(name).list()
+    await passing.disconnect()
+    await queue.acknowledge(await take(t, queue, name))
+    // Nor does what waits go with one consumer of two.
+    const [leaving, door] = [gate(), gate()]
+    const one = { concurrency: 1, prefetch: 1 }
+    const inboxes = [
+      await collect(t, queue, name, one, () => leaving.passed),
+      await collect(t, await t.connect(), name, one, () => door.passed),
+    ]
+    const handled = () => inboxes.flatMap((inbox) => inbox.bodies())
+    await queue.sendBatch(['a', 'b', 'waits'].map((body) => ({ body, queueName: name })))
+    await t.until(() => handled().length === 2, 'both at work')
+    const stopping = inboxes[0]?.consumer.stop()
+    leaving.open()
+    await stopping
+    door.open()
+    await t.until(() => handled().length === 3, 'the one that waited')
+    eachOnce(handled(), ['a', 'b', 'waits'])
+    await inboxes[1]?.consumer.stop()
     await t.until(async () => {
       const [result] = await Promise.allSettled([other.send(name, 'y')])
       return (

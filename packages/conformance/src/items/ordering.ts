@@ -89,7 +89,7 @@ export const ordering = group('order', (item) => {
     if (!t.capabilities.retryKeepsOrder) t.refused('retryKeepsOrder')
   })
 
-  item('unblocked', 'a message that is dead-lettered or purged gives its key free', async (t) => {
+  item('unblocked', 'a message that is dead-lettered, purged or expired gives its key free', async (t) => {
     const name = t.name()
     const queue = await t.connect()
     await queue.createQueue({ name, ordered: true, partitions: 1 })
@@ -105,7 +105,23 @@ export const ordering = group('order', (item) => {
     await send(['purged', 'purged'])
     await queue.purgeQueue(name)
     await send(['after'])
-    assert.equal((await take(t, queue, name)).body, 'after')
+    const held = await take(t, queue, name)
+    assert.equal(held.body, 'after')
+    await queue.sendBatch([
+      { body: 'expires behind it', key: 'a', queueName: name, ttl: 200 },
+      { body: 'expires first', key: 'b', queueName: name, ttl: 200 },
+      { body: 'of b', key: 'b', queueName: name },
+      { body: 'of a', key: 'a', queueName: name },
+    ])
+    await t.quiet(300)
+    await queue.acknowledge(held)
+    const rest: unknown[] = []
+    while (rest.length < 2) {
+      const message = await take(t, queue, name)
+      rest.push(message.body)
+      await queue.acknowledge(message)
+    }
+    eachOnce(rest, ['of a', 'of b'])
   })
 
   item('without-key', 'messages without a key wait for none: they run at once', async (t) => {

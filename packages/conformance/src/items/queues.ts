@@ -215,6 +215,15 @@ export const queues = group('queues', (item) => {
     await rejects(strict.send(name, 'x'), 'MQ_QUEUE_NOT_FOUND')
     await queue.createQueue({ name })
     await nothing(queue, name)
+    const other = await t.connect()
+    await queue.send(name, 'held')
+    await take(t, queue, name)
+    await other.deleteQueue(name)
+    await other.createQueue({ name })
+    // Gives back what it holds, of a queue that was another.
+    await queue.disconnect()
+    await nothing(other, name)
+    await queue.connect()
     if (!t.capabilities.purgeDelayed) return t.refused('purgeDelayed')
     await queue.send(name, 'later', { delay: 500 })
     await queue.deleteQueue(name)
@@ -243,6 +252,41 @@ export const queues = group('queues', (item) => {
       await run(name)
     }
   })
+
+  item(
+    'expires',
+    'a queue with x-expires goes when it was not used for so long, and stays while it is consumed',
+    async (t) => {
+      const queue = await t.connect()
+      const strict = await t.connect({ autoDeclare: false })
+      const [name, used] = [t.name(), t.name('used')]
+      const expires = { 'x-expires': 2000 }
+      const [made] = await Promise.allSettled([queue.createQueue({ name, arguments: expires })])
+      if (made.status === 'rejected') {
+        assert.equal((made.reason as { code?: unknown }).code, 'MQ_UNSUPPORTED')
+        assert.match(String(made.reason), /x-expires/)
+        return
+      }
+      await queue.createQueue({ name: used, arguments: expires })
+      await sendNumbers(queue, used, 2)
+      // At work for longer, and asking for nothing meanwhile.
+      const door = gate()
+      const inbox = await collect(t, queue, used, { concurrency: 1, prefetch: 1 }, () => door.passed)
+      await inbox.count(1)
+      const gone = (of: string) => async () => {
+        // Less often than would be use enough to keep it.
+        await t.quiet(3000)
+        const [sent] = await Promise.allSettled([strict.send(of, 'x')])
+        return sent.status === 'rejected' && (sent.reason as { code?: unknown }).code === 'MQ_QUEUE_NOT_FOUND'
+      }
+      await t.until(gone(name), 'the one that nobody uses gone')
+      door.open()
+      await inbox.count(2)
+      eachOnce(inbox.bodies(), numbers(2))
+      await inbox.consumer.stop()
+      await t.until(gone(used), 'the other one gone as well')
+    },
+  )
 
   item('names', 'a name that some broker would not take is refused on all', async (t) => {
     const queue = await t.connect()

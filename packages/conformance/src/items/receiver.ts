@@ -153,19 +153,28 @@ export const receiver = group('receiver', (item) => {
     },
   )
 
-  item('renew', 'renew starts the lease anew', async (t) => {
-    const stage = await leased(t, 1, t.leaseMs)
-    if (t.capabilities.ownership === 'connection') {
-      settled(await stage.receiver.renew(stage.deliveries), 1)
-      return t.refused('ownership')
-    }
-    for (let i = 0; i < 8; i++) {
-      await t.quiet(t.leaseMs / 4)
-      settled(await stage.receiver.renew(stage.deliveries), 1)
-    }
-    assert.deepEqual(await found(t, stage, 0), [])
-    settled(await stage.receiver.ack(stage.deliveries), 1)
-  })
+  item(
+    'renew',
+    'renew starts the lease anew, and no more: without a further one it runs out as the first would have',
+    async (t) => {
+      const stage = await leased(t, 2, t.leaseMs)
+      if (t.capabilities.ownership === 'connection') {
+        settled(await stage.receiver.renew(stage.deliveries), 2)
+        return t.refused('ownership')
+      }
+      for (let i = 0; i < 8; i++) {
+        await t.quiet(t.leaseMs / 4)
+        settled(await stage.receiver.renew(stage.deliveries), 2)
+      }
+      assert.deepEqual(await found(t, stage, 0), [])
+      const [kept, left] = stage.deliveries as [Delivery, Delivery]
+      settled(await stage.receiver.ack([kept]), 1)
+      const other = await stage.adapter.open(source({ queue: stage.name }), () => undefined)
+      const [again] = await receiveAll(t, other, 1)
+      assert.deepEqual([again?.id, again?.deliveryCount], [left.id, 0])
+      assert.deepEqual([...(await stage.receiver.ack([left]))], ['lost'])
+    },
+  )
 
   item('expires', 'without renewal a lease runs out: another gets the message, uncounted', async (t) => {
     const stage = await leased(t, 1, 300)
@@ -270,15 +279,30 @@ export const receiver = group('receiver', (item) => {
     )
   })
 
-  item('deleted', 'receive of a deleted queue rejects as MQ_QUEUE_NOT_FOUND', async (t) => {
-    const stage = await leased(t, 1)
-    const receiving = stage.receiver.receive(1, t.deadline(), 60_000).then(
-      () => null,
-      (error: unknown) => error,
-    )
-    await stage.adapter.remove({ queue: stage.name })
-    const error = await receiving
-    assert.ok(error !== null, 'it resolved')
-    assert.equal(stage.adapter.classify(error).code, 'MQ_QUEUE_NOT_FOUND')
-  })
+  item(
+    'deleted',
+    'receive of a deleted queue, or of a subscription deleted with its topic, rejects as MQ_QUEUE_NOT_FOUND',
+    async (t) => {
+      const adapter = await t.connected()
+      const topic = t.name('topic')
+      await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+      const target = { topic, subscription: 's' }
+      await adapter.declare(target, { settings: PLAIN, pattern: '#', ifExists: 'take' })
+      const stage = await leased(t, 1)
+      const cases = [
+        { receiver: await adapter.open(source(target), () => undefined), of: { topic } },
+        { receiver: stage.receiver, of: { queue: stage.name } },
+      ]
+      for (const { receiver: deprived, of } of cases) {
+        const receiving = deprived.receive(1, t.deadline(), 60_000).then(
+          () => null,
+          (error: unknown) => error,
+        )
+        await stage.adapter.remove(of)
+        const error = await receiving
+        assert.ok(error !== null, 'it resolved')
+        assert.equal(adapter.classify(error).code, 'MQ_QUEUE_NOT_FOUND')
+      }
+    },
+  )
 })

@@ -121,18 +121,40 @@ export const time = group('time', (item) => {
     assert.deepEqual(inbox.bodies(), ['first'])
   })
 
-  item('ttl-dead-letter', 'an expired message is dead-lettered with reason expired', async (t) => {
-    const queue = await t.connect()
-    const name = t.name()
-    const id = await queue.send(name, 'x', { ttl: 100, headers: { h: 'v' } })
-    await t.quiet(200)
-    const inbox = await collect(t, queue, name)
-    await t.until(async () => (await queue.deadLetters(name).count()) > 0, 'dead-lettered')
-    const dead = await queue.deadLetters(name).get(id)
-    assert.deepEqual([dead?.body, { ...dead?.headers }], ['x', { h: 'v' }])
-    assert.deepEqual([dead?.deadLetter?.reason, dead?.deadLetter?.queue], ['expired', name])
-    assert.deepEqual(inbox.bodies(), [])
-  })
+  item(
+    'ttl-dead-letter',
+    'an expired message is dead-lettered with reason expired',
+    async (t) => {
+      const queue = await t.connect()
+      const [name, topic] = [t.name(), t.name('topic')]
+      const sources = [
+        { from: name, place: [name, null] },
+        { from: subscription(topic, 's'), place: [topic, 's'] },
+      ]
+      await queue.createSubscription(topic, 's')
+      const before = t.now()
+      const options = { ttl: 100, headers: { h: 'v' } }
+      const ids = [await queue.send(name, 'x', options), await queue.publish(topic, 'x', options)]
+      await t.quiet(200)
+      for (const [i, { from, place }] of sources.entries()) {
+        const inbox = await collect(t, queue, from)
+        await t.until(async () => (await queue.deadLetters(from).count()) > 0, 'dead-lettered')
+        const dead = await queue.deadLetters(from).get(ids[i] ?? '')
+        assert.deepEqual([dead?.body, { ...dead?.headers }], ['x', { h: 'v' }])
+        const info = dead?.deadLetter
+        assert.deepEqual(
+          [info?.reason, info?.queue, info?.subscription, info?.attempts],
+          ['expired', ...place, 0],
+        )
+        assert.ok((info?.error.message ?? '').length > 0, 'no error')
+        // Some brokers know the time to the second.
+        const at = info?.lastFailedAt.getTime() ?? 0
+        assert.ok(at >= before - 1000 && at <= t.now() + 1000, `failed at ${at}`)
+        assert.deepEqual(inbox.bodies(), [])
+      }
+    },
+    { slowness: 2 },
+  )
 
   item('ttl-size', 'an expired message is not counted as ready', async (t) => {
     const queue = await t.connect()
@@ -164,6 +186,7 @@ export const time = group('time', (item) => {
       await queue.send(name, 'x', { ttl: 1500 })
       const dead = await take(t, queue, `${name}.dlq`)
       assert.equal(dead.deadLetter?.reason, 'expired')
+      assert.equal(dead.deadLetter.attempts, inbox.messages.length, 'attempts')
       await queue.acknowledge(dead)
     }
     assert.equal(inbox.messages.length, 1)

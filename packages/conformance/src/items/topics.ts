@@ -6,7 +6,11 @@ import {
   gate,
   nothing,
   numbers,
+  outbound,
+  PLAIN,
+  receiveAll,
   rejects,
+  source,
   subscribe,
   take,
   type QueueArg,
@@ -232,4 +236,43 @@ export const topics = group('topics', (item) => {
     await queue.createSubscription(topic, 'b')
     await nothing(queue, subscription(topic, 'b'))
   })
+
+  item(
+    'full',
+    'what a full subscription refuses is not in another, unless that is said to be unknown',
+    async (t) => {
+      if (t.capabilities.limits === 'none') return t.refused('limits')
+      const adapter = await t.connected()
+      const topic = t.name('topic')
+      const targets = ['a', 'full', 'z'].map((name) => ({ topic, subscription: name }))
+      for (const target of targets) {
+        const maxLength = target.subscription === 'full' ? 2 : null
+        const settings = { ...PLAIN, maxLength }
+        await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
+      }
+      const accepted: string[] = []
+      const maybe: string[] = []
+      let refusals = 0
+      // A soft limit may let some more through.
+      await t.until(async () => {
+        const message = outbound('', { destination: { topic } })
+        const [outcome] = await adapter.publish([message], t.deadline())
+        if (outcome?.ok === true) accepted.push(message.id)
+        else if (outcome?.certainty === 'unknown') maybe.push(message.id)
+        if (outcome?.ok === false) {
+          assert.equal(adapter.classify(outcome.error).code, 'MQ_QUEUE_FULL')
+          refusals++
+        }
+        return refusals >= 2
+      }, 'two refused')
+      for (const target of targets) {
+        const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+        const got = await receiveAll(t, receiver, accepted.length)
+        got.push(...(await receiver.receive(100, t.deadline(), 0)))
+        const certain = got.map(({ id }) => id).filter((id) => !maybe.includes(id))
+        eachOnce(certain, accepted, `in ${target.subscription}`)
+      }
+      if (t.capabilities.limits !== 'exact') t.refused('limits')
+    },
+  )
 })

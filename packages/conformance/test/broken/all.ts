@@ -4,6 +4,7 @@ import { connecting } from './connecting.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
+import { kinds } from './kinds.ts'
 import { managing } from './managing.ts'
 import { sequences } from './model.ts'
 import { publishing } from './publishing.ts'
@@ -28,5 +29,6 @@ export const brokenAdapters: readonly Broken[] = [
   ...subscribing,
   ...discarding,
   ...browsing,
+  ...kinds,
   ...sequences,
 ]

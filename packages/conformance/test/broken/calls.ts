@@ -20,8 +20,8 @@ const lostTogether = (outcomes: Outcomes) =>
 /** A field that each message has for itself, and what must fail when a call has it once. */
 const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
   ['routingKey', ['topics.pattern']],
-  ['priority', ['extras.priority']],
-  ['expiresAt', ['contract.fields', 'time.ttl']],
+  ['priority', ['extras.priority', 'extras.priority-returned']],
+  ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
   ['deduplicationId', ['contract.fields', 'extras.dedupe']],
 ]
 

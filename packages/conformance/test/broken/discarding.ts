@@ -135,6 +135,32 @@ export const discarding: readonly Broken[] = [
     }),
     fails: ['consume.missing'],
   },
+  {
+    name: 'brings back what was leased when its queue was deleted',
+    fault(inner, { shared }) {
+      const held = sharedMap<Held>(shared, 'held')
+      const orphans = sharedMap<OutboundMessage[]>(shared, 'orphans')
+      const watched = onReceiver(inner, (receiver, { target, mode }) =>
+        mode === 'browse' ? {} : holding(held, target, receiver),
+      )
+      return {
+        ...watched,
+        async remove(target) {
+          await inner.remove(target)
+          const leased = [...held.values()].filter((each) => keyOf(each.target) === keyOf(target))
+          const copies = leased.map(({ delivery, target: of }) => ({ ...copyOf(delivery), destination: of }))
+          if (copies.length > 0) orphans.set(keyOf(target), copies)
+        },
+        async declare(target, declaration) {
+          const answer = await inner.declare(target, declaration)
+          const copies = orphans.get(keyOf(target))
+          if (orphans.delete(keyOf(target)) && copies !== undefined) await inner.publish(copies, forever())
+          return answer
+        },
+      }
+    },
+    fails: ['queues.delete'],
+  },
 ]
 
 /** Faults of `mode: 'browse'`. */

@@ -93,9 +93,23 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
 ]
 
 /** Faults of single fields, whichever way a message takes. */
-export const fields: readonly Broken[] = FIELDS.map(([field, fails]) => ({
-  name: `loses ${field}`,
-  slow: true as const,
-  fault: (inner: BrokerAdapter) => onPublish(inner, (message) => ({ ...message, [field]: undefined })),
-  fails,
-}))
+export const fields: readonly Broken[] = [
+  ...FIELDS.map(([field, fails]) => ({
+    name: `loses ${field}`,
+    slow: true as const,
+    fault: (inner: BrokerAdapter) => onPublish(inner, (message) => ({ ...message, [field]: undefined })),
+    fails,
+  })),
+  {
+    name: 'loses the routing key of a message that has nothing else besides',
+    fault: (inner) =>
+      onPublish(inner, (message) => {
+        const { destination, key, correlationId, replyTo, deduplicationId } = message
+        const others = [key, correlationId, replyTo, deduplicationId]
+        return 'queue' in destination && others.every((value) => value === undefined)
+          ? { ...message, routingKey: undefined }
+          : message
+      }),
+    fails: ['contract.fields'],
+  },
+]

@@ -55,6 +55,7 @@ export const managing: readonly Broken[] = [
       'time.delay-topic',
       'topics.delete',
       'topics.each-all',
+      'topics.full',
       'topics.later',
       'topics.pattern',
       'topics.purge-apart',
@@ -109,6 +110,8 @@ export const managing: readonly Broken[] = [
     }),
     fails: [
       'contract.declare-take',
+      'extras.auto-delete',
+      'extras.priority-returned',
       'order.crash-repeats',
       'order.per-key',
       'order.requeued-first',
@@ -129,10 +132,12 @@ export const managing: readonly Broken[] = [
     }),
     fails: [
       'contract.publish-partial',
+      'extras.dedupe-refused',
       'extras.drop-oldest',
       'extras.max-bytes',
       'extras.max-length',
       'receiver.dead-letter-refused',
+      'topics.full',
     ],
   },
   {
@@ -149,7 +154,7 @@ export const managing: readonly Broken[] = [
       remove: (target) =>
         'topic' in target && !('subscription' in target) ? Promise.resolve() : inner.remove(target),
     }),
-    fails: ['topics.delete'],
+    fails: ['receiver.deleted', 'topics.delete'],
   },
   {
     name: 'purges nothing, and says it did',
@@ -157,6 +162,7 @@ export const managing: readonly Broken[] = [
     fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
     fails: [
       'dead-letters.purge',
+      'extras.priority',
       'order.unblocked',
       'queues.lease-ran-out',
       'queues.purge',
@@ -179,6 +185,7 @@ export const managing: readonly Broken[] = [
     }),
     fails: [
       'dead-letters.purge',
+      'extras.priority',
       'queues.lease-ran-out',
       'queues.purge',
       'queues.purge-delayed',

@@ -9,7 +9,7 @@ export const receiving: readonly Broken[] = [
       onReceiver(inner, (receiver, { mode }) => ({
         receive: (max, signal, waitMs) => receiver.receive(mode === 'browse' ? max : max + 3, signal, waitMs),
       })),
-    fails: ['consume.prefetch', 'contract.receive-max', 'receiver.browse-leased'],
+    fails: ['consume.prefetch', 'contract.receive-max', 'extras.auto-delete', 'receiver.browse-leased'],
   },
   {
     name: 'loses what it had leased when receive is aborted',
@@ -90,6 +90,7 @@ export const receiving: readonly Broken[] = [
       'model.random',
       'receiver.close',
       'receiver.expires',
+      'receiver.renew',
       'settle.crash',
       'settle.lease-held',
     ],
@@ -200,6 +201,7 @@ export const receiving: readonly Broken[] = [
       'model.random',
       'order.crash-repeats',
       'queues.lease-ran-out',
+      'receiver.renew',
       'settle.crash',
       'settle.lease-held',
       'settle.lost-aborts',
@@ -214,6 +216,8 @@ export const receiving: readonly Broken[] = [
     fails: [
       'consume.rate-limit',
       'extras.extend',
+      'order.unblocked',
+      'queues.expires',
       'receiver.renew',
       'receiver.retry',
       'settle.lease-held',
@@ -242,6 +246,7 @@ export const receiving: readonly Broken[] = [
       'dead-letters.redrive-some',
       'receiver.browse',
       'receiver.browse-leased',
+      'receiver.browse-priorities',
     ],
   },
   {

@@ -18,6 +18,8 @@ export const settling: readonly Broken[] = [
       'dead-letters.redrive-all',
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
+      'extras.auto-delete',
+      'extras.drop-oldest',
       'failure.blocked-loop',
       'failure.rebalance',
       'failure.settle-again',
@@ -28,17 +30,20 @@ export const settling: readonly Broken[] = [
       'order.per-key',
       'order.requeued-first',
       'order.slow-key',
+      'order.unblocked',
       'queues.purge-ordered',
       'receiver.ack',
       'receiver.ack-some',
       'receiver.browse',
       'receiver.browse-leased',
+      'receiver.browse-priorities',
       'receiver.close',
       'receiver.outcomes-ack',
       'receiver.outcomes-deadLetter',
       'receiver.outcomes-release',
       'receiver.outcomes-renew',
       'receiver.outcomes-retry',
+      'receiver.renew',
       'receiver.stale-ack',
       'retry.once-done',
       'settle.ack',
@@ -82,6 +87,7 @@ export const settling: readonly Broken[] = [
       'payload.undecodable',
       'receiver.ack-some',
       'receiver.browse',
+      'receiver.browse-priorities',
       'receiver.outcomes',
       'receiver.outcomes-ack',
       'receiver.outcomes-deadLetter',
@@ -110,6 +116,7 @@ export const settling: readonly Broken[] = [
       'receiver.outcomes-deadLetter',
       'receiver.outcomes-release',
       'receiver.outcomes-retry',
+      'receiver.renew',
       'receiver.stale-ack',
       'receiver.stale-deadLetter',
       'receiver.stale-release',
@@ -132,6 +139,7 @@ export const settling: readonly Broken[] = [
       'consume.stop-returns',
       'contract.fields-returned',
       'dead-letters.give-backs',
+      'extras.priority-returned',
       'failure.rebalance',
       'model.random',
       'order.requeued-first',
@@ -184,6 +192,7 @@ export const settling: readonly Broken[] = [
       'contract.fields-returned',
       'dead-letters.metadata',
       'dead-letters.one-subscription',
+      'extras.priority-returned',
       'model.random',
       'observe.stats',
       'order.failed-blocks',
@@ -306,6 +315,29 @@ export const settling: readonly Broken[] = [
     name: 'keeps what is unsettled after close, until the lease runs out',
     slow: true,
     fault: (inner) => onReceiver(inner, () => ({ close: () => Promise.resolve() })),
-    fails: ['receiver.ack-some', 'receiver.close', 'receiver.dead-letter-refused'],
+    fails: [
+      'extras.auto-delete',
+      'queues.expires',
+      'receiver.ack-some',
+      'receiver.close',
+      'receiver.dead-letter-refused',
+    ],
+  },
+  {
+    name: 'keeps for ever what was renewed once',
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver, { leaseMs }) => ({
+        async renew(deliveries) {
+          const outcomes = await receiver.renew(deliveries)
+          const again = () => {
+            void receiver.renew(deliveries).then((later) => {
+              if (later.includes(SETTLED)) clock.setTimeout(again, leaseMs / 3)
+            })
+          }
+          clock.setTimeout(again, leaseMs / 3)
+          return outcomes
+        },
+      })),
+    fails: ['receiver.renew'],
   },
 ]

@@ -1,5 +1,12 @@
-import { AdapterError, matchesPattern, type OutboundMessage, type Target } from '@mq/core/adapter'
-import { keyOf, sharedMap, type Broken, type Run } from './broken.ts'
+import {
+  AdapterError,
+  matchesPattern,
+  type Certainty,
+  type OutboundMessage,
+  type PublishOutcome,
+  type Target,
+} from '@mq/core/adapter'
+import { keyOf, onDelivery, onPublish, onReceiver, sharedMap, type Broken, type Run } from './broken.ts'
 
 interface Subscription {
   readonly target: { readonly topic: string; readonly subscription: string }
@@ -8,8 +15,14 @@ interface Subscription {
 
 const known = ({ shared }: Run) => sharedMap<Subscription>(shared, 'subscriptions')
 
-/** Sends the messages of a topic itself, to the subscriptions that match as it thinks. */
-function matching(match: (pattern: string, message: OutboundMessage) => boolean): Broken['fault'] {
+/**
+ * Sends the messages of a topic itself, to the subscriptions that match as it thinks. One that is refused by some of them may be in others:
+ * that is `unknown`, unless it says otherwise.
+ */
+function matching(
+  match: (pattern: string, message: OutboundMessage) => boolean,
+  certainty: Certainty = 'unknown',
+): Broken['fault'] {
   return (inner, run) => {
     const subscriptions = known(run)
     return {
@@ -30,15 +43,20 @@ function matching(match: (pattern: string, message: OutboundMessage) => boolean)
       async publish(batch, signal) {
         const destination = batch[0]?.destination ?? { queue: '' }
         if (!('topic' in destination) || 'subscription' in destination) return inner.publish(batch, signal)
+        const refused = new Map<OutboundMessage, PublishOutcome>()
         for (const { target, pattern } of [...subscriptions.values()]) {
           const copies = batch.filter((message) => match(pattern, message))
-          if (target.topic === destination.topic && copies.length > 0)
-            await inner.publish(
-              copies.map((message) => ({ ...message, destination: target })),
-              signal,
-            )
+          if (target.topic !== destination.topic || copies.length === 0) continue
+          const outcomes = await inner.publish(
+            copies.map((message) => ({ ...message, destination: target })),
+            signal,
+          )
+          for (const [i, message] of copies.entries()) {
+            const outcome = outcomes[i]
+            if (outcome?.ok === false) refused.set(message, { ...outcome, certainty })
+          }
         }
-        return batch.map(() => ({ ok: true }))
+        return batch.map((message) => refused.get(message) ?? { ok: true })
       },
     }
   }
@@ -202,6 +220,54 @@ export const subscribing: readonly Broken[] = [
         }),
     }),
     fails: ['queues.conflict'],
+  },
+  {
+    name: 'does not tell who consumes a subscription that its topic was deleted',
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver, { target }) => ({
+        receive: (max, signal, waitMs = 1000) =>
+          receiver.receive(max, signal, waitMs).catch((error: unknown) => {
+            if (!('topic' in target)) throw error
+            return new Promise((resolve) => void clock.setTimeout(() => resolve([]), waitMs))
+          }),
+      })),
+    fails: ['receiver.deleted'],
+  },
+  {
+    name: 'stores in one subscription what another refused, and says not-stored',
+    fault: matching((pattern, message) => matchesPattern(pattern, keyIn(message)), 'not-stored'),
+    fails: ['topics.full'],
+  },
+  {
+    name: 'redrives to whichever subscription of the topic was first',
+    fault(inner, run) {
+      const subscriptions = known(run)
+      const redirected = onPublish(inner, (message) => {
+        const { destination } = message
+        if (!('subscription' in destination)) return message
+        const first = [...subscriptions.values()].find(({ target }) => target.topic === destination.topic)
+        return { ...message, destination: first?.target ?? destination }
+      })
+      return {
+        ...redirected,
+        declare(target, declaration) {
+          if ('subscription' in target) subscriptions.set(keyOf(target), { target, pattern: '' })
+          return inner.declare(target, declaration)
+        },
+      }
+    },
+    fails: ['dead-letters.redrive-subscription'],
+  },
+  {
+    name: 'does not say in which subscription a message expired',
+    slow: true,
+    fault: (inner) =>
+      onDelivery(inner, (delivery) =>
+        delivery.deadLetter?.reason === 'expired'
+          ? { ...delivery, deadLetter: { ...delivery.deadLetter, subscription: null } }
+          : delivery,
+      ),
+    fails: ['time.ttl-dead-letter'],
   },
 ]
 
