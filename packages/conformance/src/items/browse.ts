@@ -15,6 +15,18 @@ function open(
 
 const idsOf = (messages: readonly { readonly id: string }[]) => messages.map(({ id }) => id)
 
+/** All that a browse shows, a page of two after the other. */
+async function shown(browsing: Receiver, signal: AbortSignal): Promise<readonly Delivery[]> {
+  const all: Delivery[] = []
+  for (;;) {
+    signal.throwIfAborted()
+    const page = await browsing.receive(2, signal, 0)
+    assert.ok(page.length <= 2, 'more than it was asked for')
+    if (page.length === 0) return all
+    all.push(...page)
+  }
+}
+
 /** Looking at what waits, as the contract has it. */
 export const browse = group('receiver', (item) => {
   item(
@@ -33,21 +45,17 @@ export const browse = group('receiver', (item) => {
       const messages = Array.from({ length: 5 }, () => outbound(name))
       await adapter.publish(messages, signal)
       const browsing = await open(adapter, name, 'browse')
-      const seen: Delivery[] = []
-      for (;;) {
-        const page = await browsing.receive(2, signal, 0)
-        assert.ok(page.length <= 2, 'more than it was asked for')
-        if (page.length === 0) break
-        // What counts what is leased as waiting may show it, too.
-        seen.push(...page.filter(({ id }) => id !== held.id || t.capabilities.size === 'ready'))
-      }
+      // What counts what is leased as waiting may show it, too.
+      const seen = (await shown(browsing, signal)).filter(
+        ({ id }) => id !== held.id || t.capabilities.size === 'ready',
+      )
       assert.deepEqual(idsOf(seen), idsOf(messages))
       settled(await browsing.ack(seen.slice(0, 1)), 1)
       settled(await browsing.ack(seen.slice(2, 3)), 1)
       await browsing.close(signal)
       // The one whose position it is may be gone.
       const after = await open(adapter, name, 'browse', seen[2]?.position)
-      const rest = await after.receive(10, signal, 0)
+      const rest = await shown(after, signal)
       if (!t.capabilities.browseHides) assert.deepEqual(idsOf(rest), idsOf(messages.slice(3)))
       else t.refused('browseHides')
       await after.close(signal)
@@ -99,13 +107,7 @@ export const browse = group('receiver', (item) => {
     const messages = [0, 7, 3, 0, 7].map((priority) => outbound(name, { priority }))
     await adapter.publish(messages, t.deadline())
     const browsing = await open(adapter, name, 'browse')
-    const seen: Delivery[] = []
-    await t.until(async () => {
-      const page = await browsing.receive(2, t.deadline(), 0)
-      assert.ok(page.length <= 2, 'more than it was asked for')
-      seen.push(...page)
-      return page.length === 0
-    }, 'the end')
+    const seen = await shown(browsing, t.deadline())
     eachOnce(idsOf(seen), idsOf(messages), 'shown')
     const gone = seen.filter(({ id }) => id === messages[1]?.id || id === messages[3]?.id)
     settled(await browsing.ack(gone), 2)
