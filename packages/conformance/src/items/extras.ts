@@ -291,6 +291,8 @@ export const extras = group('extras', (item) => {
     }
     assert.ok(refused >= 5, `${refused} of 10 refused`)
     assert.equal((await drain(queue, name)).length, 10 - refused)
+    await queue.send(name, 'room again')
+    assert.equal((await take(t, queue, name)).body, 'room again')
     if (t.capabilities.limits !== 'exact') t.refused('limits')
   })
 

@@ -1,4 +1,4 @@
-import type { BrokerAdapter, OutboundMessage, QueueSettings, Target } from '@mq/core/adapter'
+import type { BrokerAdapter, OutboundMessage, PublishOutcome, QueueSettings, Target } from '@mq/core/adapter'
 import { copyOf, keyOf, onPublish, onReceiver, sharedMap, type Broken, type Run } from './broken.ts'
 
 const forever = () => new AbortController().signal
@@ -107,6 +107,26 @@ export const kinds: readonly Broken[] = [
       }
     },
     fails: ['extras.drop-oldest'],
+  },
+  {
+    name: 'never has room again in a queue whose bytes were at their limit',
+    fault(inner, run) {
+      const { adapter, settingsOf } = remembering(inner, run)
+      const full = sharedMap<PublishOutcome>(run.shared, 'full')
+      return {
+        ...adapter,
+        async publish(batch, signal) {
+          const destination = batch[0]?.destination ?? {}
+          const refused = full.get(keyOf(destination))
+          if (refused !== undefined) return batch.map(() => refused)
+          const outcomes = await adapter.publish(batch, signal)
+          const limited = (settingsOf(destination)?.maxLengthBytes ?? null) !== null
+          for (const outcome of outcomes) if (limited && !outcome.ok) full.set(keyOf(destination), outcome)
+          return outcomes
+        },
+      }
+    },
+    fails: ['extras.max-bytes'],
   },
   {
     name: 'takes an id that another queue had for a duplicate',

@@ -141,6 +141,17 @@ export const subscribing: readonly Broken[] = [
     fails: ['topics.pattern'],
   },
   {
+    name: 'routes the first of two that are alike as the one before them',
+    fault(inner) {
+      return onPublish(inner, (message, i, batch) => {
+        const same = i > 0 && message.routingKey === batch[i + 1]?.routingKey
+        const topic = 'topic' in message.destination && !('subscription' in message.destination)
+        return topic && same ? { ...message, routingKey: batch[i - 1]?.routingKey } : message
+      })
+    },
+    fails: ['topics.pattern'],
+  },
+  {
     name: 'delivers what is delayed whatever the pattern',
     fault: matching((pattern, message) => message.delayMs > 0 || matchesPattern(pattern, keyIn(message))),
     fails: ['time.delay-topic'],
