@@ -16,9 +16,13 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
   let skip = placeOf(source.after)
   const queue = queueOf(source.target)
-  const { partitions, exclusive } = await topology.inspect(queue).catch((error: unknown) => {
+  const { partitions, exclusive, ordered } = await topology.inspect(queue).catch((error: unknown) => {
     throw openError(source.target, error)
   })
+  if (ordered) {
+    const text = `"${queue}" is ordered: RabbitMQ gives its messages to one consumer alone and shows them to nobody else. Consume it, or take a queue without \`ordered\` for dead letters`
+    throw new AdapterError(ErrorCode.UNSUPPORTED, text)
+  }
   const channel = await connection.channel('consume')
   const settler = createSettler(
     connection,

@@ -6,8 +6,11 @@ import { notFound } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
 import { decode, type Held } from './wire.ts'
 
-/** A lane, and the id of an entry of its stream. */
-const CURSOR = /^\d+:\d+-\d+$/
+/** A lane, and the id of an entry of its stream; or a place behind a key. */
+const CURSOR = /^(\d+:\d+-\d+|k:\d+:.*)$/s
+
+/** In place of a lane: the message waits behind its key. */
+const BEHIND = 'k'
 
 /** Looks at what waits without leasing it; `ack` removes what nobody has taken meanwhile. */
 export function createBrowser(connection: Connection, base: string, source: Source): Receiver {
@@ -21,17 +24,24 @@ export function createBrowser(connection: Connection, base: string, source: Sour
   return {
     async receive(max, signal) {
       if (closed || signal.aborted) return []
-      const [lane = '', id = ''] = position === '' ? [] : position.split(':')
+      const split = position.indexOf(':')
+      const [lane, id] = [position.slice(0, Math.max(0, split)), position.slice(split + 1)]
       const reply = await connection.run(scripts.browse, base, [lane, id, String(max)])
       if (reply === null) throw notFound(source.target)
       const entries = reply as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]
-      const deliveries = entries.map((e) => decode(String(e[0]), e[1], e[2], 1, 0, e, true))
+      const deliveries = entries.map((e) => {
+        const held = decode(String(e[0]), e[1], e[2], 1, 0, e, true)
+        return held.lane === BEHIND ? { ...held, position: `${held.position}:${held.key ?? ''}` } : held
+      })
       position = deliveries.at(-1)?.position ?? position
       return deliveries
     },
     async ack(deliveries) {
       const args = ['take', '', '']
-      for (const d of deliveries as readonly Held[]) args.push(d.lane, d.entryId, '0', d.key ?? '', '0')
+      for (const d of deliveries as readonly Held[]) {
+        const which = d.lane === BEHIND ? ['1', d.id] : ['0']
+        args.push(d.lane, d.entryId, '0', d.key ?? '', ...which)
+      }
       try {
         const [, ...statuses] = (await connection.run(scripts.settle, base, args)) as number[]
         return statuses.map((status): SettleOutcome => (status === 1 ? 'settled' : 'lost'))

@@ -98,6 +98,45 @@ export const browse = group('receiver', (item) => {
     },
   )
 
+  item('browse-ordered', 'a browse of an ordered queue shows what waits behind its key, too', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    const settings = { ...PLAIN, ordered: true }
+    await adapter.declare({ queue: name }, { settings, pattern: undefined, ifExists: 'take' })
+    const messages = ['a', 'b', 'a', 'a:1', 'a', 'b', 'a', 'a:1'].map((key) => outbound(name, { key }))
+    await adapter.publish(messages, t.deadline())
+    // Where looking is taking, an ordered queue gives its messages to one consumer alone, and nobody else sees them.
+    const browsing = await open(adapter, name, 'browse').catch((error: unknown) => {
+      if (!t.capabilities.browseHides || adapter.classify(error).code !== 'MQ_UNSUPPORTED') throw error
+      return null
+    })
+    if (browsing === null) return t.refused('browseHides')
+    const seen = await shown(browsing, t.deadline())
+    eachOnce(idsOf(seen), idsOf(messages), 'shown')
+    const after = await open(adapter, name, 'browse', seen[4]?.position)
+    assert.deepEqual(idsOf(await shown(after, t.deadline())), idsOf(seen.slice(5)), 'after the fifth')
+    await after.close(t.deadline())
+    const gone = seen.filter(({ id }) => [4, 1, 2].some((n) => id === messages[n]?.id))
+    settled(await browsing.ack(gone), 3)
+    assert.deepEqual([...(await browsing.ack(gone.slice(0, 1)))], ['lost'])
+    await browsing.close(t.deadline())
+    const receiver = await adapter.open(
+      source({ queue: name }, { mode: 'pull', ordered: true }),
+      () => undefined,
+    )
+    const left: Delivery[] = []
+    while (left.length < 5) {
+      const [next] = await receiveAll(t, receiver, 1)
+      left.push(next as Delivery)
+      settled(await receiver.ack([next as Delivery]), 1)
+    }
+    assert.deepEqual(idsOf(await receiver.receive(1, t.deadline(), 0)), [], 'more')
+    for (const key of ['a', 'b', 'a:1']) {
+      const sent = messages.filter((each) => each.key === key && !gone.some(({ id }) => id === each.id))
+      assert.deepEqual(idsOf(left.filter((each) => each.key === key)), idsOf(sent), `of ${key}`)
+    }
+  })
+
   item('browse-priorities', 'a browse of a queue with priorities shows all that waits', async (t) => {
     const adapter = await t.connected()
     const name = t.name()

@@ -226,6 +226,26 @@ export const kinds: readonly Broken[] = [
     fails: ['receiver.browse-priorities'],
   },
   {
+    name: 'shows a browse of an ordered queue the first of each key alone',
+    fault(inner, run) {
+      const { adapter, settingsOf } = remembering(inner, run)
+      return onReceiver(adapter, (receiver, { mode, target }) => {
+        if (mode !== 'browse' || settingsOf(target)?.ordered !== true) return {}
+        const seen = new Set<string | undefined>()
+        return {
+          async receive(max, signal, waitMs) {
+            for (;;) {
+              const page = await receiver.receive(max, signal, waitMs)
+              const kept = page.filter(({ key }) => !seen.has(key) && seen.add(key))
+              if (kept.length > 0 || page.length === 0) return kept
+            }
+          },
+        }
+      })
+    },
+    fails: ['receiver.browse-ordered'],
+  },
+  {
     name: 'never gives the key of what expired free',
     fault(inner, { shared, clock }) {
       const lanes = sharedMap<number>(shared, 'expiring lanes')

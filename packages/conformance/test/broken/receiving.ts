@@ -246,6 +246,7 @@ export const receiving: readonly Broken[] = [
       'dead-letters.redrive-some',
       'receiver.browse',
       'receiver.browse-leased',
+      'receiver.browse-ordered',
       'receiver.browse-priorities',
     ],
   },
@@ -256,7 +257,7 @@ export const receiving: readonly Broken[] = [
       ...inner,
       open: (source, lost) => inner.open({ ...source, after: undefined }, lost),
     }),
-    fails: ['dead-letters.list-pages', 'receiver.browse'],
+    fails: ['dead-letters.list-pages', 'receiver.browse', 'receiver.browse-ordered'],
   },
   {
     name: 'opens what does not exist',

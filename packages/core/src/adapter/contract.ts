@@ -163,8 +163,8 @@ export interface Source {
   /**
    * `consume`: deliveries are leased and settled; up to `prefetch` may be fetched ahead of `receive`. `pull`: the same, but nothing
    * may be leased that `receive` does not return, and calls may come far apart. `browse`: each waiting message is shown once and nothing is leased
-   * (hidden from others until `close` where `browseHides`); `ack` then removes one that still waits, other settlements
-   * never come, and an empty answer of `receive` means that the end was reached.
+   * (hidden from others until `close` where `browseHides`; `open` may then refuse an ordered queue as `MQ_UNSUPPORTED`); `ack` then removes one that
+   * still waits, other settlements never come, and an empty answer of `receive` means that the end was reached.
    */
   readonly mode: 'consume' | 'pull' | 'browse'
   /** The most deliveries of this receiver that core will hold without having called `ack` or another settlement for them. */

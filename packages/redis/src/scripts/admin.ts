@@ -121,8 +121,9 @@ return { n, more > 0 and 1 or 0 }
 `
 
 /**
- * Looks at what waits. KEYS[1] base. ARGV: lane and stream id after which to go on (`` at the beginning), how many.
- * Answers entries as [lane, stream id, fields, 1]; nil: no such queue.
+ * Looks at what waits: what may be received, then what waits behind each key, key by key in the order of their bytes. KEYS[1] base. ARGV: lane and
+ * stream id, or `k` and `place:key`, after which to go on (`` at the beginning), how many.
+ * Answers entries as [lane, stream id, fields, 1] or [`k`, place behind the key, fields, 1]; nil: no such queue.
  */
 export const BROWSE = `
 local base = KEYS[1]
@@ -134,7 +135,12 @@ end
 takeBack(q)
 local now = clock()
 local most, out, reached = tonumber(ARGV[3]), {}, ARGV[1] == ''
-for _, l in ipairs(lanes(q)) do
+local behind, place, of = ARGV[1] == 'k', 0, ''
+if behind then
+  local at, key = string.match(ARGV[2], '^(%d+):(.*)$')
+  place, of = at + 1, key
+end
+for _, l in ipairs(behind and {} or lanes(q)) do
   local key = base..'s:'..l
   local from = nil
   if reached then from = '0-0' elseif l == ARGV[1] then from, reached = ARGV[2], true
@@ -153,6 +159,22 @@ for _, l in ipairs(lanes(q)) do
         local exp = decimal(field(e[2], 'expires-at'))
         if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } end
       end
+    end
+  end
+end
+if q.od and #out < most and tonumber(redis.call('HGET', base..'meta', 'wait') or '0') > 0 then
+  local keys = redis.call('HKEYS', base..'o')
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local from = key == of and place or 0
+    while key >= of and #out < most do
+      local waiting = redis.call('LRANGE', base..'k:'..key, from, from + most - #out - 1)
+      if #waiting == 0 then break end
+      for i, packed in ipairs(waiting) do
+        local u = cmsgpack.unpack(packed)
+        if u[2] == 0 or u[2] > now then out[#out + 1] = { 'k', int(from + i - 1), u[3], 1 } end
+      end
+      from = from + #waiting
     end
   end
 end

@@ -3,7 +3,8 @@
  *
  * KEYS[1] base. ARGV: operation, consumer, delay in ms (retry) or base of the dead-letter queue (dead), then per entry: lane,
  * stream id, delivery count, ordering key, number of further fields and these (dead).
- * Operations: `ack`, `release` (back uncounted), `retry` (back with one attempt more), `dead`, `take` (a browser removes what nobody holds).
+ * Operations: `ack`, `release` (back uncounted), `retry` (back with one attempt more), `dead`, `take` (a browser removes what nobody holds: lane `k`
+ * and a place mean what waits behind that key, its further field the message's id).
  * Answers [server time, per entry 1 settled, 0 lost, -1 the dead-letter queue is full, -2 too many fields to move it (a foreign client's)].
  *
  * A script that ends with an error undoes nothing, so the copy is made before the entry is taken out: what fails leaves it leased.
@@ -25,12 +26,35 @@ local function takeOut(stream, id, ref)
   redis.call('XDEL', stream, id)
   redis.call('ZREM', base..'x', ref)
 end
+-- Out of those behind a key; those before it may have gone since. If it stands for its key by now: where.
+local function takeWaiting(place, key, id)
+  local list = base..'k:'..key
+  local waiting = redis.call('LRANGE', list, 0, place)
+  for n = #waiting, 1, -1 do
+    local fields = cmsgpack.unpack(waiting[n])[3]
+    if field(fields, 'id') == id then
+      redis.call('LREM', list, 1, waiting[n])
+      redis.call('HINCRBY', base..'meta', 'wait', -1)
+      addBytes(q, -bodySize(fields))
+      return true
+    end
+  end
+  local l, at = string.match(redis.call('HGET', base..'o', key) or '', '^(%d+):(.+)$')
+  local e = l and redis.call('XRANGE', base..'s:'..l, at, at)[1]
+  if e and field(e[2], 'id') == id then return false, l, at end
+  return false
+end
 local i = 4
 while i <= #ARGV do
   local l, id, count, key, extra = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4])
-  local stream, ref, status = base..'s:'..l, l..':'..ARGV[i + 1], 0
-  local mine = false
-  if q and redis.call('EXISTS', stream) == 1 then
+  local status, mine = 0, false
+  if l == 'k' and q then
+    local taken, lane, at = takeWaiting(id, key, ARGV[i + 5])
+    if taken then status = 1 end
+    if lane then l, id = lane, at end
+  end
+  local stream, ref = base..'s:'..l, l..':'..id
+  if l ~= 'k' and q and redis.call('EXISTS', stream) == 1 then
     if op == 'take' then
       mine = #redis.call('XPENDING', stream, 'mq', id, id, 1) == 0
     else
