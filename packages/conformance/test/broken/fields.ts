@@ -75,6 +75,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
       'order.per-key',
       'order.slow-key',
       'publish.round-trip',
+      'receiver.browse-ordered',
       'retry.keeps-message',
     ],
   ],

@@ -47,6 +47,7 @@ export const publishing: readonly Broken[] = [
       'order.unblocked',
       'queues.purge-ordered',
       'receiver.browse',
+      'receiver.browse-ordered',
       'retry.blocks-nothing',
     ],
   },

@@ -9,7 +9,13 @@ export const receiving: readonly Broken[] = [
       onReceiver(inner, (receiver, { mode }) => ({
         receive: (max, signal, waitMs) => receiver.receive(mode === 'browse' ? max : max + 3, signal, waitMs),
       })),
-    fails: ['consume.prefetch', 'contract.receive-max', 'extras.auto-delete', 'receiver.browse-leased'],
+    fails: [
+      'consume.prefetch',
+      'contract.receive-max',
+      'extras.auto-delete',
+      'receiver.browse-leased',
+      'receiver.browse-ordered',
+    ],
   },
   {
     name: 'loses what it had leased when receive is aborted',

@@ -36,6 +36,7 @@ export const settling: readonly Broken[] = [
       'receiver.ack-some',
       'receiver.browse',
       'receiver.browse-leased',
+      'receiver.browse-ordered',
       'receiver.browse-priorities',
       'receiver.close',
       'receiver.outcomes-ack',
@@ -87,6 +88,7 @@ export const settling: readonly Broken[] = [
       'payload.undecodable',
       'receiver.ack-some',
       'receiver.browse',
+      'receiver.browse-ordered',
       'receiver.browse-priorities',
       'receiver.outcomes',
       'receiver.outcomes-ack',
@@ -112,6 +114,7 @@ export const settling: readonly Broken[] = [
       }),
     fails: [
       'receiver.browse-leased',
+      'receiver.browse-ordered',
       'receiver.outcomes-ack',
       'receiver.outcomes-deadLetter',
       'receiver.outcomes-release',
