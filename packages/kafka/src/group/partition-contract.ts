@@ -51,7 +51,7 @@ export interface Partition {
   readonly nextDue: number
   /** Takes in what was fetched. */
   accept(records: readonly LogRecord[], next: number): void
-  /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile. */
+  /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile, and who pulls one of a key at a time. */
   take(max: number, taker: Taker | null, ordered: boolean, now: number): LogRecord[]
   /** Up to `max` ready records, taken out to be written anew elsewhere; ends with `complete` or `giveBack`. None while a poison is looked for. */
   takeAside(max: number): LogRecord[]

@@ -78,14 +78,13 @@ export function createPartition(start: PartitionStart): Partition {
       insert(first.record)
     }
   }
-  const block = ({ key }: LogRecord): void => {
-    if (key === null) return
-    const name = key.toString('latin1')
-    blockedKeys.set(name, (blockedKeys.get(name) ?? 0) + 1)
+  const block = (record: LogRecord): void => {
+    const name = nameOfKey(record)
+    if (name !== null) blockedKeys.set(name, (blockedKeys.get(name) ?? 0) + 1)
   }
-  const unblock = ({ key, offset }: LogRecord): void => {
-    if (key === null || !failures.has(offset)) return
-    const name = key.toString('latin1')
+  const unblock = (record: LogRecord): void => {
+    const name = nameOfKey(record)
+    if (name === null || !failures.has(record.offset)) return
     const count = (blockedKeys.get(name) ?? 0) - 1
     if (count > 0) blockedKeys.set(name, count)
     else blockedKeys.delete(name)
@@ -170,6 +169,8 @@ export function createPartition(start: PartitionStart): Partition {
       }
       const out: LogRecord[] = []
       const hold: Hold = { partition, taker: by }
+      // Consumers keep the messages of a key apart by themselves, whoever receives one after the other does not.
+      const busy = ordered && by?.pulls === true ? new Set([...held.values()].map(nameOfKey)) : null
       let skipped: LogRecord[] | null = null
       while (out.length < room && head < ready.length) {
         const record = ready[head] as LogRecord
@@ -178,10 +179,12 @@ export function createPartition(start: PartitionStart): Partition {
           readyBytes -= sizeOf(record)
           continue
         }
-        if (blockedKeys.size > 0 && record.key !== null && blockedKeys.has(record.key.toString('latin1'))) {
+        const key = blockedKeys.size > 0 || busy !== null ? nameOfKey(record) : null
+        if (key !== null && (blockedKeys.has(key) || busy?.has(key) === true)) {
           ;(skipped ??= []).push(record)
           continue
         }
+        busy?.add(key)
         readyBytes -= sizeOf(record)
         held.set(record.offset, record)
         record.hold = hold
@@ -311,6 +314,10 @@ export function createPartition(start: PartitionStart): Partition {
     },
   }
   return partition
+}
+
+function nameOfKey({ key }: LogRecord): string | null {
+  return key === null ? null : key.toString('latin1')
 }
 
 function sizeOf(record: LogRecord): number {
