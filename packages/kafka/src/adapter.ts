@@ -146,6 +146,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       pattern,
       maxPollRecords: resolved.maxPollRecords,
       publisher,
+      retentionMs: (dead) => topology.retentionMs(dead),
       ensureLater,
       lost,
     })

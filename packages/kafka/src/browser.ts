@@ -15,7 +15,7 @@ import type { Names } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import type { Publisher } from './publisher.ts'
 import { leftBy, waitingRecords } from './log/scan.ts'
-import { decodeRecord, encodeRemoval } from './wire.ts'
+import { decodeRecord, encodeRemoval, isOver } from './wire.ts'
 
 /** Offsets in one record of removals. */
 const MOST_REMOVED = 5_000
@@ -55,10 +55,11 @@ export function createBrowser(setup: BrowserSetup): Receiver {
         return waitingRecords(connection, names.main, partition, leftBy(commits.get(key), end.low), end.high)
       }),
     )
-    const all = lists.flat().map((record) => ({
-      record,
-      time: decodeRecord(record).deadLetter?.lastFailedAt.getTime() ?? record.timestamp,
-    }))
+    const all = lists.flat().flatMap((record) => {
+      const delivery = decodeRecord(record)
+      const time = delivery.deadLetter?.lastFailedAt.getTime() ?? record.timestamp
+      return isOver(delivery, Date.now()) ? [] : [{ record, time }]
+    })
     all.sort(
       (a, b) =>
         a.time - b.time || a.record.partition - b.record.partition || a.record.offset - b.record.offset,

@@ -14,7 +14,7 @@ import type { RecordParts } from './log/batch-writer.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { nameOf, type Names } from './names.ts'
 import type { Publisher } from './publisher.ts'
-import { type Decoded, decodeRecord, encodeDead, encodeRetry } from './wire.ts'
+import { type Decoded, decodeRecord, encodeDead, encodeRetry, isOver } from './wire.ts'
 
 export interface ReceiverSetup {
   readonly consumer: Consumer
@@ -23,6 +23,8 @@ export interface ReceiverSetup {
   readonly pattern: string | undefined
   readonly maxPollRecords: number
   readonly publisher: Publisher
+  /** How long a dead-letter queue keeps what it takes, in ms; `null`: for ever. */
+  retentionMs(target: Target): Promise<number | null>
   /** Makes the topic that keeps what waits. */
   ensureLater(): Promise<void>
   lost(deliveries: readonly Delivery[], cause: unknown): void
@@ -36,7 +38,7 @@ interface Held extends Decoded {
 export function createReceiver(setup: ReceiverSetup): Receiver {
   const { consumer, names, source, publisher, pattern } = setup
   let closed: Promise<void> | null = null
-  /** Records that were not for this subscription. */
+  /** Records that were not for this subscription, or are over. */
   let passedOver = 0
 
   const taker = {
@@ -59,11 +61,11 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       if (records.length === 0) break
       for (const record of records) {
         const delivery = decodeRecord(record) as Held & { record: LogRecord }
-        if (
+        const another =
           pattern !== undefined &&
           record.topic === names.main &&
           !matchesPattern(pattern, delivery.routingKey ?? '')
-        ) {
+        if (another || isOver(delivery, Date.now())) {
           if (consumer.complete(record)) passedOver++
           continue
         }
@@ -165,10 +167,12 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
         )
     },
 
-    deadLetter(deliveries, failures, target: Target) {
+    async deadLetter(deliveries, failures, target: Target) {
       const to = 'queue' in target ? target.queue : target.topic
+      const keptMs = await setup.retentionMs(target)
+      const until = keptMs === null ? undefined : Date.now() + keptMs
       return move(deliveries as readonly Held[], to, nameOf(target), (delivery, i) =>
-        encodeDead(delivery.record, failures[i] as DeadLetterInfo),
+        encodeDead(delivery.record, failures[i] as DeadLetterInfo, until),
       )
     },
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import {
   AdapterError,
   type Declaration,
@@ -16,6 +17,9 @@ import type { Registered, Registry } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
 import { encodeNotes } from './group/tracker.ts'
 
+/** Somebody else may declare a queue anew: what is known of its settings is asked again after so long. */
+const KNOWN_MS = 5_000
+
 export interface Topology {
   declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>
   remove(target: DeclareTarget): Promise<void>
@@ -30,6 +34,8 @@ export interface Topology {
   ): Promise<void>
   /** Makes the topic that keeps what waits for this one. */
   ensureLater(later: string, main: string): Promise<void>
+  /** How long a dead-letter queue keeps what it takes, in ms; `null`: for ever. May be some seconds old. */
+  retentionMs(target: Target): Promise<number | null>
   /** Whether what was consumed of a topic may be deleted: its own retention keeps everything for ever. */
   keepsForEver(topic: string): Promise<boolean>
 }
@@ -82,6 +88,21 @@ export function createTopology(setup: TopologySetup): Topology {
     if (known === null || ('subscription' in target && registered === undefined))
       throw notFound(nameOf(target))
     return registered?.pattern
+  }
+
+  const retention = new Map<string, { readonly ms: Promise<number | null>; readonly until: number }>()
+  const retentionMs: Topology['retentionMs'] = (target) => {
+    const key = keyOf(target)
+    const now = performance.now()
+    const known = retention.get(key)
+    if (known !== undefined && known.until > now) return known.ms
+    const ms = setup
+      .registry()
+      .get(key)
+      .then((entry) => entry?.settings.messageTtl ?? null)
+    ms.catch(() => retention.delete(key))
+    retention.set(key, { ms, until: now + KNOWN_MS })
+    return ms
   }
 
   /**
@@ -179,9 +200,11 @@ export function createTopology(setup: TopologySetup): Topology {
     ensureTopic,
     ensureLater,
     find,
+    retentionMs,
 
     async declare(target, declaration) {
       refuse(declaration.settings)
+      retention.delete(keyOf(target))
       return 'subscription' in target
         ? declareSubscription(target, declaration)
         : declareTopic(target, declaration)

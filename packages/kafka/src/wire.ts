@@ -100,8 +100,8 @@ export function encodeAsIs(record: LogRecord): RecordParts {
   }
 }
 
-/** A record for a dead-letter queue: it neither waits nor expires there, and failed at nothing yet. */
-export function encodeDead(record: LogRecord, info: DeadLetterInfo): RecordParts {
+/** A record for a dead-letter queue: it does not wait there, and failed at nothing yet. `until`: how long that queue keeps it, in ms since the epoch. */
+export function encodeDead(record: LogRecord, info: DeadLetterInfo, until: number | undefined): RecordParts {
   const gone = new Set<string>([
     WireHeader.EXPIRES_AT,
     WireHeader.DELIVER_AT,
@@ -111,12 +111,18 @@ export function encodeDead(record: LogRecord, info: DeadLetterInfo): RecordParts
   ])
   const headers = copyHeaders(record, (name) => !gone.has(name) && !name.startsWith('mq-dead-'))
   for (const [name, value] of Object.entries(deadLetterHeaders(info))) headers.push(name, value)
+  if (until !== undefined) headers.push(WireHeader.EXPIRES_AT, String(Math.ceil(until)))
   return {
     timestamp: record.timestamp,
     key: record.key,
     value: record.value,
     headers: withId(record, headers),
   }
+}
+
+/** Whether a dead letter was kept for as long as its queue keeps them. Of other messages core sees to it that they expire. */
+export function isOver({ deadLetter, expiresAt }: Delivery, now: number): boolean {
+  return deadLetter !== undefined && expiresAt !== undefined && expiresAt <= now
 }
 
 /** A record that says that others of its partition are gone. */

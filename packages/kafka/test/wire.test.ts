@@ -149,7 +149,7 @@ describe('a copy', () => {
     } as const
     const sent = await onDisk(encodeMessage(message({ expiresAt: 99, key: 'k' }), 77, undefined))
     const first = await onDisk(encodeRetry(sent, 2, 1_000, 77))
-    const copy = await onDisk(encodeDead(first, info))
+    const copy = await onDisk(encodeDead(first, info, undefined))
     expect(deliverAtOf(copy)).toBe(0)
     expect(decodeRecord(copy)).toMatchObject({
       id: 'id-1',

@@ -156,6 +156,17 @@ export const time = group('time', (item) => {
     { slowness: 2 },
   )
 
+  item('ttl-retention', 'a dead-letter queue keeps what it takes for its own messageTtl', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name: `${name}.dlq`, messageTtl: 1000 })
+    await queue.send(name, 'x')
+    await queue.reject(await take(t, queue, name))
+    await t.quiet(1500)
+    await nothing(queue, `${name}.dlq`)
+    assert.deepEqual((await queue.deadLetters(name).list()).messages, [])
+  })
+
   item('ttl-size', 'an expired message is not counted as ready', async (t) => {
     const queue = await t.connect()
     const name = t.name()

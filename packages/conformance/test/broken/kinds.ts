@@ -226,6 +226,14 @@ export const kinds: readonly Broken[] = [
     fails: ['receiver.browse-priorities'],
   },
   {
+    name: 'keeps dead letters for longer than their queue does',
+    // A queue for dead letters has no limit of deliveries.
+    fault: declaring(({ maxRedeliveries, messageTtl }) => ({
+      messageTtl: maxRedeliveries === Number.MAX_SAFE_INTEGER ? null : messageTtl,
+    })),
+    fails: ['time.ttl-retention'],
+  },
+  {
     name: 'shows a browse of an ordered queue the first of each key alone',
     fault(inner, run) {
       const { adapter, settingsOf } = remembering(inner, run)

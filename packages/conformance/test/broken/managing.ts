@@ -91,7 +91,14 @@ export const managing: readonly Broken[] = [
         inner.declare(target, { ...declaration, settings: { ...declaration.settings, ordered: false } }),
       open: (source, lost) => inner.open({ ...source, ordered: false }, lost),
     }),
-    fails: ['order.failed-blocks', 'order.per-key', 'order.slow-key'],
+    fails: [
+      'order.failed-blocks',
+      'order.per-key',
+      'order.received',
+      'order.slow-key',
+      'order.unblocked',
+      'receiver.browse-ordered',
+    ],
   },
   {
     name: 'takes another configuration for the same',

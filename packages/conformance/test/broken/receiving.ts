@@ -26,7 +26,7 @@ export const receiving: readonly Broken[] = [
           return signal.aborted ? [] : deliveries
         },
       })),
-    fails: ['contract.receive-abort'],
+    fails: ['contract.receive-abort', 'order.received'],
   },
   {
     name: 'never answers an empty receive',
