@@ -150,6 +150,11 @@ export function arrayAdapter(server: Server): BrokerAdapter {
           continue
         }
         if (waits || taken.length >= max) continue
+        // Core gives up on what expires, but for dead letters, which have nowhere to go.
+        if (stored.deadLetter !== undefined && (stored.message.expiresAt ?? Infinity) <= Date.now()) {
+          queue.messages.delete(stored.seq)
+          continue
+        }
         if (source.mode === 'browse') {
           if (stored.seq <= position) continue
           position = stored.seq
@@ -223,9 +228,11 @@ export function arrayAdapter(server: Server): BrokerAdapter {
         }),
       async deadLetter(deliveries, failures, target) {
         const dead = queueOf(nameOf(target))
+        const { messageTtl } = dead.declaration.settings
+        const expiresAt = messageTtl === null ? undefined : Date.now() + messageTtl
         return settle(deliveries, ({ seq, message }, index) => {
           queue.messages.delete(seq)
-          const copy = { ...message, delayMs: 0, expiresAt: undefined, deliveryCount: 0 }
+          const copy = { ...message, delayMs: 0, expiresAt, deliveryCount: 0 }
           store(dead, copy, { deadLetter: failures[index] })
         })
       },

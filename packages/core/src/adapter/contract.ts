@@ -205,7 +205,8 @@ export interface Receiver {
 
   /**
    * To a dead-letter queue, with `failures[i]` for `deliveries[i]`; body, id, key and headers are kept; expiry, delay and
-   * counts are not: a dead-letter queue is an ordinary queue, and its metadata holds the attempts.
+   * counts are not: a dead-letter queue is an ordinary queue, and its metadata holds the attempts. Its own `messageTtl` begins anew, and what is
+   * over is neither handed out nor shown: core gives up on nothing there.
    * The copy is safe before the original goes. An error outcome leaves the original leased.
    */
   deadLetter(
