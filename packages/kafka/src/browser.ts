@@ -58,7 +58,7 @@ export function createBrowser(setup: BrowserSetup): Receiver {
     const all = lists.flat().flatMap((record) => {
       const delivery = decodeRecord(record)
       const time = delivery.deadLetter?.lastFailedAt.getTime() ?? record.timestamp
-      return isOver(delivery, Date.now()) ? [] : [{ record, time }]
+      return isOver(delivery) ? [] : [{ record, time }]
     })
     all.sort(
       (a, b) =>

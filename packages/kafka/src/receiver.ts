@@ -65,7 +65,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
           pattern !== undefined &&
           record.topic === names.main &&
           !matchesPattern(pattern, delivery.routingKey ?? '')
-        if (another || isOver(delivery, Date.now())) {
+        if (another || isOver(delivery)) {
           if (consumer.complete(record)) passedOver++
           continue
         }

@@ -121,8 +121,8 @@ export function encodeDead(record: LogRecord, info: DeadLetterInfo, until: numbe
 }
 
 /** Whether a dead letter was kept for as long as its queue keeps them. Of other messages core sees to it that they expire. */
-export function isOver({ deadLetter, expiresAt }: Delivery, now: number): boolean {
-  return deadLetter !== undefined && expiresAt !== undefined && expiresAt <= now
+export function isOver({ deadLetter, expiresAt }: Delivery): boolean {
+  return deadLetter !== undefined && expiresAt !== undefined && expiresAt <= Date.now()
 }
 
 /** A record that says that others of its partition are gone. */

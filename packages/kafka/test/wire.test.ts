@@ -9,6 +9,7 @@ import {
   encodeMessage,
   encodeRemoval,
   encodeRetry,
+  isOver,
   removalOf,
 } from '../src/wire.ts'
 import { message as anyMessage } from './support.ts'
@@ -18,6 +19,18 @@ const message = (more: Partial<OutboundMessage> = {}): OutboundMessage =>
     { queue: 'q' },
     { id: 'id-1', body: Buffer.from('body'), timestamp: 1_700_000_000_123, sendToken: 'token', ...more },
   )
+
+/** Why a message is dead. */
+const info = {
+  reason: 'rejected',
+  queue: 'q',
+  subscription: null,
+  attempts: 3,
+  firstFailedAt: new Date(1_000),
+  lastFailedAt: new Date(2_000),
+  error: { name: 'Error', message: 'no', stack: 'at' },
+  host: 'h',
+} as const
 
 /** What a reader finds of what a writer wrote. */
 async function onDisk(parts: RecordParts): Promise<LogRecord> {
@@ -137,16 +150,6 @@ describe('a copy', () => {
   })
 
   it('for the dead says why, and neither waits, expires nor has failed yet', async () => {
-    const info = {
-      reason: 'rejected',
-      queue: 'q',
-      subscription: null,
-      attempts: 3,
-      firstFailedAt: new Date(1_000),
-      lastFailedAt: new Date(2_000),
-      error: { name: 'Error', message: 'no', stack: 'at' },
-      host: 'h',
-    } as const
     const sent = await onDisk(encodeMessage(message({ expiresAt: 99, key: 'k' }), 77, undefined))
     const first = await onDisk(encodeRetry(sent, 2, 1_000, 77))
     const copy = await onDisk(encodeDead(first, info, undefined))
@@ -159,6 +162,16 @@ describe('a copy', () => {
       firstFailedAt: undefined,
       deadLetter: info,
     })
+  })
+
+  it('says until when its queue keeps it, and is over then', async () => {
+    const sent = await onDisk(encodeMessage(message({ expiresAt: 99 }), 77, undefined))
+    const until = async (at: number) => decodeRecord(await onDisk(encodeDead(sent, info, at)))
+    expect((await until(1_234)).expiresAt).toBe(1_234)
+    expect(isOver(await until(1_234))).toBe(true)
+    expect(isOver(await until(Date.now() + 60_000))).toBe(false)
+    // What is no dead letter is core's to give up on.
+    expect(isOver(decodeRecord(sent))).toBe(false)
   })
 })
 
