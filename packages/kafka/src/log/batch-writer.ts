@@ -12,8 +12,6 @@ export interface RecordParts {
 
 /** Bytes of a batch before its first record. */
 const HEADER = 61
-/** Most bytes that a length can take. */
-const LENGTH = 5
 
 /** Encodes records as one batch of the format that every broker since 0.11 keeps. */
 export function encodeBatch(records: readonly RecordParts[], compression: Compression): Buffer {
@@ -75,7 +73,9 @@ export function encodeBatch(records: readonly RecordParts[], compression: Compre
   for (let i = 0; i < records.length; i++) {
     const { timestamp, key, value, headers } = records[i] as RecordParts
     const start = at
-    at += LENGTH
+    // As long as the length will most likely be; what follows moves where it is not.
+    at += value === null || value.length < 8000 ? 2 : 3
+    const assumed = at
     buffer[at++] = 0
     varlong(timestamp - first.timestamp)
     varint(i)
@@ -84,12 +84,11 @@ export function encodeBatch(records: readonly RecordParts[], compression: Compre
     varint(headers.length >> 1)
     for (const part of headers) bytes(part)
     const end = at
-    const length = end - start - LENGTH
+    const length = end - assumed
     at = start
+    if (sizeOf(length) !== assumed - start) buffer.copyWithin(start + sizeOf(length), assumed, end)
     varint(length)
-    const body = at
-    buffer.copyWithin(body, start + LENGTH, end)
-    at = body + length
+    at += length
   }
 
   if (compression !== 'none') {
@@ -112,4 +111,9 @@ export function encodeBatch(records: readonly RecordParts[], compression: Compre
   buffer.writeInt32BE(records.length, 57)
   buffer.writeInt32BE(crc32c(buffer, 21, at), 17)
   return buffer.subarray(0, at)
+}
+
+/** Bytes of a length as a varint. */
+function sizeOf(length: number): number {
+  return length < 64 ? 1 : length < 8192 ? 2 : length < 1 << 20 ? 3 : length < 1 << 27 ? 4 : 5
 }

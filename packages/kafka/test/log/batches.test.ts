@@ -27,6 +27,15 @@ const headersOf = (each: LogRecord) => {
   eachHeader(each, (name, value) => out.push([name.toString(), value === null ? null : value.toString()]))
   return out
 }
+/** CRC-32C by its definition. */
+const bitwise = (bytes: Uint8Array) => {
+  let c = -1
+  for (const byte of bytes) {
+    c ^= byte
+    for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1
+  }
+  return ~c
+}
 /** The broker writes the first offset into the batch. */
 const at = (offset: number, batch: Buffer) => {
   batch.writeBigInt64BE(BigInt(offset), 0)
@@ -57,6 +66,24 @@ describe('record batches', () => {
       expect(records.every(({ damage }) => damage === undefined)).toBe(true)
     },
   )
+
+  it('survive it whatever a record is long', async () => {
+    // Around each length that takes one more byte to write, and with headers that make a short value a long record.
+    const lengths = [0, 1, 50, 60, 64, 7_990, 8_000, 8_100, 8_192, 8_200, (1 << 20) - 20, 1 << 20]
+    const given = lengths.flatMap((n) => [
+      record({ value: randomBytes(n) }),
+      record({ value: null, headers: ['h', Buffer.alloc(n, 'x')] }),
+      record({ value: Buffer.from('v'), key: 'k'.repeat(Math.min(n, 10_000)) }),
+    ])
+    const { records } = await decodeBatches(answer(at(0, encodeBatch(given, 'none'))), 0)
+    // Not by `toEqual`, which looks at bytes one by one.
+    const seen = (value: Uint8Array | null) => (value === null ? null : Buffer.from(value).toString('latin1'))
+    records.forEach(({ value, key }, i) => {
+      expect(seen(value) === seen(given[i]?.value ?? null)).toBe(true)
+      expect(key?.toString() ?? null).toBe(given[i]?.key)
+    })
+    expect(records.map((r) => headersOf(r)[0]?.[1]?.length)).toEqual(given.map((r) => r.headers[1]?.length))
+  })
 
   it('in the framing of Java are read: snappy as a stream of blocks', async () => {
     await prepareCodec(CODEC.snappy)
@@ -129,6 +156,11 @@ describe('record batches', () => {
     expect(crc32c(Buffer.alloc(32), 0, 32) >>> 0).toBe(0x8a9136aa)
     expect(crc32c(Buffer.alloc(32, 255), 0, 32) >>> 0).toBe(0x62a8ab43)
     expect(crc32c(Buffer.from('123456789'), 0, 9) >>> 0).toBe(0xe3069283)
+    // Of any part of any buffer the same as bit by bit.
+    const bytes = randomBytes(100)
+    for (let from = 0; from < 20; from++)
+      for (let to = from; to <= 100; to++)
+        expect(crc32c(bytes, from, to)).toBe(bitwise(bytes.subarray(from, to)))
   })
 })
 
