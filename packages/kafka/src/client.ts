@@ -7,6 +7,7 @@ import protocolErrors from 'kafkajs/src/protocol/error.js'
 import apiKeys from 'kafkajs/src/protocol/requests/apiKeys.js'
 import protocolRequests from 'kafkajs/src/protocol/requests/index.js'
 import { markUnsent } from './errors.ts'
+import { createWriter } from './log/bytes.ts'
 
 /**
  * kafkajs behind one door: its sockets, TLS, SASL and the coding of requests. Its consumer, producer and admin are not used: they commit
@@ -38,7 +39,8 @@ export interface CustomRequest<T> {
   readonly apiKey: number
   readonly apiVersion: number
   readonly apiName: string
-  readonly body: Buffer
+  /** One after the other; none is copied, and none may be changed afterwards. */
+  readonly body: readonly Buffer[]
   /** False: the broker sends no answer, and `decode` sees an empty one. */
   readonly answered: boolean
   decode(payload: Buffer): T
@@ -102,6 +104,19 @@ interface RequestQueue {
   readonly inflight: ReadonlyMap<number, unknown>
   readonly pending: { rejected(error: unknown): void }[]
   readonly throttledUntil: number
+  push(request: {
+    readonly entry: {
+      readonly apiKey: number
+      readonly apiVersion: number
+      readonly apiName: string
+      readonly correlationId: number
+      resolve(answer: { readonly payload: Buffer | null }): void
+      reject(error: unknown): void
+    }
+    readonly expectResponse: boolean
+    readonly requestTimeout: number
+    sendRequest(): void
+  }): void
   throttleCheckTimeoutId: NodeJS.Timeout | null
   scheduleCheckPendingRequests(): void
   checkPendingRequests(): void
@@ -116,6 +131,7 @@ interface KafkaConnection {
   setVersions(versions: Versions): void
   setSupportAuthenticationProtocol(supported: boolean): void
   send(protocol: Protocol): Promise<unknown>
+  nextCorrelationId(): number
   rejectRequests(error: unknown): void
   isConnected(): boolean
   connectionStatus: string
@@ -211,18 +227,13 @@ export async function openLink(
     const version = theirs === undefined ? best : Math.min(best, theirs.maxVersion)
     return { ...definition.protocol({ version })(args), logResponseError: false }
   }
-  const send = async (protocol: Protocol, timeoutMs: number | undefined): Promise<unknown> => {
-    if (dead) throw markUnsent(connectionClosed(address))
-    try {
-      return await connection.send({ ...protocol, requestTimeout: timeoutMs ?? settings.requestTimeoutMs })
-    } catch (error) {
-      // A broker that does not answer in time may answer later, out of step: the socket is of no use any more.
-      if ((error as Error).name === 'KafkaJSRequestTimeoutError') {
-        destroy(error)
-        lost(error)
-      }
-      throw error
+  /** A broker that does not answer in time may answer later, out of step: the socket is of no use any more. */
+  const refused = (error: unknown): never => {
+    if ((error as Error).name === 'KafkaJSRequestTimeoutError') {
+      destroy(error)
+      lost(error)
     }
+    throw error
   }
   const link: Link = {
     get dead() {
@@ -231,27 +242,31 @@ export async function openLink(
     get pending() {
       return connection.requestQueue.inflight.size + connection.requestQueue.pending.length
     },
-    call: (name, args, timeoutMs) => send(protocolFor(name, args), timeoutMs) as Promise<never>,
+    async call(name, args, timeoutMs) {
+      if (dead) throw markUnsent(connectionClosed(address))
+      const requestTimeout = timeoutMs ?? settings.requestTimeoutMs
+      return (await connection.send({ ...protocolFor(name, args), requestTimeout }).catch(refused)) as never
+    },
     async custom(request, timeoutMs) {
-      const answer = await send(
-        {
-          request: {
-            apiKey: request.apiKey,
-            apiVersion: request.apiVersion,
-            apiName: request.apiName,
-            encode: () =>
-              Promise.resolve({ buf: request.body, buffer: request.body, size: () => request.body.length }),
-            expectResponse: () => request.answered,
+      if (dead || !connection.isConnected()) throw markUnsent(connectionClosed(address))
+      const { apiKey, apiVersion, apiName, body } = request
+      const correlationId = connection.nextCorrelationId()
+      const head = requestHead(request, correlationId, settings.clientId)
+      const answer = await new Promise<{ readonly payload: Buffer | null }>((resolve, reject) => {
+        connection.requestQueue.push({
+          entry: { apiKey, apiVersion, apiName, correlationId, resolve, reject },
+          expectResponse: request.answered,
+          requestTimeout: timeoutMs ?? settings.requestTimeoutMs,
+          sendRequest: () => {
+            const socket = connection.socket as Socket
+            socket.cork()
+            socket.write(head)
+            for (const part of body) socket.write(part)
+            socket.uncork()
           },
-          response: {
-            decode: (payload) =>
-              Promise.resolve({ value: request.decode(payload), clientSideThrottleTime: 0 }),
-            parse: (decoded) => Promise.resolve((decoded as { value: unknown }).value),
-          },
-        },
-        timeoutMs,
-      )
-      return request.answered ? (answer as never) : request.decode(NOTHING)
+        })
+      }).catch(refused)
+      return request.decode(answer.payload ?? NOTHING)
     },
     destroy,
   }
@@ -274,6 +289,19 @@ export async function openLink(
   } finally {
     settled()
   }
+}
+
+/** What comes before the body: how long all of it is, the request's kind, its number and its sender. */
+function requestHead(
+  { apiKey, apiVersion, body }: CustomRequest<unknown>,
+  correlationId: number,
+  clientId: string,
+): Buffer {
+  const head = createWriter(64)
+  const length = head.hole()
+  head.int16(apiKey).int16(apiVersion).int32(correlationId).string(clientId)
+  head.fill(length, body.reduce((sum, part) => sum + part.length, head.length) - 4)
+  return head.done()
 }
 
 /**

@@ -1,7 +1,11 @@
-/** Parts of kafkajs 2.2.4 that have no types of their own. Only `client.ts` uses them. */
+/** Parts of kafkajs 2.2.4 that have no types of their own. Only `client.ts` uses them, and tests that come between it and a broker. */
 declare module 'kafkajs/src/network/connection.js' {
   const Connection: unknown
   export default Connection
+}
+declare module 'kafkajs/src/network/requestQueue/index.js' {
+  const RequestQueue: unknown
+  export default RequestQueue
 }
 declare module 'kafkajs/src/network/socketFactory.js' {
   const socketFactory: unknown

@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import KafkaConnection from 'kafkajs/src/network/connection.js'
 import type { PublishOutcome } from '@mq/core/adapter'
 import { connect as connectTo, type Connection } from '../src/connection.ts'
 import { markUnsent, neverSent } from '../src/errors.ts'
@@ -9,6 +8,7 @@ import { produceRequest } from '../src/log/protocol.ts'
 import { parseOptions } from '../src/options.ts'
 import { createPublisher } from '../src/publisher.ts'
 import { testOptions } from './harness.ts'
+import { refuseOnce } from './requests.ts'
 import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
 
 let broker: RunningBroker
@@ -20,22 +20,6 @@ beforeAll(async () => {
 afterEach(closeAll)
 afterAll(() => broker.stop())
 
-/** The next such request of this client fails so; by default a produce request, as by a broker that leads no more. */
-function refuseOnce(
-  clientId: string,
-  apiKey = 0,
-  error: Error = Object.assign(new Error('no leader'), { type: 'NOT_LEADER_FOR_PARTITION' }),
-): void {
-  const { prototype } = KafkaConnection as {
-    prototype: { clientId: string; send(protocol: { request: { apiKey: number } }): Promise<unknown> }
-  }
-  const send = prototype.send
-  prototype.send = function (protocol) {
-    if (this.clientId !== clientId || protocol.request.apiKey !== apiKey) return send.call(this, protocol)
-    prototype.send = send
-    return Promise.reject(error)
-  }
-}
 const certainties = (outcomes: readonly PublishOutcome[]) =>
   outcomes.map((outcome) => outcome.ok || outcome.certainty)
 

@@ -5,8 +5,8 @@ import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import { configOf } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
+import { hold } from './requests.ts'
 import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
-import Connection from 'kafkajs/src/network/connection.js'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -16,30 +16,6 @@ beforeAll(async () => {
 }, 180_000)
 afterEach(closeAll)
 afterAll(() => broker.stop())
-
-/** Requests of that name of this client wait until they are let go; `reached`: one does. */
-function hold(clientId: string, apiName: string): { reached: Promise<void>; letGo: () => void } {
-  const { prototype } = Connection as {
-    prototype: { clientId: string; send(protocol: { request: { apiName: string } }): Promise<unknown> }
-  }
-  const send = prototype.send
-  let letGo = (): void => undefined
-  let reach = (): void => undefined
-  const gate = new Promise<void>((resolve) => (letGo = resolve))
-  const reached = new Promise<void>((resolve) => (reach = resolve))
-  prototype.send = async function (protocol) {
-    if (this.clientId === clientId && protocol.request.apiName === apiName) {
-      reach()
-      await gate
-    }
-    return send.call(this, protocol)
-  }
-  const end = (): void => {
-    prototype.send = send
-    letGo()
-  }
-  return { reached, letGo: end }
-}
 
 describe('a subscription', () => {
   it('loses nothing when another declares it more slowly at the same time', async () => {

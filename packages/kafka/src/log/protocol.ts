@@ -39,7 +39,7 @@ export function metadataRequest(topics: readonly string[] | null): CustomRequest
     apiKey: 3,
     apiVersion: 6,
     apiName: 'Metadata',
-    body: body.done(),
+    body: [body.done()],
     answered: true,
     decode(payload) {
       const r = createReader(payload)
@@ -91,15 +91,17 @@ export function produceRequest(
   acks: number,
   timeoutMs: number,
 ): CustomRequest<readonly ProduceAnswer[]> {
-  const size = parts.reduce((sum, part) => sum + part.batch.length + part.topic.length + 16, 64)
-  const body = createWriter(size).string(null).int16(acks).int32(timeoutMs).int32(parts.length)
-  for (const { topic, partition, batch } of parts)
-    body.string(topic).int32(1).int32(partition).int32(batch.length).raw(batch)
+  const body: Buffer[] = []
+  let head = createWriter(64).string(null).int16(acks).int32(timeoutMs).int32(parts.length)
+  for (const { topic, partition, batch } of parts) {
+    body.push(head.string(topic).int32(1).int32(partition).int32(batch.length).done(), batch)
+    head = createWriter(64)
+  }
   return {
     apiKey: 0,
     apiVersion: 7,
     apiName: 'Produce',
-    body: body.done(),
+    body,
     answered: acks !== 0,
     decode(payload) {
       if (payload.length === 0) return []
@@ -171,7 +173,7 @@ export function fetchRequest(
     apiKey: 1,
     apiVersion: 11,
     apiName: 'Fetch',
-    body: body.done(),
+    body: [body.done()],
     answered: true,
     decode(payload) {
       const r = createReader(payload)
