@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict'
 import { MessageQueueError, type Message, type MessageQueue } from '@mq/core'
-import type {
-  Delivery,
-  DeadLetterInfo,
-  OutboundMessage,
-  QueueSettings,
-  Receiver,
-  Source,
-  Target,
-} from '@mq/core/adapter'
-import { randomUUID } from 'node:crypto'
+import type { Delivery, Receiver } from '@mq/core/adapter'
 import type { TestContext } from './context.ts'
 
 export type QueueArg = Parameters<MessageQueue['receive']>[0]
@@ -181,63 +172,6 @@ export function eachOnce(actual: readonly unknown[], expected: readonly unknown[
   assert.deepEqual(sorted(actual), sorted(expected), `${what}: each exactly once`)
 }
 
-// What follows speaks the contract itself, below MessageQueue.
-
-export const PLAIN: QueueSettings = {
-  durable: true,
-  autoDelete: false,
-  exclusive: false,
-  maxLength: null,
-  maxLengthBytes: null,
-  overflow: 'reject',
-  messageTtl: null,
-  expires: null,
-  maxPriority: null,
-  ordered: false,
-  partitions: 1,
-  replicationFactor: 1,
-  deadLetterQueue: null,
-  maxRedeliveries: 20,
-  deduplicationWindowMs: null,
-  arguments: {},
-}
-
-export function outbound(queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
-  return {
-    destination: { queue },
-    id: randomUUID(),
-    body: Buffer.from('body'),
-    headers: {},
-    timestamp: Date.now(),
-    contentType: 'text/plain',
-    contentEncoding: undefined,
-    correlationId: undefined,
-    replyTo: undefined,
-    routingKey: undefined,
-    key: undefined,
-    deduplicationId: undefined,
-    priority: 0,
-    delayMs: 0,
-    expiresAt: undefined,
-    deliveryCount: 0,
-    redriven: false,
-    sendToken: randomUUID(),
-    ...fields,
-  }
-}
-
-export function source(target: Target, fields: Partial<Source> = {}): Source {
-  return {
-    target,
-    mode: 'consume',
-    prefetch: 100,
-    leaseMs: 30_000,
-    ordered: false,
-    after: undefined,
-    ...fields,
-  }
-}
-
 /** Receives until `n` deliveries came. */
 export async function receiveAll(t: TestContext, receiver: Receiver, n: number): Promise<Delivery[]> {
   const all: Delivery[] = []
@@ -246,18 +180,4 @@ export async function receiveAll(t: TestContext, receiver: Receiver, n: number):
     return all.length >= n
   }, `${n} deliveries`)
   return all
-}
-
-export function failureInfo(queue: string, fields: Partial<DeadLetterInfo> = {}): DeadLetterInfo {
-  return {
-    reason: 'rejected',
-    queue,
-    subscription: null,
-    attempts: 1,
-    firstFailedAt: new Date(1_700_000_000_000),
-    lastFailedAt: new Date(1_700_000_001_000),
-    error: { name: 'Error', message: 'no', stack: 'Error: no' },
-    host: 'host',
-    ...fields,
-  }
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { BrokerAdapter, Delivery, Receiver, SettleOutcome } from '@mq/core/adapter'
 import type { TestContext } from './context.ts'
-import { outbound, PLAIN, receiveAll, source } from './helpers.ts'
+import { outbound, plainSettings, source } from './fixtures.ts'
+import { receiveAll } from './helpers.ts'
 
 export interface Stage {
   readonly adapter: BrokerAdapter
@@ -15,9 +16,9 @@ export interface Stage {
 export async function leased(t: TestContext, n: number, leaseMs = 30_000): Promise<Stage> {
   const adapter = await t.connected()
   const name = t.name()
-  await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+  await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
   const messages = Array.from({ length: n }, (_, i) =>
-    outbound(name, { body: Buffer.from(String(i)), headers: { i: String(i) } }),
+    outbound({ queue: name }, { body: Buffer.from(String(i)), headers: { i: String(i) } }),
   )
   await adapter.publish(messages, t.deadline())
   const receiver = await adapter.open(source({ queue: name }, { mode: 'pull', leaseMs }), () => undefined)

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh } from '@mq/conformance/fixtures'
 import type { MessageQueue } from '@mq/core'
 import { patientBroker } from './harness.ts'
-import { connections, fresh, until } from './support.ts'
+import { connections, until } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = connections(() => broker.url)

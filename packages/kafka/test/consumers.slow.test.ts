@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { live, outbound } from '@mq/conformance/fixtures'
 import { MessageQueue, RejectError } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
-import { adapters, consuming, declaration, live, message, take } from './support.ts'
+import { adapters, consuming, declaration, take } from './support.ts'
 import { patientBroker, SESSION_MS, testOptions } from './harness.ts'
 
 let broker: RunningBroker
@@ -131,7 +132,7 @@ describe('consumers', () => {
     const receiver = await consuming(adapter, target)
     const keys = ['a.1', 'b.1', 'b.2', 'a.2']
     await adapter.publish(
-      keys.map((routingKey) => message({ topic }, { routingKey })),
+      keys.map((routingKey) => outbound({ topic }, { routingKey })),
       live,
     )
     const [first] = await take(receiver, 1)

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
 import { testOptions } from './harness.ts'
-import { connections, fresh, until } from './support.ts'
+import { connections, until } from './support.ts'
 
 let broker: RunningBroker
 let folder: string

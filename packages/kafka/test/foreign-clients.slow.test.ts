@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { locateTools, type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh } from '@mq/conformance/fixtures'
 import type { MessageQueue } from '@mq/core'
-import { connections, fresh } from './support.ts'
+import { connections } from './support.ts'
 
 const run = promisify(execFile)
 

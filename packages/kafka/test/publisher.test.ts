@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { PublishOutcome } from '@mq/core/adapter'
 import { connect as connectTo, type Connection } from '../src/connection.ts'
 import { markUnsent, neverSent } from '../src/errors.ts'
@@ -9,7 +10,7 @@ import { parseOptions } from '../src/options.ts'
 import { createPublisher } from '../src/publisher.ts'
 import { testOptions } from './harness.ts'
 import { refuseOnce } from './requests.ts'
-import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
+import { adapters, consuming, declaration, take } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -56,7 +57,7 @@ describe('a call of more than one request', () => {
     const queue = fresh()
     const adapter = await connect({ clientId: queue, acks })
     await adapter.declare({ queue }, declaration)
-    const batch = [1, 2, 3].map(() => message({ queue }, { key: 'k', body: Buffer.alloc(400_000) }))
+    const batch = [1, 2, 3].map(() => outbound({ queue }, { key: 'k', body: Buffer.alloc(400_000) }))
     refuseOnce(queue)
     const outcomes = await adapter.publish(batch, live)
     // A leader that waits for others, and ceases to be one, says of what it has written that it leads no more.
@@ -70,7 +71,7 @@ describe('a call of more than one request', () => {
     const adapter = await connect({ maxBodyBytes: 4_000_000 })
     await adapter.declare({ queue }, declaration)
     const batch = [2_000_000, 10, 10].map((size) =>
-      message({ queue }, { key: 'k', body: Buffer.alloc(size) }),
+      outbound({ queue }, { key: 'k', body: Buffer.alloc(size) }),
     )
     const outcomes = await adapter.publish(batch, live)
     expect(outcomes.map(({ ok }) => ok)).toEqual([false, true, true])
@@ -85,7 +86,7 @@ describe('a topic that takes little at once', () => {
     await adapter.declare({ queue }, { ...declaration, settings })
     const sizes = [9_000, 9_000, 9_000, 30_000, 9_000, 100]
     const batch = sizes.map((size, n) =>
-      message({ queue }, { key: 'k', body: Buffer.alloc(size, String(n)) }),
+      outbound({ queue }, { key: 'k', body: Buffer.alloc(size, String(n)) }),
     )
     const outcomes = await adapter.publish(batch, live)
     expect(certainties(outcomes)).toEqual([true, true, true, 'not-stored', true, true])
@@ -103,7 +104,7 @@ describe('a topic that takes little at once', () => {
     await adapter.declare({ queue }, { ...declaration, settings })
     await adapter.declare({ queue: `${queue}.dlq` }, declaration)
     const body = Buffer.alloc(2_000_000, 'x')
-    expect(certainties(await foreign.publish([message({ queue }, { body })], live))).toEqual([true])
+    expect(certainties(await foreign.publish([outbound({ queue }, { body })], live))).toEqual([true])
     const receiver = await consuming(adapter, { queue })
     expect(await receiver.retry(await take(receiver, 1), 1)).toEqual(['settled'])
     const again = await take(receiver, 1)
@@ -129,7 +130,7 @@ describe('what nobody confirms', () => {
     const queue = fresh()
     const adapter = await connect({ acks: 'none' })
     await adapter.declare({ queue }, declaration)
-    const batch = ['a', 'b', 'c'].map((text) => message({ queue }, { body: Buffer.from(text) }))
+    const batch = ['a', 'b', 'c'].map((text) => outbound({ queue }, { body: Buffer.from(text) }))
     expect(certainties(await adapter.publish(batch, live))).toEqual([true, true, true])
     const receiver = await consuming(adapter, { queue })
     const got = await take(receiver, 3)
@@ -143,7 +144,7 @@ describe('an answer', () => {
   it('counts as stored only where its requester is known to be gone', async () => {
     const clientId = fresh()
     const adapter = await connect({ clientId })
-    const answer = (reply: string) => adapter.publish([message({ reply })], live)
+    const answer = (reply: string) => adapter.publish([outbound({ reply })], live)
     expect(certainties(await answer(fresh('gone')))).toEqual([true])
     expect(certainties(await answer('no name of a topic'))).toEqual([true])
     refuseOnce(clientId, 3, new Error('no broker'))
@@ -162,7 +163,7 @@ describe('a leader that left', () => {
       forgetTopic: (name: string) => void forgotten.push(name),
     } as unknown as Connection
     const publisher = createPublisher({ connection: () => connection, ensureLater: () => Promise.resolve() })
-    expect(certainties(await publisher.publish([message({ queue: 'q' })], live))).toEqual(['not-stored'])
+    expect(certainties(await publisher.publish([outbound({ queue: 'q' })], live))).toEqual(['not-stored'])
     expect(forgotten).toEqual(['q'])
   })
 })

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh } from '@mq/conformance/fixtures'
 import { patientBroker } from './harness.ts'
-import { connections, fresh, reached, until } from './support.ts'
+import { connections, reached, until } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = connections(() => broker.url)

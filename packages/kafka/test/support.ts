@@ -1,30 +1,12 @@
-import { randomUUID } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
+import { live, plainSettings, source, until as untilWithin } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
-import type {
-  BrokerAdapter,
-  Declaration,
-  Delivery,
-  Destination,
-  OutboundMessage,
-  Receiver,
-  Target,
-} from '@mq/core/adapter'
+import type { BrokerAdapter, Declaration, Delivery, Receiver, Target } from '@mq/core/adapter'
 import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
 import { testOptions } from './harness.ts'
 
-/** A name of its own for each test. */
-export function fresh(what = 'q'): string {
-  return `${what}-${randomUUID().slice(0, 8)}`
-}
-
-/** Asks until the answer is true; fails after the deadline. */
-export async function until(check: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!(await check())) {
-    if (performance.now() > end) throw new Error(`the condition did not come true: ${String(check)}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+/** As `until`, with a patience for what a group takes to settle. */
+export function until(check: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
+  return untilWithin(check, ms)
 }
 
 /** Resolves when that much of the clock has passed: the pace of what a test does to its broker. */
@@ -68,61 +50,14 @@ export function adapters(url: () => string): {
   }
 }
 
-export const live = new AbortController().signal
-setMaxListeners(0, live)
-
 export const declaration: Declaration = {
-  settings: {
-    durable: true,
-    autoDelete: false,
-    exclusive: false,
-    maxLength: null,
-    maxLengthBytes: null,
-    overflow: 'reject',
-    messageTtl: null,
-    expires: null,
-    maxPriority: null,
-    ordered: false,
-    partitions: 1,
-    replicationFactor: 1,
-    deadLetterQueue: null,
-    maxRedeliveries: 20,
-    deduplicationWindowMs: null,
-    arguments: {},
-  },
+  settings: plainSettings,
   pattern: undefined,
   ifExists: 'take',
 }
 
-export function message(destination: Destination, over: Partial<OutboundMessage> = {}): OutboundMessage {
-  return {
-    destination,
-    id: randomUUID(),
-    body: Buffer.from('x'),
-    headers: {},
-    timestamp: Date.now(),
-    contentType: 'text/plain',
-    contentEncoding: undefined,
-    correlationId: undefined,
-    replyTo: undefined,
-    routingKey: undefined,
-    key: undefined,
-    deduplicationId: undefined,
-    priority: 0,
-    delayMs: 0,
-    expiresAt: undefined,
-    deliveryCount: 0,
-    redriven: false,
-    sendToken: randomUUID(),
-    ...over,
-  }
-}
-
 export function consuming(adapter: BrokerAdapter, target: Target): Promise<Receiver> {
-  return adapter.open(
-    { target, mode: 'consume', prefetch: 100, leaseMs: 30_000, ordered: false, after: undefined },
-    () => undefined,
-  )
+  return adapter.open(source(target), () => undefined)
 }
 
 /** Exactly `n`, however many calls it takes. */

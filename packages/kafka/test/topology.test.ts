@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import { configOf } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
 import { hold } from './requests.ts'
-import { adapters, consuming, declaration, fresh, live, message, take } from './support.ts'
+import { adapters, consuming, declaration, take } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -27,7 +28,7 @@ describe('a subscription', () => {
     const declared = slow.declare(target, { ...declaration, pattern: '#' })
     await held.reached
     await quick.declare(target, { ...declaration, pattern: '#' })
-    await quick.publish([message({ topic }), message({ topic })], live)
+    await quick.publish([outbound({ topic }), outbound({ topic })], live)
     held.letGo()
     await declared
     expect(await quick.size(target)).toBe(2)
@@ -46,7 +47,7 @@ describe('a subscription', () => {
     await quick.declare(target, { ...declaration, pattern: 'a.*' })
     held.letGo()
     await refused
-    await quick.publish([message({ topic }, { routingKey: 'a.1' })], live)
+    await quick.publish([outbound({ topic }, { routingKey: 'a.1' })], live)
     expect(await quick.size(target)).toBe(1)
   })
 
@@ -56,10 +57,10 @@ describe('a subscription', () => {
     const target: Target = { topic, subscription: 's' }
     for (let round = 0; round < 2; round++) {
       await adapter.declare({ topic }, declaration)
-      await adapter.publish([message({ topic })], live)
+      await adapter.publish([outbound({ topic })], live)
       await adapter.declare(target, { ...declaration, pattern: '#' })
       expect(await adapter.size(target)).toBe(0)
-      await adapter.publish([message({ topic })], live)
+      await adapter.publish([outbound({ topic })], live)
       expect(await adapter.size(target)).toBe(1)
       await adapter.remove({ topic })
       await expect(adapter.size(target)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
@@ -77,7 +78,7 @@ describe('names', () => {
       await adapter.declare({ topic: target.topic }, declaration)
       await adapter.declare(target, { ...declaration, pattern: '#' })
     }
-    await adapter.publish([message({ topic })], live)
+    await adapter.publish([outbound({ topic })], live)
     const receiver = await consuming(adapter, one)
     const [delivery] = await take(receiver, 1)
     expect(await receiver.retry(delivery ? [delivery] : [], 0)).toEqual(['settled'])
@@ -92,7 +93,7 @@ describe('a groupId', () => {
     const adapter = await connect({ groupId: fresh('group'), trim: false })
     const [queue, other] = [fresh(), fresh()]
     for (const each of [queue, other]) await adapter.declare({ queue: each }, declaration)
-    await adapter.publish([message({ queue }), message({ queue })], live)
+    await adapter.publish([outbound({ queue }), outbound({ queue })], live)
     const receiver = await consuming(adapter, { queue })
     await receiver.ack(await take(receiver, 2))
     await receiver.close(live)
@@ -116,7 +117,7 @@ describe('what is set on a topic', () => {
     await adapter.declare({ topic, subscription: 's.t' }, { ...declaration, pattern: '#' })
     for (const name of [`${queue}.dlq`, `${topic}.s.t.dlq`])
       await adapter.declare({ queue: name }, declaration)
-    await adapter.publish([message({ queue }, { delayMs: 60_000 })], live)
+    await adapter.publish([outbound({ queue }, { delayMs: 60_000 })], live)
     const over = await connectTo(
       parseOptions(testOptions(broker.url)),
       { lost: () => undefined, blocked: () => undefined },

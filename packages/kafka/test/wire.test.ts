@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { outbound as anyMessage } from '@mq/conformance/fixtures'
 import type { OutboundMessage } from '@mq/core/adapter'
 import { decodeBatches, type LogRecord } from '../src/log/batch-reader.ts'
 import { encodeBatch, type RecordParts } from '../src/log/batch-writer.ts'
@@ -12,7 +13,6 @@ import {
   isOver,
   removalOf,
 } from '../src/wire.ts'
-import { message as anyMessage } from './support.ts'
 
 const message = (more: Partial<OutboundMessage> = {}): OutboundMessage =>
   anyMessage(

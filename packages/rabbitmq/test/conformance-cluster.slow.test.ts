@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from '@jest/globals'
 import { startBroker } from '@mq/brokers'
 import { conformance } from '@mq/conformance'
+import { until } from '@mq/conformance/fixtures'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { childProcess, moveAgainSoon } from './harness.ts'
-import { until } from './support.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mq-rabbitmq-cluster-'))
 const broker = await startBroker('rabbitmq-cluster', { fresh: true, dataDir: folder })

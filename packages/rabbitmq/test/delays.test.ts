@@ -1,9 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { connect, type Channel, type ChannelModel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import {
+  connected,
+  declare,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, settings, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -28,7 +37,7 @@ const MANY = 40
 
 const delayed = (queue: string, n: number, delayMs: number) =>
   adapter.publish(
-    Array.from({ length: n }, () => message({ queue }, { delayMs })),
+    Array.from({ length: n }, () => outbound({ queue }, { delayMs })),
     live,
   )
 async function comes(queue: string, n = 1): Promise<void> {
@@ -53,7 +62,7 @@ describe('what waits for a queue', () => {
   it('that is full holds up nobody else', async () => {
     const full = await declare(adapter, fresh(), { maxLength: 1 })
     const other = await declare(adapter, fresh())
-    await adapter.publish([message(full), message(full)], live)
+    await adapter.publish([outbound(full), outbound(full)], live)
     await delayed(full.queue, MANY, 600)
     await delayed(other.queue, 1, 600)
     await comes(other.queue)
@@ -80,9 +89,9 @@ describe('what waits for a queue', () => {
 
   it('comes with its own routing key or none, retried ones included', async () => {
     const { queue } = await declare(adapter, fresh())
-    const sent = [undefined, 'a.b'].map((routingKey) => message({ queue }, { routingKey, delayMs: 100 }))
+    const sent = [undefined, 'a.b'].map((routingKey) => outbound({ queue }, { routingKey, delayMs: 100 }))
     await adapter.publish(sent, live)
-    const receiver = await adapter.open(source(queue), () => undefined)
+    const receiver = await adapter.open(source({ queue }), () => undefined)
     for (let attempt = 0; attempt < 2; attempt++) {
       const got = [...(await receiver.receive(2, live, 10_000))]
       if (got.length === 1) got.push(...(await receiver.receive(1, live, 10_000)))
@@ -98,19 +107,19 @@ describe('what waits for a queue', () => {
     ['with partitions', { ordered: true, partitions: 3 }],
   ])('that is %s arrives', async (_, over) => {
     const { queue } = await declare(adapter, fresh(), over)
-    const sent = message({ queue }, { delayMs: 100, key: 'k' })
+    const sent = outbound({ queue }, { delayMs: 100, key: 'k' })
     expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
-    const receiver = await adapter.open(source(queue, { ordered: 'ordered' in over }), () => undefined)
+    const receiver = await adapter.open(source({ queue }, { ordered: 'ordered' in over }), () => undefined)
     expect(await idOf(receiver)).toBe(sent.id)
     await receiver.close(live)
   })
 
   it('of a subscription arrives as what it was', async () => {
     const target = { topic: fresh('topic'), subscription: 's' }
-    await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
-    const sent = message({ topic: target.topic }, { routingKey: 'a.b' })
+    await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+    const sent = outbound({ topic: target.topic }, { routingKey: 'a.b' })
     await adapter.publish([sent], live)
-    const receiver = await adapter.open(source('', { target }), () => undefined)
+    const receiver = await adapter.open(source(target), () => undefined)
     expect(await receiver.retry(await receiver.receive(1, live, 10_000), 100)).toEqual(['settled'])
     const [again] = await receiver.receive(1, live, 10_000)
     expect([again?.id, again?.routingKey, again?.deliveryCount]).toEqual([sent.id, 'a.b', 1])

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, outbound, plainSettings, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { MessageQueue } from '@mq/core'
 import { connect } from 'amqplib'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { connected, declare, fresh, message, settings, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -58,7 +58,7 @@ describe('kill -9', () => {
       const all: Promise<void>[] = []
       const publishOn = async (): Promise<void> => {
         while (publishing) {
-          const batch = Array.from({ length: 50 }, () => message({ queue }))
+          const batch = Array.from({ length: 50 }, () => outbound({ queue }))
           const outcomes = await adapter.publish(batch, soon())
           outcomes.forEach((outcome, i) => {
             const sent = batch[i]
@@ -78,7 +78,7 @@ describe('kill -9', () => {
     }
     const adapter = adapterOf()
     await connected(adapter)
-    const receiver = await adapter.open(source(queue, { prefetch: 1_000 }), () => undefined)
+    const receiver = await adapter.open(source({ queue }, { prefetch: 1_000 }), () => undefined)
     const found = new Set<string>()
     await until(async () => {
       for (const { id } of await drain(receiver, 1, 2_000)) found.add(id)
@@ -93,7 +93,7 @@ describe('connections', () => {
     const adapter = adapterOf()
     const { lost, gone } = await connected(adapter)
     const { queue } = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue), () => undefined)
+    const receiver = await adapter.open(source({ queue }), () => undefined)
     const receiving = receiver.receive(1, soon(), 10_000)
     receiving.catch(() => undefined)
     await broker.run('close_all_connections', 'maintenance')
@@ -101,7 +101,7 @@ describe('connections', () => {
     await expect(receiving).rejects.toBeDefined()
     await expect(adapter.ping(soon())).rejects.toMatchObject({ code: 'MQ_NOT_CONNECTED' })
     await connected(adapter)
-    expect(await adapter.publish([message({ queue })], soon())).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound({ queue })], soon())).toEqual([{ ok: true }])
     expect(lost).toHaveLength(1)
   }, 60_000)
 
@@ -111,7 +111,7 @@ describe('connections', () => {
     const { queue } = await declare(adapter, fresh())
     broker.freeze()
     try {
-      const publishing = adapter.publish([message({ queue })], soon())
+      const publishing = adapter.publish([outbound({ queue })], soon())
       const sizing = adapter.size({ queue })
       sizing.catch(() => undefined)
       await gone
@@ -169,13 +169,13 @@ describe('an alarm', () => {
       const adapter = adapterOf()
       const { blocked } = await connected(adapter)
       const { queue } = await declare(adapter, fresh())
-      await adapter.publish([message({ queue }), message({ queue })], soon())
+      await adapter.publish([outbound({ queue }), outbound({ queue })], soon())
       await broker.run(...raise)
       try {
-        const publishing = adapter.publish([message({ queue })], soon(60_000))
+        const publishing = adapter.publish([outbound({ queue })], soon(60_000))
         await until(() => blocked.length === 1)
         expect(typeof blocked[0]).toBe('string')
-        const receiver = await adapter.open(source(queue), () => undefined)
+        const receiver = await adapter.open(source({ queue }), () => undefined)
         expect((await drain(receiver, 2)).length).toBe(2)
         await adapter.ping(soon())
         await broker.run(...clear)
@@ -198,16 +198,16 @@ describe('a channel that the server closes', () => {
       const adapter = adapterOf()
       const { lost } = await connected(adapter)
       const { queue } = await declare(adapter, fresh())
-      await adapter.publish([message({ queue })], soon())
+      await adapter.publish([outbound({ queue })], soon())
       const taken: unknown[] = []
-      const receiver = await adapter.open(source(queue), (deliveries) => void taken.push(...deliveries))
+      const receiver = await adapter.open(source({ queue }), (deliveries) => void taken.push(...deliveries))
       const held = await receiver.receive(1, soon(), 5_000)
       await until(() => taken.length === 1, 30_000)
       expect(taken[0]).toBe(held[0])
       expect(await receiver.ack(held)).toEqual(['lost'])
       await expect(receiver.receive(1, soon(), 1_000)).rejects.toBeDefined()
       expect(lost).toEqual([])
-      const again = await adapter.open(source(queue), () => undefined)
+      const again = await adapter.open(source({ queue }), () => undefined)
       expect((await again.receive(1, soon(), 5_000))[0]?.id).toBe(held[0]?.id)
     } finally {
       await broker.run('eval', consumerTimeout(1_800_000))
@@ -219,15 +219,15 @@ describe('a channel that the server closes', () => {
     await connected(adapter)
     const [one, two] = [fresh('topic'), fresh('topic')]
     for (const topic of [one, two]) {
-      await adapter.declare({ topic }, { settings, pattern: undefined, ifExists: 'take' })
-      await adapter.publish([message({ topic })], soon())
+      await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+      await adapter.publish([outbound({ topic })], soon())
     }
     const other = adapterOf()
     await connected(other)
     await other.remove({ topic: one })
-    const [gone] = await adapter.publish([message({ topic: one })], soon())
+    const [gone] = await adapter.publish([outbound({ topic: one })], soon())
     expect(gone?.ok === false && adapter.classify(gone.error).code).toBe('MQ_QUEUE_NOT_FOUND')
-    expect(await adapter.publish([message({ topic: two })], soon())).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound({ topic: two })], soon())).toEqual([{ ok: true }])
   })
 })
 

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { fresh, until } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { fresh, until } from './support.ts'
 
 const run = promisify(execFile)
 

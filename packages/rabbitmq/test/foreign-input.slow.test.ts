@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { connect, type Channel, type ChannelModel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { fresh, until } from '@mq/conformance/fixtures'
 import { MessageQueue, type DeadLetterInfo, type MessageQueueConfigInput } from '@mq/core'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { fresh, until } from './support.ts'
 
 let broker: RunningBroker
 let foreign: ChannelModel

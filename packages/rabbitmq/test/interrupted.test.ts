@@ -1,9 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { connect, type Channel, type ChannelModel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import {
+  connected,
+  declare,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, settings, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -45,7 +54,10 @@ describe('what is interrupted', () => {
     const other = rabbitmqAdapter({ url: broker.url })
     await connected(other)
     for (const subscription of subscriptions)
-      await other.declare({ topic, subscription }, { settings, pattern: '#', ifExists: 'take' })
+      await other.declare(
+        { topic, subscription },
+        { settings: plainSettings, pattern: '#', ifExists: 'take' },
+      )
     const removing = other.remove({ topic }).catch(() => undefined)
     await until(async () => !(await exists(`${topic}:a`)))
     await other.disconnect(AbortSignal.abort())
@@ -61,19 +73,19 @@ describe('what is interrupted', () => {
   ])('a subscription whose %s alone is gone is bound again, by the pattern that it had', async (_, lose) => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
-    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await adapter.declare(target, { settings: plainSettings, pattern: 'orders.*', ifExists: 'compare' })
     await lose(await foreign.createChannel(), topic)
     const other = rabbitmqAdapter({ url: broker.url })
     await connected(other)
-    await other.declare(target, { settings, pattern: '#', ifExists: 'take' })
+    await other.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
     await other.publish(
-      ['bills.a', 'orders.a'].map((routingKey) => message({ topic }, { routingKey })),
+      ['bills.a', 'orders.a'].map((routingKey) => outbound({ topic }, { routingKey })),
       live,
     )
-    const receiver = await other.open(source('', { target }), () => undefined)
+    const receiver = await other.open(source(target), () => undefined)
     expect((await take(receiver, 1)).map(({ routingKey }) => routingKey)).toEqual(['orders.a'])
     await expect(
-      other.declare(target, { settings, pattern: '#', ifExists: 'compare' }),
+      other.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'compare' }),
     ).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
     await receiver.close(live)
     await other.disconnect(live)
@@ -82,11 +94,11 @@ describe('what is interrupted', () => {
   it('a subscription that was removed in part may be made with another pattern', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
-    await adapter.declare(target, { settings, pattern: 'orders.*', ifExists: 'compare' })
+    await adapter.declare(target, { settings: plainSettings, pattern: 'orders.*', ifExists: 'compare' })
     await (await foreign.createChannel()).deleteQueue(`${topic}:s`)
-    await adapter.declare(target, { settings, pattern: 'bills.*', ifExists: 'compare' })
+    await adapter.declare(target, { settings: plainSettings, pattern: 'bills.*', ifExists: 'compare' })
     await adapter.publish(
-      ['orders.a', 'bills.a'].map((routingKey) => message({ topic }, { routingKey })),
+      ['orders.a', 'bills.a'].map((routingKey) => outbound({ topic }, { routingKey })),
       live,
     )
     expect(await adapter.size(target)).toBe(1)
@@ -97,10 +109,10 @@ describe('what is interrupted', () => {
     async (ordered) => {
       const { queue } = await declare(adapter, fresh(), { ordered })
       await adapter.publish(
-        Array.from({ length: 20 }, () => message({ queue })),
+        Array.from({ length: 20 }, () => outbound({ queue })),
         live,
       )
-      const receiver = await adapter.open(source(queue, { ordered }), () => undefined)
+      const receiver = await adapter.open(source({ queue }, { ordered }), () => undefined)
       const got = await take(receiver, 20)
       const retried = receiver.retry(got.slice(5), 0)
       await receiver.close(live)
@@ -114,8 +126,8 @@ describe('what is interrupted', () => {
     const { queue } = await declare(adapter, fresh())
     const hasty = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 500 })
     await connected(hasty)
-    await hasty.publish([message({ queue })], live)
-    const receiver = await hasty.open(source(queue), () => undefined)
+    await hasty.publish([outbound({ queue })], live)
+    const receiver = await hasty.open(source({ queue }), () => undefined)
     // The channel of copies is open by the second time.
     expect(await receiver.retry(await take(receiver, 1), 0)).toEqual(['settled'])
     const got = await take(receiver, 1)
@@ -127,7 +139,7 @@ describe('what is interrupted', () => {
     }
     await until(async () => (await receiver.retry(got, 0))[0] === 'settled')
     await receiver.close(live)
-    const other = await adapter.open(source(queue), () => undefined)
+    const other = await adapter.open(source({ queue }), () => undefined)
     expect((await take(other, 1))[0]?.deliveryCount).toBe(2)
     expect(await other.receive(9, live, 1_000)).toEqual([])
     await other.close(live)
@@ -138,15 +150,15 @@ describe('what is interrupted', () => {
     const { queue } = await declare(adapter, fresh())
     const slow = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 2_000 })
     await connected(slow)
-    await adapter.publish([message({ queue })], live)
-    const receiver = await slow.open(source(queue, { mode: 'pull' }), () => undefined)
+    await adapter.publish([outbound({ queue })], live)
+    const receiver = await slow.open(source({ queue }, { mode: 'pull' }), () => undefined)
     broker.freeze()
     try {
       await expect(receiver.receive(1, live, 0)).rejects.toMatchObject({ code: 'MQ_TIMEOUT' })
     } finally {
       broker.thaw()
     }
-    const other = await adapter.open(source(queue), () => undefined)
+    const other = await adapter.open(source({ queue }), () => undefined)
     expect(await take(other, 1)).toHaveLength(1)
     await receiver.close(live)
     await other.close(live)

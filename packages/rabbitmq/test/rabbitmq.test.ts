@@ -1,9 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { connect, type ChannelModel, type Channel, type Message } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import {
+  connected,
+  declare,
+  failure,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, settings, source } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -53,7 +62,7 @@ describe('messages of other clients', () => {
       timestamp: 1_700_000_000,
       headers: { n: 5, yes: true, list: [1, 'a'], when: { '!': 'timestamp', value: 7 }, nothing: null },
     })
-    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    const [got] = await take(await adapter.open(source({ queue }), () => undefined), 1)
     expect(got).toMatchObject({ id: 'm', correlationId: 'c', contentType: 'text/plain', deliveryCount: 0 })
     expect(got?.timestamp).toBe(1_700_000_000_000)
     expect(got?.headers).toEqual({ n: '5', yes: 'true', list: '[1,"a"]', when: '7', nothing: '' })
@@ -63,7 +72,7 @@ describe('messages of other clients', () => {
   it('arrive without any property, and keep one id through a retry', async () => {
     const { queue } = await declare(adapter, fresh())
     channel.sendToQueue(queue, Buffer.alloc(0))
-    const receiver = await adapter.open(source(queue), () => undefined)
+    const receiver = await adapter.open(source({ queue }), () => undefined)
     const [first] = await take(receiver, 1)
     expect(first?.body.length).toBe(0)
     expect(await receiver.retry(first ? [first] : [], 0)).toEqual(['settled'])
@@ -80,7 +89,7 @@ describe('messages of other clients', () => {
       'x-death': 'no list',
     }
     channel.sendToQueue(queue, Buffer.from('x'), { headers })
-    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    const [got] = await take(await adapter.open(source({ queue }), () => undefined), 1)
     expect([got?.deliveryCount, got?.expiresAt]).toEqual([0, undefined])
   })
 })
@@ -88,7 +97,7 @@ describe('messages of other clients', () => {
 describe('our messages', () => {
   it('are plain AMQP for others', async () => {
     const { queue } = await declare(adapter, fresh())
-    const sent = message(
+    const sent = outbound(
       { queue },
       { headers: { tenant: 'a' }, correlationId: 'c', replyTo: 'r', priority: 0 },
     )
@@ -109,18 +118,18 @@ describe('our messages', () => {
   it('carry what is too long for a property, and headers that the server would act on', async () => {
     const { queue } = await declare(adapter, fresh())
     const long = 'ü'.repeat(200)
-    const sent = message({ queue }, { id: long, correlationId: long, headers: { CC: queue, BCC: queue } })
+    const sent = outbound({ queue }, { id: long, correlationId: long, headers: { CC: queue, BCC: queue } })
     expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
-    const [got] = await take(await adapter.open(source(queue), () => undefined), 1)
+    const [got] = await take(await adapter.open(source({ queue }), () => undefined), 1)
     expect([got?.id, got?.correlationId, got?.headers]).toEqual([long, long, { CC: queue, BCC: queue }])
     expect(await adapter.size({ queue })).toBe(0)
   })
 
   it('that are dead letters say why in headers that others can read', async () => {
     const [{ queue }, dead] = [await declare(adapter, fresh()), await declare(adapter, fresh('dead'))]
-    await adapter.publish([message({ queue })], live)
-    const receiver = await adapter.open(source(queue), () => undefined)
-    expect(await receiver.deadLetter(await take(receiver, 1), [failure], dead)).toEqual(['settled'])
+    await adapter.publish([outbound({ queue })], live)
+    const receiver = await adapter.open(source({ queue }), () => undefined)
+    expect(await receiver.deadLetter(await take(receiver, 1), [failure()], dead)).toEqual(['settled'])
     const { properties } = await peek(dead.queue)
     expect(properties.headers).toMatchObject({ 'mq-dead-reason': 'rejected', 'mq-dead-queue': 'q' })
   })
@@ -135,9 +144,9 @@ describe('what the server dead-letters itself', () => {
     const deadLetterQueue = `${name}.dlq`
     await declare(adapter, name, { ...over, deadLetterQueue })
     const expiresAt = reason === 'expired' ? Date.now() + 50 : undefined
-    const batch = [1, 2, 3].map(() => message({ queue: name }, { expiresAt, deliveryCount: 2 }))
+    const batch = [1, 2, 3].map(() => outbound({ queue: name }, { expiresAt, deliveryCount: 2 }))
     await adapter.publish(batch, live)
-    const receiver = await adapter.open(source(deadLetterQueue), () => undefined)
+    const receiver = await adapter.open(source({ queue: deadLetterQueue }), () => undefined)
     const [got] = await take(receiver, 1)
     expect(got?.deadLetter).toMatchObject({ reason, queue: name, subscription: null, attempts: 2 })
     expect([got?.deliveryCount, got?.expiresAt]).toEqual([0, undefined])
@@ -150,8 +159,8 @@ describe('what the server dead-letters itself, and a handler fails on,', () => {
   it('comes back with why it is dead, and has not expired', async () => {
     const [name, dead] = [fresh(), fresh('dead')]
     await declare(adapter, name, { deadLetterQueue: dead })
-    await adapter.publish([message({ queue: name }, { expiresAt: Date.now() + 50 })], live)
-    const receiver = await adapter.open(source(dead), () => undefined)
+    await adapter.publish([outbound({ queue: name }, { expiresAt: Date.now() + 50 })], live)
+    const receiver = await adapter.open(source({ queue: dead }), () => undefined)
     for (const delayMs of [0, 100]) {
       const [got] = await take(receiver, 1)
       expect(got?.deadLetter).toMatchObject({ reason: 'expired', queue: name })
@@ -175,7 +184,7 @@ describe('declaring', () => {
     const error = await adapter
       .declare(
         { queue },
-        { settings: { ...settings, maxLength: 7 }, pattern: undefined, ifExists: 'compare' },
+        { settings: { ...plainSettings, maxLength: 7 }, pattern: undefined, ifExists: 'compare' },
       )
       .then(
         () => null,
@@ -190,13 +199,16 @@ describe('declaring', () => {
       ]),
     )
     expect(error?.message).toContain('maxLength is 5, not 7')
-    expect(await adapter.publish([message({ queue })], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound({ queue })], live)).toEqual([{ ok: true }])
   })
 
   it('takes such a queue as it is, and says what it is like', async () => {
     const queue = fresh()
     await channel.assertQueue(queue, { durable: true, maxPriority: 4 })
-    const answer = await adapter.declare({ queue }, { settings, pattern: undefined, ifExists: 'take' })
+    const answer = await adapter.declare(
+      { queue },
+      { settings: plainSettings, pattern: undefined, ifExists: 'take' },
+    )
     expect(answer.maxPriority).toBe(4)
   })
 
@@ -205,7 +217,7 @@ describe('declaring', () => {
     const of = (args: Record<string, unknown>) =>
       adapter.declare(
         { queue },
-        { settings: { ...settings, arguments: args }, pattern: undefined, ifExists: 'compare' },
+        { settings: { ...plainSettings, arguments: args }, pattern: undefined, ifExists: 'compare' },
       )
     await of({ 'x-queue-type': 'classic' })
     await expect(channel.checkQueue(queue)).resolves.toMatchObject({ queue })
@@ -217,11 +229,11 @@ describe('a topic', () => {
   it('delivers what was delayed by its routing key, and drops what nobody wants', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
-    await adapter.declare({ topic }, { settings, pattern: undefined, ifExists: 'take' })
-    await adapter.declare(target, { settings, pattern: 'a.*', ifExists: 'take' })
-    const batch = ['a.x', 'b.x'].map((routingKey) => message({ topic }, { routingKey, delayMs: 100 }))
+    await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    await adapter.declare(target, { settings: plainSettings, pattern: 'a.*', ifExists: 'take' })
+    const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic }, { routingKey, delayMs: 100 }))
     expect(await adapter.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
-    const receiver = await adapter.open(source('', { target }), () => undefined)
+    const receiver = await adapter.open(source(target), () => undefined)
     const [got] = await take(receiver, 1)
     expect([got?.id, got?.routingKey]).toEqual([batch[0]?.id, 'a.x'])
     expect(await receiver.receive(1, live, 200)).toEqual([])
@@ -232,13 +244,13 @@ describe('a topic', () => {
 describe('a topic with a full subscription', () => {
   it('is full for who declared that, and cannot be served for others', async () => {
     const topic = fresh('topic')
-    const limited = { ...settings, maxLength: 1 }
+    const limited = { ...plainSettings, maxLength: 1 }
     await adapter.declare({ topic, subscription: 's' }, { settings: limited, pattern: '#', ifExists: 'take' })
     const other = rabbitmqAdapter({ url: broker.url })
     await connected(other)
     const code = async (by: BrokerAdapter): Promise<unknown> => {
       for (let i = 0; i < 20; i++) {
-        const [outcome] = await by.publish([message({ topic })], live)
+        const [outcome] = await by.publish([outbound({ topic })], live)
         if (outcome?.ok === false) return by.classify(outcome.error).code
       }
       return null
@@ -254,7 +266,7 @@ describe('an ordered queue of several partitions', () => {
   it('keeps the order of each key, and lets its partitions go to different consumers', async () => {
     const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
     const keys = ['a', 'b', 'c', 'd', 'e', 'f']
-    const sent = Array.from({ length: 60 }, (_, i) => message({ queue }, { key: keys[i % keys.length] }))
+    const sent = Array.from({ length: 60 }, (_, i) => outbound({ queue }, { key: keys[i % keys.length] }))
     const outcomes = await adapter.publish(sent, live)
     expect(outcomes.every(({ ok }) => ok)).toBe(true)
     const sizes = await Promise.all(
@@ -265,7 +277,7 @@ describe('an ordered queue of several partitions', () => {
     expect(sizes.reduce((sum, n) => sum + n)).toBe(60)
     expect(sizes.filter((n) => n > 0).length).toBeGreaterThan(1)
     expect(await adapter.size({ queue })).toBe(60)
-    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
     const got = await take(receiver, 60)
     for (const key of keys) {
       const ids = (list: readonly { key: string | undefined; id: string }[]) =>
@@ -282,11 +294,11 @@ describe('an ordered queue of several partitions', () => {
     await connected(other)
     const answer = await other.declare(
       { queue },
-      { settings: { ...settings, ordered: true }, pattern: undefined, ifExists: 'take' },
+      { settings: { ...plainSettings, ordered: true }, pattern: undefined, ifExists: 'take' },
     )
     expect([answer.partitions, answer.ordered ?? true]).toEqual([partitions, true])
     await other.publish(
-      [1, 2, 3, 4].map((n) => message({ queue }, { key: `k${n}` })),
+      [1, 2, 3, 4].map((n) => outbound({ queue }, { key: `k${n}` })),
       live,
     )
     expect(await other.purge({ queue })).toBe(4)
@@ -302,9 +314,9 @@ describe('an ordered queue of several partitions', () => {
   it('does not meet a topic of the same name, whatever its subscriptions are called', async () => {
     const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
     const subscribed = { topic: queue, subscription: 'p1' }
-    await adapter.declare(subscribed, { settings, pattern: '#', ifExists: 'take' })
+    await adapter.declare(subscribed, { settings: plainSettings, pattern: '#', ifExists: 'take' })
     await adapter.publish(
-      Array.from({ length: 20 }, (_, n) => message({ queue }, { key: `k${n}` })),
+      Array.from({ length: 20 }, (_, n) => outbound({ queue }, { key: `k${n}` })),
       live,
     )
     expect([await adapter.size({ queue }), await adapter.size(subscribed)]).toEqual([20, 0])

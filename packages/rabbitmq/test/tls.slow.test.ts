@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected } from '@mq/conformance/fixtures'
 import { rabbitmqAdapter, type RabbitmqOptions } from '../src/index.ts'
-import { connected } from './support.ts'
 
 let broker: RunningBroker
 const pem = (name: string) => readFileSync(broker.details[name] ?? '', 'utf8')

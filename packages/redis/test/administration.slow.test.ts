@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { fresh, until } from '@mq/conformance/fixtures'
 import { MessageQueue, type MessageQueueConfigInput } from '@mq/core'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
-import { fresh, until } from './support.ts'
 
 let broker: RunningBroker
 const queues: MessageQueue[] = []

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery, OutboundMessage, Receiver } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -27,13 +27,13 @@ async function filled(
   limits: Parameters<typeof declare>[2] = {},
 ): Promise<{ queue: { queue: string }; sent: OutboundMessage[] }> {
   const queue = await declare(adapter, fresh(), { ordered: true, ...limits })
-  const sent = keys.map((key) => message(queue, { key, ...fields }))
+  const sent = keys.map((key) => outbound(queue, { key, ...fields }))
   await adapter.publish(sent, live)
   return { queue, sent }
 }
 
 function open(queue: string, mode: 'browse' | 'pull', after?: string): Promise<Receiver> {
-  return adapter.open(source(queue, { mode, ordered: true, after }), () => undefined)
+  return adapter.open(source({ queue }, { mode, ordered: true, after }), () => undefined)
 }
 
 async function all(browsing: Receiver, page = 100): Promise<Delivery[]> {
@@ -107,7 +107,7 @@ describe('a browse of an ordered queue', () => {
   it('gives the room of what it removes free', async () => {
     const body = Buffer.alloc(40)
     const { queue, sent } = await filled(['a', 'a'], { body }, { maxLength: 2, maxLengthBytes: 80 })
-    const more = () => adapter.publish([message(queue, { key: 'a', body })], live)
+    const more = () => adapter.publish([outbound(queue, { key: 'a', body })], live)
     expect((await more())[0]?.ok).toBe(false)
     const browsing = await open(queue.queue, 'browse')
     expect(await browsing.ack((await all(browsing)).slice(1))).toEqual(['settled'])
@@ -118,7 +118,7 @@ describe('a browse of an ordered queue', () => {
 
   it('shows nothing that expired behind its key', async () => {
     const { queue, sent } = await filled(['a'])
-    const late = [message(queue, { key: 'a', expiresAt: Date.now() + 50 }), message(queue, { key: 'a' })]
+    const late = [outbound(queue, { key: 'a', expiresAt: Date.now() + 50 }), outbound(queue, { key: 'a' })]
     await adapter.publish(late, live)
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(ids(await all(await open(queue.queue, 'browse'), 1))).toEqual([sent[0]?.id, late[1]?.id])

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, failure, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
 import { slotOf } from '../src/slots.ts'
-import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -44,9 +44,9 @@ describe('a cluster', () => {
     await connected(adapter)
     for (let i = 0; i < 12; i++) {
       const queue = await declare(adapter, fresh(), i % 2 === 0 ? {} : { ordered: true, maxPriority: 5 })
-      const receiver = await adapter.open(source(queue.queue, { ordered: i % 2 === 1 }), () => undefined)
+      const receiver = await adapter.open(source(queue, { ordered: i % 2 === 1 }), () => undefined)
       const waiting = receiver.receive(10, live, 5_000)
-      expect(await adapter.publish([message(queue, { key: 'k' })], live)).toEqual([{ ok: true }])
+      expect(await adapter.publish([outbound(queue, { key: 'k' })], live)).toEqual([{ ok: true }])
       expect(await receiver.ack(await waiting)).toEqual(['settled'])
     }
   }, 30_000)
@@ -66,7 +66,7 @@ describe('a cluster', () => {
     setImmediate(stall)
     await adapter.connect({ lost: () => undefined, blocked: () => undefined }, AbortSignal.timeout(60_000))
     stalls = 9
-    expect(await adapter.publish([message(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
   }, 90_000)
 
   it('dead-letters to a queue in another slot by copying before it acknowledges', async () => {
@@ -74,11 +74,11 @@ describe('a cluster', () => {
     await connected(adapter)
     const queue = await declare(adapter, queueIn(0, 5000))
     const dead = { queue: queueIn(11_000, 16_383) }
-    const sent = message(queue, { headers: { a: '1' }, key: 'k' })
+    const sent = outbound(queue, { headers: { a: '1' }, key: 'k' })
     await adapter.publish([sent], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
-    expect(await receiver.deadLetter(await receiver.receive(1, live), [failure], dead)).toEqual(['settled'])
-    const browser = await adapter.open(source(dead.queue, { mode: 'browse' }), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    expect(await receiver.deadLetter(await receiver.receive(1, live), [failure()], dead)).toEqual(['settled'])
+    const browser = await adapter.open(source(dead, { mode: 'browse' }), () => undefined)
     const [found] = await browser.receive(10, live)
     expect(found).toMatchObject({
       id: sent.id,
@@ -97,7 +97,7 @@ describe('a cluster', () => {
     const name = queueIn(0, 5000)
     const queue = await declare(adapter, name, { deadLetterQueue: dead.queue })
     await declare(second, name, { deadLetterQueue: dead.queue })
-    const sent = Array.from({ length: 5 }, () => message(queue, { expiresAt: Date.now() + 20 }))
+    const sent = Array.from({ length: 5 }, () => outbound(queue, { expiresAt: Date.now() + 20 }))
     await adapter.publish(sent, live)
     await until(async () => (await adapter.size(queue)) === 0)
     await until(() =>
@@ -107,7 +107,7 @@ describe('a cluster', () => {
       ),
     )
     await until(async () => (await adapter.size({ queue: dead.queue })) === 5)
-    const browser = await adapter.open(source(dead.queue, { mode: 'browse' }), () => undefined)
+    const browser = await adapter.open(source(dead, { mode: 'browse' }), () => undefined)
     const found = await browser.receive(10, live)
     expect(found.map((d) => d.id).sort()).toEqual(sent.map((m) => m.id).sort())
     expect(found[0]?.deadLetter).toMatchObject({ reason: 'expired', queue: name })
@@ -118,23 +118,23 @@ describe('a cluster', () => {
     await connected(adapter)
     const dead = await declare(adapter, queueIn(11_000, 16_383), { maxLength: 1, messageTtl: 600_000 })
     const queue = await declare(adapter, queueIn(0, 5000), { deadLetterQueue: dead.queue })
-    await adapter.publish([message(dead)], live)
-    await adapter.publish([message(queue)], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(dead)], live)
+    await adapter.publish([outbound(queue)], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const held = await receiver.receive(1, live)
     for (let i = 0; i < 3; i++) {
-      const [outcome] = await receiver.deadLetter(held, [failure], dead)
+      const [outcome] = await receiver.deadLetter(held, [failure()], dead)
       expect(adapter.classify((outcome as { error: unknown }).error).code).toBe('MQ_QUEUE_FULL')
     }
     expect(await adapter.purge(dead)).toBe(1)
-    expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
+    expect(await receiver.deadLetter(held, [failure()], dead)).toEqual(['settled'])
     // One that expired is carried every half second: it waits as well.
-    const expired = message(queue, { expiresAt: Date.now() + 20 })
+    const expired = outbound(queue, { expiresAt: Date.now() + 20 })
     await adapter.publish([expired], live)
     await until(async () => (await adapter.size(queue)) === 0)
     await new Promise((resolve) => setTimeout(resolve, 1_600))
     await adapter.purge(dead)
-    const consumer = await adapter.open(source(dead.queue), () => undefined)
+    const consumer = await adapter.open(source(dead), () => undefined)
     const [found] = await consumer.receive(1, live, 5_000)
     expect(found?.id).toBe(expired.id)
     expect(found?.expiresAt).toBeGreaterThan(Date.now() + 500_000)
@@ -146,7 +146,7 @@ describe('a cluster', () => {
     const name = queueIn(0, 1000)
     const queue = await declare(adapter, name)
     const slot = slotOf(`{mq:${name}}:`)
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     const got: string[] = []
     let done = false
     const consuming = (async () => {
@@ -160,7 +160,7 @@ describe('a cluster', () => {
     const sent: string[] = []
     const publishing = (async () => {
       while (!done) {
-        const m = message(queue)
+        const m = outbound(queue)
         const [outcome] = await adapter.publish([m], live)
         if (outcome?.ok === true) sent.push(m.id)
       }
@@ -185,12 +185,12 @@ describe('a cluster', () => {
     await connected(adapter)
     const name = queueIn(0, 1000)
     const queue = await declare(adapter, name)
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     for (let i = 0; i < 5; i++) {
       const waiting = receiver.receive(1, live, 20_000)
       await until(blockedReader)
       await moveSlot(slotOf(`{mq:${name}}:`))
-      expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+      expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
       expect(await receiver.ack(await waiting)).toEqual(['settled'])
     }
     const waiting = receiver.receive(1, live, 20_000)
@@ -217,7 +217,7 @@ describe('a cluster', () => {
     const publishing = Promise.all(
       Array.from({ length: 10 }, async () => {
         while (!done) {
-          const m = message(queue)
+          const m = outbound(queue)
           const [outcome] = await adapter.publish([m], AbortSignal.timeout(5_000)).catch(() => [])
           if (outcome?.ok === true) sent.push(m.id)
         }
@@ -229,7 +229,7 @@ describe('a cluster', () => {
     await until(() => sent.length > before + 500, 40_000)
     done = true
     await publishing
-    const receiver = await adapter.open(source(queue.queue, { prefetch: 10_000 }), () => undefined)
+    const receiver = await adapter.open(source(queue, { prefetch: 10_000 }), () => undefined)
     const got = new Set<string>()
     await until(async () => {
       const deliveries = await receiver.receive(1_000, live, 0)

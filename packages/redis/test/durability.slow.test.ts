@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 const KILLS = 20
 let broker: RunningBroker | undefined
@@ -27,7 +27,7 @@ async function killAgainAndAgain(
     const before = confirmed.size
     const publishers = Array.from({ length: 20 }, async () => {
       while (!down) {
-        const batch = Array.from({ length: 50 }, () => message(queue))
+        const batch = Array.from({ length: 50 }, () => outbound(queue))
         const outcomes = await adapter.publish(batch, live).catch(() => [])
         batch.forEach((m, i) => outcomes[i]?.ok === true && confirmed.add(m.id))
         if (outcomes.length === 0 || outcomes[0]?.ok === false) return
@@ -41,7 +41,7 @@ async function killAgainAndAgain(
     await server.start()
   }
   await connected(adapter)
-  const receiver = await adapter.open(source(name, { prefetch: 100_000 }), () => undefined)
+  const receiver = await adapter.open(source({ queue: name }, { prefetch: 100_000 }), () => undefined)
   const lost = new Set(confirmed)
   await until(async () => {
     const deliveries = await receiver.receive(1_000, live, 0)

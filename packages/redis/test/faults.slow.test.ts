@@ -2,9 +2,9 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { faultProxy, type FaultProxy, startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, failure, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, PublishOutcome } from '@mq/core/adapter'
 import { redisAdapter, redisDeduplicationStore, type RedisOptions } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -45,7 +45,7 @@ describe('a connection', () => {
       () =>
         outcomes.push(
           adapter
-            .publish([message(queue)], live)
+            .publish([outbound(queue)], live)
             .catch((error: unknown) => [{ ok: false, error, certainty: 'not-stored' }]),
         ),
       20,
@@ -64,9 +64,9 @@ describe('a connection', () => {
     const { adapter, proxy } = await throughProxy()
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const waiting = receiver.receive(1, live, 60_000)
-    const batch = Array.from({ length: 100 }, () => message(queue))
+    const batch = Array.from({ length: 100 }, () => outbound(queue))
     const publishing = batch.map((m) => adapter.publish([m], live))
     proxy.cut()
     await expect(waiting).rejects.toThrow()
@@ -74,14 +74,14 @@ describe('a connection', () => {
     await Promise.all(publishing)
     expect(events.lost).toHaveLength(1)
     await connected(adapter)
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
   }, 20_000)
 
   it('cut amid publishes loses none that was confirmed and, with its tokens sent again, stores none twice', async () => {
     const { adapter, proxy } = await throughProxy()
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const batches = Array.from({ length: 100 }, () => Array.from({ length: 10 }, () => message(queue)))
+    const batches = Array.from({ length: 100 }, () => Array.from({ length: 10 }, () => outbound(queue)))
     proxy.cutAfter(60_000)
     const first = await Promise.all(batches.map((batch) => adapter.publish(batch, live)))
     const failed = batches.filter((_, i) => first[i]?.[0]?.ok === false)
@@ -96,7 +96,7 @@ describe('a connection', () => {
     const adapter = adapterFor()
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const waiting = receiver.receive(1, live, 60_000).catch(() => [])
     broker.freeze()
     try {
@@ -138,8 +138,8 @@ describe('credentials', () => {
       const right = adapterFor({ url: secured.url })
       await connected(right)
       const queue = await declare(right, fresh())
-      expect(await right.publish([message(queue)], live)).toEqual([{ ok: true }])
-      const receiver = await right.open(source(queue.queue), () => undefined)
+      expect(await right.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+      const receiver = await right.open(source(queue), () => undefined)
       expect(await receiver.ack(await receiver.receive(1, live))).toEqual(['settled'])
     } finally {
       await secured.stop()
@@ -166,9 +166,9 @@ describe('credentials', () => {
     const adapter = adapterFor({ url: broker.url, username: 'narrow', password: 'pw' })
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const waiting = receiver.receive(1, live, 5_000)
-    await adapter.publish([message(queue)], live)
+    await adapter.publish([outbound(queue)], live)
     expect(await receiver.ack(await waiting)).toEqual(['settled'])
   }, 20_000)
 })
@@ -183,7 +183,7 @@ describe('TLS', () => {
       const adapter = adapterFor({ url, tls: { ca, verify: true } })
       await connected(adapter)
       const queue = await declare(adapter, fresh())
-      expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+      expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
       const untrusting = adapterFor({ url })
       await expect(connected(untrusting)).rejects.toThrow()
     } finally {
@@ -199,14 +199,14 @@ describe('a server that refuses writes', () => {
     const name = fresh()
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
     await adapter.publish(
-      [1, 2, 3, 4, 5].map(() => message(queue)),
+      [1, 2, 3, 4, 5].map(() => outbound(queue)),
       live,
     )
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     const [a, b, c] = await receiver.receive(4, live)
     await redis('CONFIG', 'SET', 'maxmemory', '1')
     try {
-      const [outcome] = await adapter.publish([message(queue)], live)
+      const [outcome] = await adapter.publish([outbound(queue)], live)
       expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
       expect(adapter.classify(outcome?.ok === false ? outcome.error : null)).toEqual({
         code: 'MQ_UNAVAILABLE',
@@ -216,7 +216,7 @@ describe('a server that refuses writes', () => {
       await expect(adapter.ping(live)).rejects.toThrow(/OOM/)
       expect(await receiver.ack(a ? [a] : [])).toEqual(['settled'])
       expect(await receiver.retry(b ? [b] : [], 0)).toEqual(['settled'])
-      expect(await receiver.deadLetter(c ? [c] : [], [failure], { queue: `${name}.dlq` })).toEqual([
+      expect(await receiver.deadLetter(c ? [c] : [], [failure()], { queue: `${name}.dlq` })).toEqual([
         'settled',
       ])
       await receiver.close(live)
@@ -225,7 +225,7 @@ describe('a server that refuses writes', () => {
     }
     await until(() => events.blocked.length === 2)
     expect(events.blocked[1]).toBeNull()
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
     expect(await adapter.size(queue)).toBe(4)
     expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
   }, 20_000)
@@ -242,7 +242,7 @@ describe('a server that refuses writes', () => {
       await redis('CONFIG', 'SET', 'save', '3600 1')
       await redis('BGSAVE')
       await until(async () => (await redis('INFO', 'persistence')).includes('rdb_last_bgsave_status:err'))
-      const [outcome] = await adapter.publish([message(queue)], live)
+      const [outcome] = await adapter.publish([outbound(queue)], live)
       expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
       expect(events.blocked[0]).toContain('MISCONF')
     } finally {
@@ -250,7 +250,7 @@ describe('a server that refuses writes', () => {
       rmSync(obstacle, { recursive: true })
     }
     await until(() => events.blocked.length === 2)
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
   }, 20_000)
 })
 
@@ -259,16 +259,16 @@ describe('keys that vanish underneath', () => {
     const adapter = adapterFor()
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const waiting = receiver.receive(1, live, 60_000).catch((error: unknown) => error)
     await redis('FLUSHALL')
     expect(adapter.classify(await waiting).code).toBe('MQ_QUEUE_NOT_FOUND')
-    expect(await adapter.publish([message(queue)], live)).toMatchObject([
+    expect(await adapter.publish([outbound(queue)], live)).toMatchObject([
       { ok: false, error: { code: 'MQ_QUEUE_NOT_FOUND' }, certainty: 'not-stored' },
     ])
     await declare(adapter, queue.queue)
-    const again = await adapter.open(source(queue.queue), () => undefined)
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    const again = await adapter.open(source(queue), () => undefined)
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
     expect(await again.receive(1, live)).toHaveLength(1)
   }, 20_000)
 
@@ -276,8 +276,8 @@ describe('keys that vanish underneath', () => {
     const adapter = adapterFor()
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    await adapter.publish([message(queue), message(queue)], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(queue), outbound(queue)], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const [a, b] = await receiver.receive(2, live)
     await redis('DEL', `{mq:${queue.queue}}:s:0`, `{mq:${queue.queue}}:meta`)
     expect(await receiver.ack(a ? [a] : [])).toEqual(['lost'])
@@ -291,7 +291,7 @@ describe('a key of the wrong type', () => {
     await connected(adapter)
     const name = fresh()
     await redis('SET', `{mq:${name}}:s:0`, 'mine')
-    const error = await adapter.open(source(name), () => undefined).catch((e: unknown) => e)
+    const error = await adapter.open(source({ queue: name }), () => undefined).catch((e: unknown) => e)
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_CONFLICT')
     expect((await redis('GET', `{mq:${name}}:s:0`)).trim()).toBe('mine')
   }, 20_000)

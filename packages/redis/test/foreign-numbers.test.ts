@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, failure, fresh, live, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -28,7 +28,7 @@ describe('numbers that a foreign client wrote', () => {
   it.each(ODD)('attempt "%s" counts as none, and each retry as one', async (attempt) => {
     const queue = await declare(adapter, fresh())
     await add(queue, 'attempt', attempt, 'mq-first-failed-at', attempt, 'redeliveries', attempt)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     for (const count of [0, 1, 2]) {
       const held = await receiver.receive(1, live)
       expect(held).toMatchObject([{ deliveryCount: count, redeliveries: 0 }])
@@ -42,7 +42,7 @@ describe('numbers that a foreign client wrote', () => {
     async (text) => {
       const queue = await declare(adapter, fresh(), { ordered: true })
       await add(queue, 'redeliveries', text)
-      const receiver = await adapter.open(source(queue.queue, { leaseMs: 1 }), () => undefined)
+      const receiver = await adapter.open(source(queue, { leaseMs: 1 }), () => undefined)
       await receiver.receive(1, live)
       // Taken back where nobody receives: by who counts.
       await until(async () => (await adapter.size(queue)) === 1)
@@ -53,7 +53,7 @@ describe('numbers that a foreign client wrote', () => {
   it('the greatest attempt stays the greatest', async () => {
     const queue = await declare(adapter, fresh())
     await add(queue, 'attempt', '9'.repeat(15))
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     for (let i = 0; i < 2; i++) {
       const held = await receiver.receive(1, live)
       expect(held).toMatchObject([{ deliveryCount: 999_999_999_999_999 }])
@@ -64,7 +64,7 @@ describe('numbers that a foreign client wrote', () => {
   it.each(ODD)('priority "%s" is the lowest', async (priority) => {
     const queue = await declare(adapter, fresh(), { maxPriority: 3 })
     await add(queue, 'priority', priority, 'expires-at', String(Date.now() + 600_000))
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const held = await receiver.receive(1, live)
     expect(held).toMatchObject([{ priority: 0 }])
     expect(await receiver.release(held)).toEqual(['settled'])
@@ -76,7 +76,7 @@ describe('numbers that a foreign client wrote', () => {
   it('a priority above all is that of the highest lane', async () => {
     const queue = await declare(adapter, fresh(), { maxPriority: 255 })
     await add(queue, 'priority', '400')
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     expect(await receiver.release(await receiver.receive(1, live))).toEqual(['settled'])
     expect(await receiver.receive(1, live)).toMatchObject([{ priority: 255, lane: '255' }])
   })
@@ -84,7 +84,7 @@ describe('numbers that a foreign client wrote', () => {
   it.each(ODD)('expires-at "%s" is no expiry', async (expiresAt) => {
     const queue = await declare(adapter, fresh(), { maxPriority: 3 })
     await add(queue, 'expires-at', expiresAt)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     let held: readonly Delivery[] = await receiver.receive(1, live)
     expect(held).toMatchObject([{ expiresAt: undefined }])
     expect(await receiver.release(held)).toEqual(['settled'])
@@ -98,9 +98,9 @@ describe('numbers that a foreign client wrote', () => {
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
     const dead = await declare(adapter, `${name}.dlq`, { maxPriority: 3 })
     await add(queue, 'priority', 'high')
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     const held = await receiver.receive(1, live)
-    expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
+    expect(await receiver.deadLetter(held, [failure()], dead)).toEqual(['settled'])
     expect(await adapter.size(dead)).toBe(1)
   })
 
@@ -111,7 +111,7 @@ describe('numbers that a foreign client wrote', () => {
     await redis('ZADD', `${base}ln`, '-5', '-5')
     const id = (await redis('XADD', `${base}s:-5`, '*', 'body', 'x', 'expires-at', '1')).trim()
     await redis('ZADD', `${base}x`, '1', `-5:${id}`)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     expect(await receiver.receive(1, live, 0)).toEqual([])
     expect((await redis('ZCARD', `${base}x`)).trim()).toBe('0')
   })

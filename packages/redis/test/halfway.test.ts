@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, failure, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, PublishOutcome, SettleOutcome } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -27,7 +27,7 @@ const codeOf = (outcome: PublishOutcome | SettleOutcome | undefined): string =>
 describe('a message with more fields than a script can handle', () => {
   it('is refused for certain each time, and alone', async () => {
     const queue = await declare(adapter, fresh())
-    const batch = [message(queue), message(queue, { headers: wide(4_100) }), message(queue)]
+    const batch = [outbound(queue), outbound(queue, { headers: wide(4_100) }), outbound(queue)]
     const first = await adapter.publish(batch, live)
     expect(first).toEqual([
       { ok: true },
@@ -44,16 +44,16 @@ describe('a message with more fields than a script can handle', () => {
     const queue = await declare(adapter, fresh())
     const fields = Object.keys(wide(3_990)).flatMap((name) => [name, ''])
     await redis('XADD', `{mq:${queue.queue}}:s:0`, '*', ...fields)
-    const receiver = await adapter.open(source(queue.queue, { leaseMs: 100 }), () => undefined)
+    const receiver = await adapter.open(source(queue, { leaseMs: 100 }), () => undefined)
     const held = await receiver.receive(1, live)
     for (const outcome of [
       (await receiver.retry(held, 0))[0],
       (await receiver.release(held))[0],
-      (await receiver.deadLetter(held, [failure], { queue: `${queue.queue}.dlq` }))[0],
+      (await receiver.deadLetter(held, [failure()], { queue: `${queue.queue}.dlq` }))[0],
     ])
       expect(['MQ_MESSAGE_TOO_LARGE', 'MQ_QUEUE_FULL']).toContain(codeOf(outcome))
     await receiver.close(live)
-    const next = await adapter.open(source(queue.queue), () => undefined)
+    const next = await adapter.open(source(queue), () => undefined)
     const again = await next.receive(1, live, 5_000)
     expect(again.map((d) => d.id)).toEqual(held.map((d) => d.id))
     expect(await next.ack(again)).toEqual(['settled'])
@@ -68,12 +68,12 @@ describe('a dead-letter queue whose stream is something else', () => {
     if (declared) await declare(adapter, dead.queue)
     await redis('DEL', stream)
     await redis('SET', stream, 'mine')
-    await adapter.publish([message(queue)], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(queue)], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const held = await receiver.receive(1, live)
-    expect(codeOf((await receiver.deadLetter(held, [failure], dead))[0])).toBe('MQ_QUEUE_CONFLICT')
+    expect(codeOf((await receiver.deadLetter(held, [failure()], dead))[0])).toBe('MQ_QUEUE_CONFLICT')
     await redis('DEL', stream)
-    expect(await receiver.deadLetter(held, [failure], dead)).toEqual(['settled'])
+    expect(await receiver.deadLetter(held, [failure()], dead)).toEqual(['settled'])
     expect((await redis('XLEN', stream)).trim()).toBe('1')
   })
 })
@@ -90,9 +90,9 @@ describe('a key of the wrong type amid a move', () => {
     '%s: what is delayed stays where it is, and comes once when that is repaired',
     async (_, key, over, fields) => {
       const queue = await declare(adapter, fresh(), over)
-      const sent = message(queue, { delayMs: 300, ...fields })
+      const sent = outbound(queue, { delayMs: 300, ...fields })
       await adapter.publish([sent], live)
-      const receiver = await adapter.open(source(queue.queue, { ordered: key === 'o' }), () => undefined)
+      const receiver = await adapter.open(source(queue, { ordered: key === 'o' }), () => undefined)
       const obstacle = `{mq:${queue.queue}}:${key}`
       await redis('DEL', obstacle)
       await redis('SET', obstacle, 'mine')
@@ -112,9 +112,9 @@ describe('a key of the wrong type amid a move', () => {
     const obstacle = `{mq:${name}}:dlq:s:0`
     await redis('SET', obstacle, 'mine')
     await redis('DEL', `{mq:${name}}:dlq:meta`)
-    const sent = message(queue, { expiresAt: Date.now() })
+    const sent = outbound(queue, { expiresAt: Date.now() })
     await adapter.publish([sent], live)
-    const receiver = await adapter.open(source(name, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }, { ordered: true }), () => undefined)
     await until(async () => {
       const refused = await receiver.receive(1, live, 0).then(
         () => '',

@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
 import { faultProxy, startBroker, type StartOptions } from '@mq/brokers'
 import type { Harness, Link } from '@mq/conformance'
+import { until } from '@mq/conformance/fixtures'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
-import { until } from './support.ts'
 
 /** A real server of its own, which may be killed, filled and cut off. `name`: as the results call it. */
 export async function makeHarness(

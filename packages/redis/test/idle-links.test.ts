@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import { redisAdapter } from '../src/index.ts'
 import { createIdleLinks } from '../src/idle-links.ts'
 import type { Link } from '../src/link.ts'
-import { connected, declare, fresh, live, message, source } from './support.ts'
 
 type FakeLink = Link & { dead: boolean }
 
@@ -56,13 +56,15 @@ describe('many queues', () => {
       await connected(adapter)
       const names = Array.from({ length: 40 }, () => fresh())
       const queues = await Promise.all(names.map((name) => declare(adapter, name)))
-      const receivers = await Promise.all(names.map((name) => adapter.open(source(name), () => undefined)))
+      const receivers = await Promise.all(
+        names.map((name) => adapter.open(source({ queue: name }), () => undefined)),
+      )
       const opened = async (): Promise<number> =>
         Number(/total_connections_received:(\d+)/.exec(await broker.run('INFO', 'stats'))?.[1])
       // Each turn, all of them wait for a message of their own at once.
       const turn = async (): Promise<void> => {
         const waits = receivers.map((receiver) => receiver.receive(1, live, 5_000))
-        for (const queue of queues) await adapter.publish([message(queue)], live)
+        for (const queue of queues) await adapter.publish([outbound(queue)], live)
         for (const [i, got] of (await Promise.all(waits)).entries()) {
           expect(got).toHaveLength(1)
           expect(await receivers[i]?.ack(got)).toEqual(['settled'])

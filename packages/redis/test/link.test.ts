@@ -1,9 +1,9 @@
 import { createServer, connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -55,11 +55,11 @@ describe('a socket', () => {
     const adapter = adapterFor({ port: server.port })
     await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     server.arm()
     await expect(receiver.receive(1, live, 200)).rejects.toThrow()
     expect(await receiver.receive(1, live, 200)).toEqual([])
-    await adapter.publish([message(queue)], live)
+    await adapter.publish([outbound(queue)], live)
     expect(await receiver.receive(1, live, 2_000)).toHaveLength(1)
     server.close()
   }, 60_000)
@@ -68,8 +68,8 @@ describe('a socket', () => {
     const adapter = adapterFor({ url: broker.url, commandTimeoutMs: 1_000 })
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
-    await adapter.publish([message(queue)], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    await adapter.publish([outbound(queue)], live)
     const held = await receiver.receive(1, live)
     const waiting = receiver.receive(1, live, 500)
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -31,10 +31,10 @@ describe('a queue that has expired', () => {
     const far = Date.now() + 600_000
     await adapter.publish(
       [
-        message(queue, { key: 'a', expiresAt: far }),
-        message(queue, { key: 'a' }),
-        message(queue, { key: 'b', priority: 2 }),
-        message(queue, { key: 'c', delayMs: 60_000 }),
+        outbound(queue, { key: 'a', expiresAt: far }),
+        outbound(queue, { key: 'a' }),
+        outbound(queue, { key: 'b', priority: 2 }),
+        outbound(queue, { key: 'c', delayMs: 60_000 }),
       ],
       live,
     )
@@ -46,19 +46,19 @@ describe('a queue that has expired', () => {
     const queue = await declare(adapter, fresh(), kind)
     await adapter.publish(
       [
-        message(queue, { key: 'a' }),
-        message(queue, { key: 'a' }),
-        message(queue, { key: 'b', delayMs: 1 }),
-        message(queue, { key: 'c', priority: 3 }),
+        outbound(queue, { key: 'a' }),
+        outbound(queue, { key: 'a' }),
+        outbound(queue, { key: 'b', delayMs: 1 }),
+        outbound(queue, { key: 'c', priority: 3 }),
       ],
       live,
     )
     await redis('DEL', `{mq:${queue.queue}}:meta`, `{mq:${queue.queue}}:s:0`)
     await declare(adapter, queue.queue, kind)
     expect(await adapter.size(queue)).toBe(0)
-    const sent = message(queue, { key: 'a' })
+    const sent = outbound(queue, { key: 'a' })
     await adapter.publish([sent], live)
-    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
     const got = await receiver.receive(10, live, 1_000)
     expect(got.map((d) => d.id)).toEqual([sent.id])
     expect(await receiver.receive(10, live, 0)).toEqual([])
@@ -68,8 +68,8 @@ describe('a queue that has expired', () => {
 describe('a queue that expires soon', () => {
   it('lives on while its consumer only works on what it holds', async () => {
     const queue = await declare(adapter, fresh(), { expires: 2_400 })
-    await adapter.publish([message(queue), message(queue)], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(queue), outbound(queue)], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const held = await receiver.receive(1, live)
     let [left, renewals] = [Number.POSITIVE_INFINITY, 0]
     await until(async () => {
@@ -88,11 +88,11 @@ describe('a queue that expires soon', () => {
 describe('a queue that is deleted and made again as another kind', () => {
   it('is acknowledged as what it is now by a receiver from before', async () => {
     const queue = await declare(adapter, fresh())
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     await receiver.receive(1, live, 0)
     await adapter.remove(queue)
     await declare(adapter, queue.queue, { ordered: true })
-    const sent = [1, 2, 3].map(() => message(queue, { key: 'k' }))
+    const sent = [1, 2, 3].map(() => outbound(queue, { key: 'k' }))
     await adapter.publish(sent, live)
     const got: string[] = []
     while (got.length < 3) {

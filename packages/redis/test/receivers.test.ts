@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -24,15 +24,15 @@ describe('receivers that crashed', () => {
   it('are forgotten by the next one to open, unless they hold something', async () => {
     const queue = await declare(adapter, fresh())
     const stream = `{mq:${queue.queue}}:s:0`
-    await adapter.publish([message(queue)], live)
-    await (await adapter.open(source(queue.queue), () => undefined)).close(live)
+    await adapter.publish([outbound(queue)], live)
+    await (await adapter.open(source(queue), () => undefined)).close(live)
     for (const name of ['gone.20', 'holds.20', 'foreign'])
       await redis('XGROUP', 'CREATECONSUMER', stream, 'mq', name)
     await redis('XREADGROUP', 'GROUP', 'mq', 'holds.20', 'COUNT', '1', 'STREAMS', stream, '>')
     const consumers = async (): Promise<string> => redis('XINFO', 'CONSUMERS', stream, 'mq')
     expect(await consumers()).toContain('gone.20')
     await until(async () => {
-      await (await adapter.open(source(queue.queue), () => undefined)).close(live)
+      await (await adapter.open(source(queue), () => undefined)).close(live)
       return !(await consumers()).includes('gone.20')
     })
     expect(await consumers()).toContain('holds.20')
@@ -46,33 +46,33 @@ describe('queues with an owner', () => {
     const owner = redisAdapter({ url: broker.url })
     await connected(owner)
     await declare(owner, name, { exclusive: true })
-    await expect(adapter.open(source(name), () => undefined)).rejects.toMatchObject({
+    await expect(adapter.open(source({ queue: name }), () => undefined)).rejects.toMatchObject({
       code: 'MQ_QUEUE_CONFLICT',
     })
     await expect(declare(adapter, name, { exclusive: true })).rejects.toMatchObject({
       code: 'MQ_QUEUE_CONFLICT',
     })
-    await owner.open(source(name), () => undefined)
+    await owner.open(source({ queue: name }), () => undefined)
     await owner.disconnect(AbortSignal.timeout(5_000))
     await expect(adapter.size({ queue: name })).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
   })
 
   it('leaves an auto-delete queue to who pulls now and then', async () => {
     const queue = await declare(adapter, fresh(), { autoDelete: true })
-    const pull = await adapter.open({ ...source(queue.queue), mode: 'pull' }, () => undefined)
-    await adapter.publish([message(queue)], live)
+    const pull = await adapter.open({ ...source(queue), mode: 'pull' }, () => undefined)
+    await adapter.publish([outbound(queue)], live)
     await pull.close(live)
     expect(await adapter.size(queue)).toBe(1)
     expect(await redis('PTTL', `{mq:${queue.queue}}:meta`)).toBe('-1')
-    await (await adapter.open(source(queue.queue), () => undefined)).close(live)
+    await (await adapter.open(source(queue), () => undefined)).close(live)
     await expect(adapter.size(queue)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
   })
 
   it('deletes an auto-delete queue with its last consumer', async () => {
     const queue = await declare(adapter, fresh(), { autoDelete: true })
     expect(await adapter.size(queue)).toBe(0)
-    const one = await adapter.open(source(queue.queue), () => undefined)
-    const two = await adapter.open(source(queue.queue), () => undefined)
+    const one = await adapter.open(source(queue), () => undefined)
+    const two = await adapter.open(source(queue), () => undefined)
     await one.close(live)
     expect(await adapter.size(queue)).toBe(0)
     await two.close(live)
@@ -81,9 +81,9 @@ describe('queues with an owner', () => {
 
   it('lets an unused queue go after `expires`', async () => {
     const queue = await declare(adapter, fresh(), { expires: 100 })
-    await adapter.publish([message(queue)], live)
+    await adapter.publish([outbound(queue)], live)
     await until(async () => (await redis('EXISTS', `{mq:${queue.queue}}:meta`)).trim() === '0')
-    await expect(adapter.open(source(queue.queue), () => undefined)).rejects.toMatchObject({
+    await expect(adapter.open(source(queue), () => undefined)).rejects.toMatchObject({
       code: 'MQ_QUEUE_NOT_FOUND',
     })
   })

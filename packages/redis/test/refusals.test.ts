@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { faultProxy, type FaultProxy, startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, OutboundMessage, PublishOutcome } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 let proxy: FaultProxy
@@ -56,8 +56,8 @@ describe('a call that a full queue refused, and whose answer was lost', () => {
   it('is refused again, and stored once there is room', async () => {
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh(), { maxLength: 1 })
-    await adapter.publish([message(queue)], live)
-    const refused = message(queue)
+    await adapter.publish([outbound(queue)], live)
+    const refused = outbound(queue)
     await unanswered(events, [refused])
     await connected(adapter)
     for (let i = 0; i < 2; i++) {
@@ -75,10 +75,10 @@ describe('a call that a full queue refused, and whose answer was lost', () => {
   it('gets the same answer when some of its messages were stored', async () => {
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh(), { maxLength: 2 })
-    const batch = [1, 2, 3].map(() => message(queue))
+    const batch = [1, 2, 3].map(() => outbound(queue))
     await unanswered(events, batch)
     await connected(adapter)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     expect(await receiver.ack(await receiver.receive(10, live))).toEqual(['settled', 'settled'])
     expect(oks(await adapter.publish(batch, live))).toEqual([true, true, false])
     expect(await adapter.size(queue)).toBe(0)
@@ -90,9 +90,9 @@ describe('a call that the server refused, and that leaves no trace of its own', 
   it('runs when it comes again, although a later one has run and both answers were lost', async () => {
     const events = await connected(adapter)
     const [queue, other] = [await declare(adapter, fresh()), await declare(adapter, fresh())]
-    await adapter.publish([message(queue)], live)
-    await adapter.publish([message(other)], live)
-    const batch = (): OutboundMessage[] => [message(queue)]
+    await adapter.publish([outbound(queue)], live)
+    await adapter.publish([outbound(other)], live)
+    const batch = (): OutboundMessage[] => [outbound(queue)]
     const [early, refused, alsoRefused, late] = [batch(), batch(), batch(), batch()]
     const outcomes = await unheard(early)
     await redis('CONFIG', 'SET', 'maxmemory', '1')
@@ -117,7 +117,7 @@ describe('a call that the server refused, and that leaves no trace of its own', 
     // Under one hash tag, so that one mark stands for the calls to both.
     const queue = await declare(adapter, fresh())
     const missing = { queue: `${queue.queue}.dlq` }
-    const [refused, stored] = [[message(missing)], [message(queue)]]
+    const [refused, stored] = [[outbound(missing)], [outbound(queue)]]
     await lost(events, [...(await unheard(refused)), ...(await unheard(stored))])
     await connected(adapter)
     expect((await adapter.publish(refused, live))[0]).toMatchObject({ ok: false, certainty: 'not-stored' })
@@ -134,7 +134,7 @@ describe('the calls of a publisher', () => {
     await connected(adapter)
     const queues = [await declare(adapter, fresh()), await declare(adapter, fresh(), { maxLength: 1_000 })]
     for (let i = 0; i < 3; i++)
-      for (const queue of queues) expect(oks(await adapter.publish([message(queue)], live))).toEqual([true])
+      for (const queue of queues) expect(oks(await adapter.publish([outbound(queue)], live))).toEqual([true])
     for (const { queue } of queues) expect(await redis('KEYS', `{mq:${queue}}:tk:*:r`)).toBe('')
     await adapter.disconnect(live)
   }, 20_000)

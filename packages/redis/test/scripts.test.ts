@@ -1,8 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import {
+  connected,
+  declare,
+  failure,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, failure, fresh, live, message, settings, source, until } from './support.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -36,7 +46,7 @@ describe('beside other clients', () => {
     const name = fresh()
     await declare(adapter, name)
     await redis('XADD', `{mq:${name}}:s:0`, '*', 'body', '{"a":1}', 'h:user', '42')
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     const [got] = await receiver.receive(1, live)
     expect(got).toMatchObject({ headers: { user: '42' }, contentType: undefined })
     expect(got?.body.toString()).toBe('{"a":1}')
@@ -48,14 +58,14 @@ describe('beside other clients', () => {
     const name = fresh()
     await redis('XADD', `{mq:${name}}:s:0`, '*', 'body', 'first')
     expect(await adapter.size({ queue: name })).toBe(1)
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     expect((await receiver.receive(1, live))[0]?.body.toString()).toBe('first')
   })
 
   it('writes entries that XRANGE shows as they are', async () => {
     const queue = await declare(adapter, fresh())
     await adapter.publish(
-      [message(queue, { id: 'one', headers: { user: '42' }, timestamp: 1_700_000_000_000 })],
+      [outbound(queue, { id: 'one', headers: { user: '42' }, timestamp: 1_700_000_000_000 })],
       live,
     )
     const shown = await redis('XRANGE', `{mq:${queue.queue}}:s:0`, '-', '+')
@@ -77,9 +87,9 @@ describe('beside other clients', () => {
 describe('leases', () => {
   it('compares idle time with the lease of the owner, not of who comes to take over', async () => {
     const queue = await declare(adapter, fresh())
-    await adapter.publish([message(queue)], live)
-    const owner = await adapter.open(source(queue.queue, { leaseMs: 60_000 }), () => undefined)
-    const hasty = await adapter.open(source(queue.queue, { leaseMs: 50 }), () => undefined)
+    await adapter.publish([outbound(queue)], live)
+    const owner = await adapter.open(source(queue, { leaseMs: 60_000 }), () => undefined)
+    const hasty = await adapter.open(source(queue, { leaseMs: 50 }), () => undefined)
     const held = await owner.receive(1, live)
     expect(await hasty.receive(1, live, 300)).toEqual([])
     expect(await owner.ack(held)).toEqual(['settled'])
@@ -89,13 +99,13 @@ describe('leases', () => {
     const queue = await declare(adapter, fresh())
     for (let i = 0; i < 6; i++)
       await adapter.publish(
-        Array.from({ length: 200 }, () => message(queue)),
+        Array.from({ length: 200 }, () => outbound(queue)),
         live,
       )
     const [steady, crashed, next] = [
-      await adapter.open(source(queue.queue, { leaseMs: 60_000, prefetch: 1_199 }), () => undefined),
-      await adapter.open(source(queue.queue, { leaseMs: 200 }), () => undefined),
-      await adapter.open(source(queue.queue, { leaseMs: 200 }), () => undefined),
+      await adapter.open(source(queue, { leaseMs: 60_000, prefetch: 1_199 }), () => undefined),
+      await adapter.open(source(queue, { leaseMs: 200 }), () => undefined),
+      await adapter.open(source(queue, { leaseMs: 200 }), () => undefined),
     ]
     for (let held = 0; held < 1_199;) held += (await steady.receive(1_199 - held, live)).length
     const [lost] = await crashed.receive(1, live)
@@ -104,9 +114,9 @@ describe('leases', () => {
 
   it('refuses a stale owner each way of settling, and leaves the new owner alone', async () => {
     const queue = await declare(adapter, fresh())
-    await adapter.publish([message(queue)], live)
-    const first = await adapter.open(source(queue.queue, { leaseMs: 50 }), () => undefined)
-    const second = await adapter.open(source(queue.queue, { leaseMs: 60_000 }), () => undefined)
+    await adapter.publish([outbound(queue)], live)
+    const first = await adapter.open(source(queue, { leaseMs: 50 }), () => undefined)
+    const second = await adapter.open(source(queue, { leaseMs: 60_000 }), () => undefined)
     const stale = await first.receive(1, live)
     let held = await second.receive(1, live, 5_000)
     expect(held).toHaveLength(1)
@@ -115,7 +125,7 @@ describe('leases', () => {
     expect(await first.renew(stale)).toEqual(['lost'])
     expect(await first.release(stale)).toEqual(['lost'])
     expect(await first.retry(stale, 0)).toEqual(['lost'])
-    expect(await first.deadLetter(stale, [failure], { queue: `${queue.queue}.dlq` })).toEqual(['lost'])
+    expect(await first.deadLetter(stale, [failure()], { queue: `${queue.queue}.dlq` })).toEqual(['lost'])
     expect(await second.renew(held)).toEqual(['settled'])
     expect(await second.ack(held)).toEqual(['settled'])
     held = await second.receive(1, live, 0)
@@ -125,16 +135,16 @@ describe('leases', () => {
   it('gives back everything at once when a consumer closes', async () => {
     const queue = await declare(adapter, fresh())
     await adapter.publish(
-      Array.from({ length: 450 }, () => message(queue)),
+      Array.from({ length: 450 }, () => outbound(queue)),
       live,
     )
-    const first = await adapter.open(source(queue.queue, { prefetch: 450 }), () => undefined)
+    const first = await adapter.open(source(queue, { prefetch: 450 }), () => undefined)
     let held = 0
     while (held < 450) held += (await first.receive(450, live)).length
     expect(await adapter.size(queue)).toBe(0)
     await first.close(live)
     expect(await adapter.size(queue)).toBe(450)
-    const second = await adapter.open(source(queue.queue), () => undefined)
+    const second = await adapter.open(source(queue), () => undefined)
     const [again] = await second.receive(1, live)
     expect(again).toMatchObject({ deliveryCount: 0, redeliveries: 0 })
   })
@@ -142,10 +152,10 @@ describe('leases', () => {
   it('leaves nothing of an acknowledged message behind', async () => {
     const queue = await declare(adapter, fresh(), { ordered: true, maxPriority: 3, maxLengthBytes: 10_000 })
     const sent = ['a', 'a', 'b'].map((key, i) =>
-      message(queue, { key, priority: i, expiresAt: Date.now() + 60_000 }),
+      outbound(queue, { key, priority: i, expiresAt: Date.now() + 60_000 }),
     )
     await adapter.publish(sent, live)
-    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
     expect((await drain(receiver)).sort()).toEqual(ids(sent).sort())
     const base = `{mq:${queue.queue}}:`
     for (const key of ['x', 'o', 'd', 'dm', 'k:a', 'k:b'])
@@ -157,8 +167,8 @@ describe('leases', () => {
 describe('a queue that is deleted', () => {
   it('leaves no key behind', async () => {
     const queue = await declare(adapter, fresh(), { deadLetterQueue: null, messageTtl: 60_000 })
-    await adapter.publish([message(queue), message(queue, { delayMs: 60_000 })], live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(queue), outbound(queue, { delayMs: 60_000 })], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
     await receiver.receive(1, live)
     await receiver.close(live)
     await adapter.remove(queue)
@@ -169,7 +179,7 @@ describe('a queue that is deleted', () => {
 describe('the same call again', () => {
   it('is absorbed when the first attempt had run although its answer was lost', async () => {
     const queue = await declare(adapter, fresh())
-    const batch = [message(queue), message(queue)]
+    const batch = [outbound(queue), outbound(queue)]
     const first = new AbortController()
     const outcome = adapter.publish(batch, first.signal)
     first.abort(new Error('deadline'))
@@ -183,7 +193,7 @@ describe('the same call again', () => {
 
   it('stores two when a message is sent twice on purpose', async () => {
     const queue = await declare(adapter, fresh())
-    const twice = message(queue)
+    const twice = outbound(queue)
     await adapter.publish([twice], live)
     await adapter.publish([{ ...twice, sendToken: 'another' }], live)
     expect(await adapter.size(queue)).toBe(2)
@@ -194,10 +204,10 @@ describe('after SCRIPT FLUSH', () => {
   it('loads the scripts again and keeps the order of the calls', async () => {
     const queue = await declare(adapter, fresh())
     await redis('SCRIPT', 'FLUSH')
-    const sent = Array.from({ length: 20 }, () => message(queue))
+    const sent = Array.from({ length: 20 }, () => outbound(queue))
     const outcomes = await Promise.all(sent.map((m) => adapter.publish([m], live)))
     expect(outcomes.flat().every((o) => o.ok)).toBe(true)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     expect(await drain(receiver)).toEqual(ids(sent))
   })
 
@@ -207,10 +217,10 @@ describe('after SCRIPT FLUSH', () => {
       const keys = (await redis('KEYS', `{mq:${queue.queue}}:tk:*`)).trim().split('\n')
       return Number(await redis('GET', keys.find((key) => !key.endsWith(':r')) ?? ''))
     }
-    await adapter.publish([message(queue)], live)
+    await adapter.publish([outbound(queue)], live)
     const before = await mark()
     await redis('SCRIPT', 'FLUSH')
-    await adapter.publish([message(queue)], live)
+    await adapter.publish([outbound(queue)], live)
     expect(await mark()).toBe(before + 2)
   })
 })
@@ -218,9 +228,9 @@ describe('after SCRIPT FLUSH', () => {
 describe('limits', () => {
   it('counts bytes of what is ready, whatever happens to it', async () => {
     const queue = await declare(adapter, fresh(), { maxLengthBytes: 100 })
-    const big = () => message(queue, { body: Buffer.alloc(40, 65) })
+    const big = () => outbound(queue, { body: Buffer.alloc(40, 65) })
     expect((await adapter.publish([big(), big(), big()], live)).map((o) => o.ok)).toEqual([true, true, false])
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     const held = await receiver.receive(1, live)
     expect((await adapter.publish([big()], live))[0]?.ok).toBe(true)
     await receiver.release(held)
@@ -231,7 +241,7 @@ describe('limits', () => {
 
   it('counts no bytes of what was purged behind its key', async () => {
     const queue = await declare(adapter, fresh(), { ordered: true, maxLengthBytes: 100 })
-    const sized = (bytes: number, key = 'k') => message(queue, { key, body: Buffer.alloc(bytes, 65) })
+    const sized = (bytes: number, key = 'k') => outbound(queue, { key, body: Buffer.alloc(bytes, 65) })
     expect((await adapter.publish([sized(33), sized(33), sized(33)], live)).every((o) => o.ok)).toBe(true)
     expect(await adapter.purge(queue)).toBe(3)
     expect((await adapter.publish([sized(40), sized(60), sized(1)], live)).map((o) => o.ok)).toEqual([
@@ -243,15 +253,15 @@ describe('limits', () => {
 
   it('purges any number behind a key that waits for its retry, and leaves the key free', async () => {
     const queue = await declare(adapter, fresh(), { ordered: true, maxLengthBytes: 1_000_000 })
-    const many = () => Array.from({ length: 1_250 }, () => message(queue, { key: 'k' }))
+    const many = () => Array.from({ length: 1_250 }, () => outbound(queue, { key: 'k' }))
     await adapter.publish(many(), live)
-    const receiver = await adapter.open(source(queue.queue, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
     expect(await receiver.retry(await receiver.receive(1, live), 60_000)).toEqual(['settled'])
     await adapter.publish(many(), live)
     expect(await adapter.purge(queue)).toBe(2_500)
     const base = `{mq:${queue.queue}}:`
     expect((await redis('HMGET', `${base}meta`, 'by', 'wait')).match(/\d+/g)).toEqual(['0', '0'])
-    const next = message(queue, { key: 'k' })
+    const next = outbound(queue, { key: 'k' })
     await adapter.publish([next], live)
     expect(await drain(receiver)).toEqual([next.id])
   })
@@ -263,10 +273,10 @@ describe('limits', () => {
       overflow: 'drop-oldest',
       deadLetterQueue: `${name}.dlq`,
     })
-    const sent = Array.from({ length: 4 }, () => message(queue))
+    const sent = Array.from({ length: 4 }, () => outbound(queue))
     await adapter.publish(sent, live)
     expect(await adapter.size(queue)).toBe(2)
-    const browser = await adapter.open(source(`${name}.dlq`, { mode: 'browse' }), () => undefined)
+    const browser = await adapter.open(source({ queue: `${name}.dlq` }, { mode: 'browse' }), () => undefined)
     const dead = await browser.receive(10, live)
     expect(ids(dead)).toEqual(ids(sent.slice(0, 2)))
     expect(dead[0]?.deadLetter).toMatchObject({ reason: 'max-length', queue: name })
@@ -274,8 +284,8 @@ describe('limits', () => {
 
   it('drops nothing for a body that has no room in an empty queue', async () => {
     const queue = await declare(adapter, fresh(), { maxLengthBytes: 100, overflow: 'drop-oldest' })
-    await adapter.publish([message(queue), message(queue)], live)
-    const [outcome] = await adapter.publish([message(queue, { body: Buffer.alloc(101) })], live)
+    await adapter.publish([outbound(queue), outbound(queue)], live)
+    const [outcome] = await adapter.publish([outbound(queue, { body: Buffer.alloc(101) })], live)
     expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
     expect(await adapter.size(queue)).toBe(2)
   })
@@ -284,16 +294,16 @@ describe('limits', () => {
     const topic = fresh('topic')
     const subscribe = async (subscription: string, overflow: 'reject' | 'drop-oldest') => {
       const target = { topic, subscription }
-      const with1 = { ...settings, maxLength: 1, overflow }
+      const with1 = { ...plainSettings, maxLength: 1, overflow }
       await adapter.declare(target, { settings: with1, pattern: '#', ifExists: 'take' })
       return target
     }
     const drops = await subscribe('a', 'drop-oldest')
     await subscribe('b', 'reject')
-    const first = message({ topic })
+    const first = outbound({ topic })
     expect((await adapter.publish([first], live))[0]?.ok).toBe(true)
-    expect((await adapter.publish([message({ topic })], live))[0]?.ok).toBe(false)
-    const receiver = await adapter.open({ ...source(''), target: drops }, () => undefined)
+    expect((await adapter.publish([outbound({ topic })], live))[0]?.ok).toBe(false)
+    const receiver = await adapter.open(source(drops), () => undefined)
     expect(ids(await receiver.receive(10, live))).toEqual([first.id])
   })
 
@@ -305,9 +315,9 @@ describe('limits', () => {
       overflow: 'drop-oldest',
       deadLetterQueue: `${name}.dlq`,
     })
-    const sent = [1, 2, 3, 4].map(() => message(queue, { key: 'k' }))
+    const sent = [1, 2, 3, 4].map(() => outbound(queue, { key: 'k' }))
     await adapter.publish(sent.slice(0, 1), live)
-    const receiver = await adapter.open(source(name, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }, { ordered: true }), () => undefined)
     const held = await receiver.receive(1, live)
     expect((await adapter.publish(sent.slice(1), live)).map((o) => o.ok)).toEqual([true, true, true])
     expect(await adapter.size(queue)).toBe(2)
@@ -319,7 +329,7 @@ describe('limits', () => {
   it('does not count what has expired, and moves it when noticed', async () => {
     const name = fresh()
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
-    await adapter.publish([message(queue, { expiresAt: Date.now() + 30 }), message(queue)], live)
+    await adapter.publish([outbound(queue, { expiresAt: Date.now() + 30 }), outbound(queue)], live)
     await until(async () => (await adapter.size(queue)) === 1)
     expect(await adapter.size({ queue: `${name}.dlq` })).toBe(1)
   })
@@ -328,9 +338,9 @@ describe('limits', () => {
 describe('priorities', () => {
   it('keeps 256 levels, equal ones first in first out', async () => {
     const queue = await declare(adapter, fresh(), { maxPriority: 255 })
-    const sent = [0, 255, 7, 6, 7, 254].map((priority) => message(queue, { priority }))
+    const sent = [0, 255, 7, 6, 7, 254].map((priority) => outbound(queue, { priority }))
     await adapter.publish(sent, live)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     expect(await drain(receiver)).toEqual(ids([1, 5, 2, 4, 3, 0].map((i) => sent[i] as (typeof sent)[0])))
   })
 })

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
 import { startBroker } from '@mq/brokers'
+import { connected, fresh, until } from '@mq/conformance/fixtures'
 import { MessageQueue, RejectError } from '@mq/core'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
-import { connected, fresh, until } from './support.ts'
 
 /** Sends, handles, fails over to its dead letters, and asks: what every permission and socket is needed for. */
 async function works(options: RedisOptions): Promise<void> {

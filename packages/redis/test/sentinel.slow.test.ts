@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, until } from './support.ts'
 
 let broker: RunningBroker
 
@@ -25,7 +25,7 @@ describe('under Sentinel', () => {
     try {
       const events = await connected(adapter)
       const queue = await declare(adapter, fresh())
-      const sent = Array.from({ length: 200 }, () => message(queue))
+      const sent = Array.from({ length: 200 }, () => outbound(queue))
       const outcomes = await Promise.all(sent.map((m) => adapter.publish([m], live)))
       expect(outcomes.flat().every((o) => o.ok)).toBe(true)
       await broker.kill(0)
@@ -41,7 +41,7 @@ describe('under Sentinel', () => {
       expect(await adapter.size(queue)).toBe(200)
       await until(
         async () =>
-          (await adapter.publish([message(queue)], AbortSignal.timeout(5_000)).catch(() => []))[0]?.ok ===
+          (await adapter.publish([outbound(queue)], AbortSignal.timeout(5_000)).catch(() => []))[0]?.ok ===
           true,
         20_000,
       )

@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { MessageQueue, type MessageQueueConfigInput } from '@mq/core'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 const run = promisify(execFile)
 const HOUR_MS = 3_600_000
@@ -94,18 +94,18 @@ describe('a clock of the server that jumps an hour ahead', () => {
     const name = fresh()
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
     const dead = await declare(adapter, `${name}.dlq`)
-    const expiresIn = (ms: number) => message(queue, { expiresAt: Date.now() + ms })
+    const expiresIn = (ms: number) => outbound(queue, { expiresAt: Date.now() + ms })
     const [over, lasting] = [expiresIn(HOUR_MS / 2), expiresIn(HOUR_MS * 2)]
-    const [due, later] = [HOUR_MS / 2, HOUR_MS * 2].map((delayMs) => message(queue, { delayMs }))
+    const [due, later] = [HOUR_MS / 2, HOUR_MS * 2].map((delayMs) => outbound(queue, { delayMs }))
     const all = [over, lasting, due, later].map((sent) => sent as typeof over)
     expect((await adapter.publish(all, live)).every(({ ok }) => ok)).toBe(true)
     ahead(HOUR_MS)
-    const receiver = await adapter.open(source(name), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }), () => undefined)
     const got = [await one(receiver), await one(receiver)]
     expect(got.map(({ id }) => id).sort()).toEqual([lasting.id, due?.id].sort())
     expect(await receiver.ack(got)).toEqual(['settled', 'settled'])
     expect(await receiver.receive(10, live, 0)).toEqual([])
-    const buried = await adapter.open(source(`${name}.dlq`), () => undefined)
+    const buried = await adapter.open(source({ queue: `${name}.dlq` }), () => undefined)
     expect(await one(buried)).toMatchObject({ id: over.id, deadLetter: { reason: 'expired' } })
     expect(await adapter.size(dead)).toBe(0)
     ahead(HOUR_MS * 3)
@@ -116,11 +116,11 @@ describe('a clock of the server that jumps an hour ahead', () => {
     ahead(0)
     const adapter = await adapterFor()
     const queue = await declare(adapter, fresh())
-    await adapter.publish([message(queue)], live)
-    const first = await adapter.open(source(queue.queue), () => undefined)
+    await adapter.publish([outbound(queue)], live)
+    const first = await adapter.open(source(queue), () => undefined)
     const before = await one(first)
     ahead(HOUR_MS)
-    const second = await adapter.open(source(queue.queue), () => undefined)
+    const second = await adapter.open(source(queue), () => undefined)
     const after = await one(second)
     expect(after).toMatchObject({ id: before.id, deliveryCount: 0, redeliveries: 1 })
     expect(await first.renew([before])).toEqual(['lost'])
@@ -167,13 +167,13 @@ describe('a clock of the server that jumps an hour back', () => {
     ahead(HOUR_MS)
     const adapter = await adapterFor()
     const queue = await declare(adapter, fresh())
-    const [held, delayed] = [message(queue), message(queue, { delayMs: 500 })]
+    const [held, delayed] = [outbound(queue), outbound(queue, { delayMs: 500 })]
     await adapter.publish([held, delayed], live)
     const gone = await adapterFor()
-    const vanishing = await gone.open(source(queue.queue, { leaseMs: 500 }), () => undefined)
+    const vanishing = await gone.open(source(queue, { leaseMs: 500 }), () => undefined)
     expect((await one(vanishing)).id).toBe(held.id)
     ahead(0)
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     // Longer than the lease and the delay.
     expect(await receiver.receive(10, live, 1_500)).toEqual([])
     ahead(HOUR_MS)

@@ -3,11 +3,11 @@ import { readdirSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { MessageQueue, type MessageQueueConfigInput } from '@mq/core'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { createClient } from 'redis'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -190,7 +190,7 @@ describe('an append-only file cut off in its middle', () => {
     const name = fresh()
     const queue = await declare(adapter, name, { ordered: true, deadLetterQueue: `${name}.dlq` })
     for (let i = 0; i < 40; i++) {
-      const batch = Array.from({ length: 25 }, (_, n) => message(queue, { key: `k${n % 5}` }))
+      const batch = Array.from({ length: 25 }, (_, n) => outbound(queue, { key: `k${n % 5}` }))
       expect((await adapter.publish(batch, live)).every((o) => o.ok)).toBe(true)
     }
     const folder = (await redis('CONFIG', 'GET', 'dir')).trim().split('\n')[1] as string
@@ -206,7 +206,7 @@ describe('an append-only file cut off in its middle', () => {
     expect(left % 25).toBe(0)
     expect(left).toBeGreaterThan(0)
     expect(left).toBeLessThan(1_000)
-    const receiver = await adapter.open(source(name, { ordered: true }), () => undefined)
+    const receiver = await adapter.open(source({ queue: name }, { ordered: true }), () => undefined)
     const got = new Set<string>()
     await until(async () => {
       const deliveries = await receiver.receive(100, live, 0)

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
-import { connected, declare, fresh, live, message, source, until } from './support.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -41,7 +41,7 @@ describe('a server that closes idle connections (timeout 1)', () => {
     const events = await connected(adapter)
     const queue = await declare(adapter, fresh())
     // A socket for waiting reads, which is given back and rests as well.
-    const receiver = await adapter.open(source(queue.queue), () => undefined)
+    const receiver = await adapter.open(source(queue), () => undefined)
     await receiver.receive(1, live, 50)
     await receiver.close(live)
     const before = await clients()
@@ -51,7 +51,7 @@ describe('a server that closes idle connections (timeout 1)', () => {
     await idle.closed
     expect(await clients()).toEqual(before)
     expect(events.lost).toEqual([])
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
   }, 30_000)
 
   it('which it does later than it said when it was connected to, costs a reconnection and nothing else', async () => {
@@ -105,7 +105,7 @@ describe('after a queue was deleted', () => {
     const [adapter, other] = [adapterFor(), adapterFor()]
     await Promise.all([connected(adapter), connected(other)])
     const queue = await declare(adapter, fresh())
-    await Promise.all([adapter, other].map((each) => each.publish([message(queue)], live)))
+    await Promise.all([adapter, other].map((each) => each.publish([outbound(queue)], live)))
     await adapter.remove(queue)
     const left = (await redis('KEYS', `*${queue.queue}*`)).split('\n').filter((key) => key !== '')
     expect(left).toEqual([expect.stringContaining(':tk:')])
@@ -116,11 +116,11 @@ describe('after a queue was deleted', () => {
     const [adapter, other] = [adapterFor(), adapterFor()]
     await Promise.all([connected(adapter), connected(other)])
     const queue = await declare(adapter, fresh())
-    await other.publish([message(queue)], live)
+    await other.publish([outbound(queue)], live)
     await adapter.remove(queue)
     await declare(adapter, queue.queue)
-    expect(await other.publish([message(queue)], live)).toEqual([{ ok: true }])
-    expect(await adapter.publish([message(queue)], live)).toEqual([{ ok: true }])
+    expect(await other.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
     expect(await adapter.size(queue)).toBe(2)
   }, 20_000)
 
@@ -134,7 +134,7 @@ describe('after a queue was deleted', () => {
       const events = await connected(sender)
       await connected(adapter)
       const queue = await declare(adapter, fresh())
-      const sent = message(queue)
+      const sent = outbound(queue)
       // It arrives, and its answer does not.
       proxy.blackHole('down')
       const [outcome] = await sender.publish([sent], live)

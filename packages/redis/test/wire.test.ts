@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
+import { outbound } from '@mq/conformance/fixtures'
 import { decode, encodeValues, fieldNames, layoutOf } from '../src/wire.ts'
-import { message } from './support.ts'
 
 const ID = Buffer.from('1700000000000-3')
 
@@ -12,7 +12,7 @@ const read = (list: Buffer[]) => decode('0', ID, list, 1, 0, null, false)
 
 describe('the wire form', () => {
   it('gives back every field that it was given', () => {
-    const sent = message(
+    const sent = outbound(
       { queue: 'q' },
       {
         body: Buffer.from([0, 255, 13, 10]),
@@ -56,16 +56,16 @@ describe('the wire form', () => {
   })
 
   it('keeps the order of names whatever the order of headers', () => {
-    const names = fieldNames(message({ queue: 'q' }, { headers: { b: '1', a: '2' }, key: 'k' }))
+    const names = fieldNames(outbound({ queue: 'q' }, { headers: { b: '1', a: '2' }, key: 'k' }))
     expect(names).toEqual(['id', 'ts', 'body', 'content-type', 'key', 'h:a', 'h:b'])
   })
 
   it('tells layouts apart', () => {
-    const plain = layoutOf(message({ queue: 'q' }))
-    expect(layoutOf(message({ queue: 'q' }))).toBe(plain)
-    expect(layoutOf(message({ queue: 'q' }, { key: 'k' }))).not.toBe(plain)
-    expect(layoutOf(message({ queue: 'q' }, { headers: { a: '1' } }))).not.toBe(
-      layoutOf(message({ queue: 'q' }, { headers: { b: '1' } })),
+    const plain = layoutOf(outbound({ queue: 'q' }))
+    expect(layoutOf(outbound({ queue: 'q' }))).toBe(plain)
+    expect(layoutOf(outbound({ queue: 'q' }, { key: 'k' }))).not.toBe(plain)
+    expect(layoutOf(outbound({ queue: 'q' }, { headers: { a: '1' } }))).not.toBe(
+      layoutOf(outbound({ queue: 'q' }, { headers: { b: '1' } })),
     )
   })
 

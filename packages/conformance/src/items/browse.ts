@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { BrokerAdapter, Delivery, Receiver, Source } from '@mq/core/adapter'
-import { eachOnce, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { eachOnce, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { settled } from '../stage.ts'
 
@@ -35,14 +36,17 @@ export const browse = group('receiver', (item) => {
     async (t) => {
       const adapter = await t.connected()
       const name = t.name()
-      await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+      await adapter.declare(
+        { queue: name },
+        { settings: plainSettings, pattern: undefined, ifExists: 'take' },
+      )
       const signal = t.deadline()
-      const [held, delayed] = [outbound(name), outbound(name, { delayMs: 600_000 })]
+      const [held, delayed] = [outbound({ queue: name }), outbound({ queue: name }, { delayMs: 600_000 })]
       await adapter.publish([held], signal)
       const holder = await open(adapter, name, 'pull')
       const leased = await receiveAll(t, holder, 1)
       await adapter.publish([delayed], signal)
-      const messages = Array.from({ length: 5 }, () => outbound(name))
+      const messages = Array.from({ length: 5 }, () => outbound({ queue: name }))
       await adapter.publish(messages, signal)
       const browsing = await open(adapter, name, 'browse')
       // What counts what is leased as waiting may show it, too.
@@ -78,8 +82,11 @@ export const browse = group('receiver', (item) => {
       if (t.capabilities.size !== 'ready') return t.refused('size')
       const adapter = await t.connected()
       const name = t.name()
-      await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
-      const messages = [outbound(name), outbound(name)]
+      await adapter.declare(
+        { queue: name },
+        { settings: plainSettings, pattern: undefined, ifExists: 'take' },
+      )
+      const messages = [outbound({ queue: name }), outbound({ queue: name })]
       await adapter.publish(messages, t.deadline())
       const browsing = await open(adapter, name, 'browse')
       const seen = await receiveAll(t, browsing, 2)
@@ -101,9 +108,11 @@ export const browse = group('receiver', (item) => {
   item('browse-ordered', 'a browse of an ordered queue shows what waits behind its key, too', async (t) => {
     const adapter = await t.connected()
     const name = t.name()
-    const settings = { ...PLAIN, ordered: true }
+    const settings = { ...plainSettings, ordered: true }
     await adapter.declare({ queue: name }, { settings, pattern: undefined, ifExists: 'take' })
-    const messages = ['a', 'b', 'a', 'a:1', 'a', 'b', 'a', 'a:1'].map((key) => outbound(name, { key }))
+    const messages = ['a', 'b', 'a', 'a:1', 'a', 'b', 'a', 'a:1'].map((key) =>
+      outbound({ queue: name }, { key }),
+    )
     await adapter.publish(messages, t.deadline())
     // Where looking is taking, an ordered queue gives its messages to one consumer alone, and nobody else sees them.
     const browsing = await open(adapter, name, 'browse').catch((error: unknown) => {
@@ -148,9 +157,9 @@ export const browse = group('receiver', (item) => {
     const adapter = await t.connected()
     const name = t.name()
     if (t.capabilities.priorityLevels <= 1) return t.refused('priorityLevels')
-    const settings = { ...PLAIN, maxPriority: 7 }
+    const settings = { ...plainSettings, maxPriority: 7 }
     await adapter.declare({ queue: name }, { settings, pattern: undefined, ifExists: 'take' })
-    const messages = [0, 7, 3, 0, 7].map((priority) => outbound(name, { priority }))
+    const messages = [0, 7, 3, 0, 7].map((priority) => outbound({ queue: name }, { priority }))
     await adapter.publish(messages, t.deadline())
     const browsing = await open(adapter, name, 'browse')
     const seen = await shown(browsing, t.deadline())

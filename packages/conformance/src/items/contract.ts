@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { ErrorCode, type BrokerAdapter, type PublishOutcome, type Receiver } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { eachOnce, later, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { eachOnce, later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { within } from '../schedule.ts'
 
@@ -11,7 +12,7 @@ async function withQueue(
 ): Promise<{ adapter: BrokerAdapter; name: string; signal: AbortSignal }> {
   const adapter = await t.connected()
   const name = t.name()
-  await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+  await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
   return { adapter, name, signal: t.deadline(t.patienceMs * 2) }
 }
 
@@ -62,7 +63,7 @@ export const contract = group('contract', (item) => {
     'publishing to a queue that does not exist is not-stored, as MQ_QUEUE_NOT_FOUND',
     async (t) => {
       const adapter = await t.connected()
-      const [outcome] = await adapter.publish([outbound(t.name('missing'))], t.deadline())
+      const [outcome] = await adapter.publish([outbound({ queue: t.name('missing') })], t.deadline())
       assert.ok(outcome !== undefined && !outcome.ok, 'it was accepted')
       assert.equal(outcome.certainty, 'not-stored')
       assert.equal(adapter.classify(outcome.error).code, 'MQ_QUEUE_NOT_FOUND')
@@ -72,7 +73,7 @@ export const contract = group('contract', (item) => {
   item('publish-outcomes', 'publish answers one outcome per message', async (t) => {
     const { adapter, name, signal } = await withQueue(t)
     for (const n of [1, 2, 50]) {
-      const batch = Array.from({ length: n }, () => outbound(name))
+      const batch = Array.from({ length: n }, () => outbound({ queue: name }))
       assert.equal((await adapter.publish(batch, signal)).length, n)
     }
   })
@@ -85,13 +86,13 @@ export const contract = group('contract', (item) => {
       if (limits === 'none') return t.refused('limits')
       const adapter = await t.connected()
       const name = t.name()
-      const settings = { ...PLAIN, maxLength: 3 }
+      const settings = { ...plainSettings, maxLength: 3 }
       await adapter.declare({ queue: name }, { settings, pattern: undefined, ifExists: 'take' })
       const accepted: string[] = []
       const refused: string[] = []
       // A soft limit may let a whole call through.
       await t.until(async () => {
-        const batch = Array.from({ length: 10 }, () => outbound(name))
+        const batch = Array.from({ length: 10 }, () => outbound({ queue: name }))
         const outcomes = await adapter.publish(batch, t.deadline())
         assert.equal(outcomes.length, batch.length)
         for (const [i, { id }] of batch.entries()) {
@@ -120,7 +121,10 @@ export const contract = group('contract', (item) => {
 
   item('publish-abort', 'publish that was aborted before it began stores nothing, and says so', async (t) => {
     const { adapter, name } = await withQueue(t)
-    const outcomes = await adapter.publish([outbound(name), outbound(name)], AbortSignal.abort())
+    const outcomes = await adapter.publish(
+      [outbound({ queue: name }), outbound({ queue: name })],
+      AbortSignal.abort(),
+    )
     assert.deepEqual(
       outcomes.map((outcome) => !outcome.ok && outcome.certainty),
       ['not-stored', 'not-stored'],
@@ -131,7 +135,7 @@ export const contract = group('contract', (item) => {
 
   item('publish-untouched', 'publish changes nothing of what it is given', async (t) => {
     const { adapter, name, signal } = await withQueue(t)
-    const message = outbound(name, { headers: { a: '1' }, body: Buffer.from('abc') })
+    const message = outbound({ queue: name }, { headers: { a: '1' }, body: Buffer.from('abc') })
     const before = JSON.stringify(message)
     await adapter.publish(Object.freeze([message]), signal)
     assert.equal(JSON.stringify(message), before)
@@ -140,14 +144,14 @@ export const contract = group('contract', (item) => {
   item('never-shared', 'deliveries of one message share no headers', async (t) => {
     const adapter = await t.connected()
     const topic = t.name('topic')
-    await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
     const receivers: Receiver[] = []
     for (const subscription of ['a', 'b']) {
       const target = { topic, subscription }
-      await adapter.declare(target, { settings: PLAIN, pattern: '#', ifExists: 'take' })
+      await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
       receivers.push(await adapter.open(source(target), () => undefined))
     }
-    await adapter.publish([outbound('', { destination: { topic }, headers: { a: '1' } })], t.deadline())
+    await adapter.publish([outbound({ topic }, { headers: { a: '1' } })], t.deadline())
     const headers: Record<string, string>[] = []
     for (const receiver of receivers)
       for (const delivery of await receiveAll(t, receiver, 1)) headers.push(delivery.headers)
@@ -160,7 +164,7 @@ export const contract = group('contract', (item) => {
   item('receive-max', 'receive never answers more than it is asked for', async (t) => {
     const { adapter, name, signal } = await withQueue(t)
     await adapter.publish(
-      Array.from({ length: 20 }, () => outbound(name)),
+      Array.from({ length: 20 }, () => outbound({ queue: name })),
       signal,
     )
     const receiver = await open(adapter, name)
@@ -180,7 +184,7 @@ export const contract = group('contract', (item) => {
     // One call: as much as it may take, and longer than it may last.
     const waiting = later(receiver.receive(10, signal, t.patienceMs * 4))
     await t.quiet(30)
-    const message = outbound(name)
+    const message = outbound({ queue: name })
     await adapter.publish([message], signal)
     const deliveries = await within(
       t.clock,
@@ -209,7 +213,7 @@ export const contract = group('contract', (item) => {
     const controller = new AbortController()
     const waiting = later(receiver.receive(10, controller.signal, 60_000))
     await t.quiet(20)
-    const message = outbound(name)
+    const message = outbound({ queue: name })
     const publishing = later(adapter.publish([message], signal))
     controller.abort()
     await publishing
@@ -234,8 +238,8 @@ export const contract = group('contract', (item) => {
     let lost = 0
     const adapter = await t.connected({ lost: () => void lost++ })
     const name = t.name()
-    await adapter.declare({ queue: name }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
-    const message = outbound(name)
+    await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const message = outbound({ queue: name })
     await adapter.publish([message], t.deadline())
     // The lease is short here: some brokers see the end of a connection only by it.
     const receiver = await open(adapter, name, { leaseMs: t.leaseMs })
@@ -276,18 +280,19 @@ export const contract = group('contract', (item) => {
     const { adapter, name, signal } = await withQueue(t)
     await adapter.disconnect(signal)
     await adapter.connect({ lost: () => undefined, blocked: () => undefined }, signal)
-    const [outcome] = await adapter.publish([outbound(name)], signal)
+    const [outcome] = await adapter.publish([outbound({ queue: name })], signal)
     assert.equal(outcome?.ok, true)
   })
 
   item('declare-take', 'declare with take accepts what exists, and answers settings in force', async (t) => {
     const { adapter, name } = await withQueue(t)
-    const different = { ...PLAIN, maxRedeliveries: 3, deadLetterQueue: `${name}.dlq` }
+    const different = { ...plainSettings, maxRedeliveries: 3, deadLetterQueue: `${name}.dlq` }
     const revealed = await adapter.declare(
       { queue: name },
       { settings: different, pattern: undefined, ifExists: 'take' },
     )
-    if (revealed.maxRedeliveries !== undefined) assert.equal(revealed.maxRedeliveries, PLAIN.maxRedeliveries)
+    if (revealed.maxRedeliveries !== undefined)
+      assert.equal(revealed.maxRedeliveries, plainSettings.maxRedeliveries)
   })
 
   item('replies', 'reply places are private, and one that vanished is no error', async (t) => {
@@ -296,16 +301,13 @@ export const contract = group('contract', (item) => {
     const signal = t.deadline()
     const [mine, theirs] = [await adapter.openReplies(), await other.openReplies()]
     assert.notEqual(mine.address, theirs.address)
-    const reply = outbound('', { destination: { reply: mine.address }, correlationId: 'c' })
+    const reply = outbound({ reply: mine.address }, { correlationId: 'c' })
     assert.equal((await other.publish([reply], signal))[0]?.ok, true)
     const [got] = await receiveAll(t, mine.receiver, 1)
     assert.deepEqual([got?.id, got?.correlationId], [reply.id, 'c'])
     await mine.receiver.close(signal)
     await adapter.disconnect(signal)
-    assert.equal(
-      (await other.publish([outbound('', { destination: { reply: mine.address } })], signal))[0]?.ok,
-      true,
-    )
+    assert.equal((await other.publish([outbound({ reply: mine.address })], signal))[0]?.ok, true)
     assert.deepEqual([...(await theirs.receiver.receive(10, signal, 50))], [])
   })
 })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { BrokerAdapter, Delivery, OutboundMessage, QueueSettings, Receiver } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { failureInfo, outbound, PLAIN, receiveAll, source } from '../helpers.ts'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 
 const HIGHEST_PRIORITY = 9
@@ -47,21 +48,24 @@ const WAYS_BACK: readonly {
 
 /** A message that has every field, of the kind that is lost first: not ASCII, long, or of a time gone by. */
 function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
-  return outbound(queue, {
-    headers: { a: '1', long: 'x'.repeat(4096) },
-    timestamp: 1_700_000_000_123,
-    contentType: 'application/x-made-up',
-    contentEncoding: 'identity',
-    correlationId: 'corrélation-漢',
-    replyTo: 'somewhere',
-    routingKey: 'r.k',
-    key: 'clé-漢',
-    deduplicationId: 'd',
-    expiresAt: t.now() + 600_000,
-    deliveryCount: 3,
-    redriven: true,
-    ...fields,
-  })
+  return outbound(
+    { queue },
+    {
+      headers: { a: '1', long: 'x'.repeat(4096) },
+      timestamp: 1_700_000_000_123,
+      contentType: 'application/x-made-up',
+      contentEncoding: 'identity',
+      correlationId: 'corrélation-漢',
+      replyTo: 'somewhere',
+      routingKey: 'r.k',
+      key: 'clé-漢',
+      deduplicationId: 'd',
+      expiresAt: t.now() + 600_000,
+      deliveryCount: 3,
+      redriven: true,
+      ...fields,
+    },
+  )
 }
 
 function same(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
@@ -84,9 +88,9 @@ function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, pat
 
 /** The kinds of queue that a message may have to pass; priorities can be a kind of its own to a broker. */
 function kinds(t: TestContext): readonly { settings: QueueSettings; priority: number }[] {
-  const plain = { settings: PLAIN, priority: 0 }
+  const plain = { settings: plainSettings, priority: 0 }
   if (t.capabilities.priorityLevels <= 1) return [plain]
-  return [plain, { settings: { ...PLAIN, maxPriority: HIGHEST_PRIORITY }, priority: 7 }]
+  return [plain, { settings: { ...plainSettings, maxPriority: HIGHEST_PRIORITY }, priority: 7 }]
 }
 
 async function declare(adapter: BrokerAdapter, queue: string, settings: QueueSettings): Promise<void> {
@@ -106,12 +110,12 @@ export const fields = group('contract', (item) => {
   item('fields', 'every field of the wire comes back, and what was absent is absent', async (t) => {
     const adapter = await t.connected()
     const name = t.name()
-    await declare(adapter, name, PLAIN)
-    const bare = outbound(name, { contentType: 'text/plain', timestamp: 1_700_000_000_456 })
+    await declare(adapter, name, plainSettings)
+    const bare = outbound({ queue: name }, { contentType: 'text/plain', timestamp: 1_700_000_000_456 })
     // Each by itself, too: what most messages do not have may be kept apart.
-    const alone = OPTIONAL.map((field) => outbound(name, { [field]: full(t, name)[field] }))
+    const alone = OPTIONAL.map((field) => outbound({ queue: name }, { [field]: full(t, name)[field] }))
     const apart = [full(t, name), bare, ...alone]
-    const together = [full(t, name), outbound(name)]
+    const together = [full(t, name), outbound({ queue: name })]
     for (const message of apart) await publish(t, adapter, [message])
     await publish(t, adapter, together)
     const sent = [...apart, ...together]
@@ -164,10 +168,10 @@ export const fields = group('contract', (item) => {
   item('fields-topic', 'the copies of a topic keep every field, at once or delayed', async (t) => {
     const adapter = await t.connected()
     const topic = t.name('topic')
-    await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+    await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
     const targets = ['a', 'b'].map((subscription) => ({ topic, subscription }))
     for (const target of targets)
-      await adapter.declare(target, { settings: PLAIN, pattern: 'r.*', ifExists: 'take' })
+      await adapter.declare(target, { settings: plainSettings, pattern: 'r.*', ifExists: 'take' })
     const destination = { topic }
     const sent = [full(t, '', { destination }), full(t, '', { destination, delayMs: 50 })]
     for (const message of sent) await publish(t, adapter, [message])
@@ -194,7 +198,7 @@ export const fields = group('contract', (item) => {
       const receiver = await open(adapter, name)
       const [first] = await receiveAll(t, receiver, 1)
       await receiver.retry(first === undefined ? [] : [first], 0)
-      const info = failureInfo(name)
+      const info = failure({ queue: name })
       const failed = await receiveAll(t, receiver, 1)
       await receiver.deadLetter(failed, [info], { queue: dead })
       const [letter] = await receiveAll(t, await open(adapter, dead), 1)

@@ -3,7 +3,8 @@ import { defineQueue } from '@mq/core'
 import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { TestContext } from '../context.ts'
-import { collect, drain, outbound, rejects, take } from '../helpers.ts'
+import { outbound } from '../fixtures.ts'
+import { collect, drain, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 /** Sends one body and answers what arrives. */
@@ -198,7 +199,7 @@ export const payload = group('payload', (item) => {
         { body: Buffer.from([0xff, 0xfe, 0x80]), contentType: 'text/plain' },
         { body: gzipSync('cut off').subarray(0, 12), contentType: 'text/plain', contentEncoding: 'gzip' },
         { body: Buffer.from('?'), contentType: 'text/plain', contentEncoding: 'made-up' },
-      ].map((fields) => outbound(name, fields))
+      ].map((fields) => outbound({ queue: name }, fields))
       const outcomes = await adapter.publish(broken, t.deadline())
       assert.ok(
         outcomes.every(({ ok }) => ok),

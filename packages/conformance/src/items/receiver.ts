@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Delivery, SettleOutcome } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { eachOnce, failureInfo, later, PLAIN, receiveAll, source } from '../helpers.ts'
+import { failure, plainSettings, source } from '../fixtures.ts'
+import { eachOnce, later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { found, leased, settled, type Stage } from '../stage.ts'
 
@@ -13,7 +14,7 @@ const deadOf = ({ name }: Stage) => ({ queue: `${name}.dlq` })
 /** A queue with `n` messages, all leased to one receiver, and a dead-letter queue. */
 async function mortal(t: TestContext, n: number, leaseMs?: number, maxLength: number | null = null) {
   const stage = await leased(t, n, leaseMs)
-  const settings = { ...PLAIN, maxLength }
+  const settings = { ...plainSettings, maxLength }
   await stage.adapter.declare(deadOf(stage), { settings, pattern: undefined, ifExists: 'take' })
   return stage
 }
@@ -26,7 +27,7 @@ function settle(
   const { receiver } = stage
   if (operation === 'retry') return receiver.retry(deliveries, 0)
   if (operation !== 'deadLetter') return receiver[operation](deliveries)
-  const failures = deliveries.map(() => failureInfo(stage.name))
+  const failures = deliveries.map(() => failure({ queue: stage.name }))
   return receiver.deadLetter(deliveries, failures, deadOf(stage))
 }
 
@@ -103,8 +104,8 @@ export const receiver = group('receiver', (item) => {
     settled(await stage.receiver.retry([one], 0), 1)
     const deliveries = [...(await receiveAll(t, stage.receiver, 1)), two]
     const infos = [
-      failureInfo(stage.name, { attempts: 3 }),
-      failureInfo(stage.name, { reason: 'invalid', host: 'other' }),
+      failure({ queue: stage.name, attempts: 3 }),
+      failure({ queue: stage.name, reason: 'invalid', host: 'other' }),
     ]
     settled(await stage.receiver.deadLetter(deliveries, infos, target), 2)
     await stage.receiver.close(t.deadline())
@@ -285,9 +286,9 @@ export const receiver = group('receiver', (item) => {
     async (t) => {
       const adapter = await t.connected()
       const topic = t.name('topic')
-      await adapter.declare({ topic }, { settings: PLAIN, pattern: undefined, ifExists: 'take' })
+      await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
       const target = { topic, subscription: 's' }
-      await adapter.declare(target, { settings: PLAIN, pattern: '#', ifExists: 'take' })
+      await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
       const stage = await leased(t, 1)
       const cases = [
         { receiver: await adapter.open(source(target), () => undefined), of: { topic } },

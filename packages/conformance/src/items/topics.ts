@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
+import { outbound, plainSettings, source } from '../fixtures.ts'
 import {
   drain,
   eachOnce,
   gate,
   nothing,
   numbers,
-  outbound,
-  PLAIN,
   receiveAll,
   rejects,
-  source,
   subscribe,
   take,
   type QueueArg,
@@ -250,7 +248,7 @@ export const topics = group('topics', (item) => {
       const targets = ['a', 'full', 'z'].map((name) => ({ topic, subscription: name }))
       for (const target of targets) {
         const maxLength = target.subscription === 'full' ? 2 : null
-        const settings = { ...PLAIN, maxLength }
+        const settings = { ...plainSettings, maxLength }
         await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
       }
       const accepted: string[] = []
@@ -258,7 +256,7 @@ export const topics = group('topics', (item) => {
       let refusals = 0
       // A soft limit may let some more through.
       await t.until(async () => {
-        const message = outbound('', { destination: { topic } })
+        const message = outbound({ topic })
         const [outcome] = await adapter.publish([message], t.deadline())
         if (outcome?.ok === true) accepted.push(message.id)
         else if (outcome?.certainty === 'unknown') maybe.push(message.id)
