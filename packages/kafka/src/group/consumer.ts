@@ -265,7 +265,8 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         dueTimer.watch()
         // Those who look know by it that there is nothing else.
         if (taker.pulls) committer.schedule()
-      }
+        // What is handed out alone is first told to the group.
+      } else committer.schedule()
       return out
     },
     async wait(taker, ms, signal) {

@@ -2,7 +2,7 @@ import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
 import { createHeap } from './heap.ts'
 import { type Hold, NO_HISTORY, type Partition, type PartitionStart } from './partition-contract.ts'
-import { createTracker, encodeNotes, parseNotes } from './tracker.ts'
+import { createTracker, encodeNotes, parseNotes, type Suspect } from './tracker.ts'
 import { deliverAtOf, removalOf } from '../wire.ts'
 
 /** From so many unclean ends on, records are handed out one by one, each committed before the next: the one that kills is found. */
@@ -16,7 +16,13 @@ const MOST_AHEAD = 32 * 1024 * 1024
 export function createPartition(start: PartitionStart): Partition {
   const before = parseNotes(start.offset, start.metadata)
   const tracker = createTracker(start.offset, before.done)
-  let stalls = before.held ? before.stalls + 1 : before.stalls
+  /** Unclean ends without progress, and those of them that count against one record: the one that was handed out alone, or else the first one. */
+  const ended = before.held ? 1 : 0
+  let stalls = before.stalls + ended
+  let suspect: Suspect | null =
+    before.suspect === undefined
+      ? { offset: start.offset, count: stalls }
+      : before.suspect && { ...before.suspect, count: before.suspect.count + ended }
   let stalledAt = start.offset
   let ready: LogRecord[] = []
   let head = 0
@@ -33,15 +39,18 @@ export function createPartition(start: PartitionStart): Partition {
   let holder: Taker | null = null
   let last = ''
   let lastOffset = -1
+  /** Whom an unclean end counts against, as the group knows. */
+  let told = -1
   let fits = true
   let pinnedBy: readonly number[] = []
   let readAheadTo: number | null = start.readsAhead ? -1 : null
 
   const moved = (): void => {
-    // Progress clears the suspicion.
-    if (tracker.base > stalledAt) {
+    // Progress clears the suspicion. Whether the first one is delayed, and so above suspicion, is not known where others are.
+    if (tracker.base > stalledAt || (suspect !== null && tracker.isDone(suspect.offset))) {
       stalledAt = tracker.base
       stalls = 0
+      suspect = delayedBytes > 0 ? null : { offset: stalledAt, count: 0 }
       if (failures.size === 0) return
       for (const offset of failures.keys()) if (offset < tracker.base) failures.delete(offset)
       for (const offset of firstFailures.keys()) if (offset < tracker.base) firstFailures.delete(offset)
@@ -67,6 +76,8 @@ export function createPartition(start: PartitionStart): Partition {
     ready.splice(low, 0, record)
   }
   const delay = (record: LogRecord, dueAt: number): void => {
+    // Nobody had it yet, or it was given back alive.
+    if (suspect?.offset === record.offset) suspect = null
     delayed.push({ dueAt, record })
     delayedBytes += sizeOf(record)
   }
@@ -90,6 +101,14 @@ export function createPartition(start: PartitionStart): Partition {
     else blockedKeys.delete(name)
   }
   const isSerial = (): boolean => stalls >= SERIAL_FROM
+  /** Only once the group was told whom an unclean end counts against; until then it is taken back. */
+  const accuse = (out: LogRecord[]): void => {
+    const record = out[0]
+    if (record === undefined || told === record.offset) return
+    out.length = 0
+    partition.giveBack(record)
+    if (suspect?.offset !== record.offset) suspect = { offset: record.offset, count: 0 }
+  }
   /** Nothing is handed out yet: what removes it may follow. */
   const readsAhead = (): boolean => {
     if (readAheadTo === null) return false
@@ -190,6 +209,7 @@ export function createPartition(start: PartitionStart): Partition {
         record.hold = hold
         out.push(record)
       }
+      if (isSerial()) accuse(out)
       if (head === ready.length) {
         ready = []
         head = 0
@@ -241,7 +261,7 @@ export function createPartition(start: PartitionStart): Partition {
     },
     leftBehind: (offset) => void returns.set(offset, (returns.get(offset) ?? 0) + 1),
     historyOf(offset) {
-      const own = offset === stalledAt ? stalls : 0
+      const own = suspect?.offset === offset ? suspect.count : 0
       if (own === 0 && failures.size === 0 && returns.size === 0) return NO_HISTORY
       return {
         failures: failures.get(offset) ?? 0,
@@ -290,15 +310,14 @@ export function createPartition(start: PartitionStart): Partition {
       for (const record of records) delay(record, deliverAtOf(record))
     },
     commitEntry(isHeldNow, limit) {
-      const attempts = new Map<number, number>()
-      for (const [offset, count] of failures) if (!held.has(offset)) attempts.set(offset, count)
       const notes = {
         stalls,
+        suspect: suspect?.offset === tracker.base && suspect.count === stalls ? undefined : suspect,
         held: isHeldNow,
         heldCount: held.size,
         pattern: start.pattern,
         done: tracker.ranges(),
-        attempts,
+        attempts: failures,
       }
       const encoded = encodeNotes(tracker.base, notes, limit)
       fits = encoded.fits
@@ -311,6 +330,8 @@ export function createPartition(start: PartitionStart): Partition {
     committed(offset, metadata) {
       lastOffset = offset
       last = metadata
+      const { suspect: named } = parseNotes(offset, metadata)
+      told = named === undefined ? offset : (named?.offset ?? -1)
     },
   }
   return partition

@@ -84,8 +84,10 @@ export function createTracker(start: number, done: readonly Range[] = []): Track
 
 /** What a commit says besides its offset. */
 export interface CommitNotes {
-  /** How often this partition was left uncleanly while its `base` stood still. */
+  /** How often this partition was left uncleanly without progress. */
   readonly stalls: number
+  /** Of those ends, how many count against which record; `null`: none against any. Absent: all against the one at `base`. */
+  readonly suspect?: Suspect | null | undefined
   /** Somebody holds records of it: unless this is taken back, its end was unclean. */
   readonly held: boolean
   /** How many records were handed out. */
@@ -97,10 +99,15 @@ export interface CommitNotes {
   readonly attempts: ReadonlyMap<number, number>
 }
 
+export interface Suspect {
+  readonly offset: number
+  readonly count: number
+}
+
 const MARK = 'mq1'
 
 /**
- * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
  * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
  */
 export function encodeNotes(
@@ -112,6 +119,8 @@ export function encodeNotes(
   if (notes.held) text += ' h'
   if (notes.heldCount > 0) text += ` n=${notes.heldCount}`
   if (notes.stalls > 0) text += ` s=${notes.stalls}`
+  if (notes.suspect === null) text += ' x=-'
+  else if (notes.suspect !== undefined) text += ` x=${notes.suspect.offset - base}:${notes.suspect.count}`
   if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
   let fits = true
   if (notes.attempts.size > 0) {
@@ -146,6 +155,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     stalls: 0,
     held: false,
     heldCount: 0,
+    suspect: undefined as Suspect | null | undefined,
     pattern: undefined as string | undefined,
     done,
     attempts,
@@ -157,6 +167,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     if (field === 'h') notes.held = true
     else if (field.startsWith('n=')) notes.heldCount = Number(value) || 0
     else if (field.startsWith('s=')) notes.stalls = Number(value) || 0
+    else if (field.startsWith('x=')) notes.suspect = suspectOf(base, value)
     else if (field.startsWith('p=')) notes.pattern = decode(value)
     else if (field.startsWith('a=')) {
       for (const pair of value.split(',')) {
@@ -167,6 +178,13 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     } else if (field.startsWith('d=')) done.push(...readRanges(base, Buffer.from(value, 'base64')))
   }
   return notes
+}
+
+function suspectOf(base: number, text: string): Suspect | null {
+  const [offset, count] = text.split(':').map(Number)
+  return Number.isSafeInteger(offset) && Number.isSafeInteger(count)
+    ? { offset: base + (offset as number), count: count as number }
+    : null
 }
 
 function decode(text: string): string | undefined {

@@ -125,6 +125,52 @@ describe('a partition', () => {
     expect(offsets(take(partition, 9))).toEqual([1, 2])
   })
 
+  it('that was left uncleanly counts it against the record that was handed out alone, never against one that is delayed', async () => {
+    const due = Date.now() + 60_000
+    let metadata: string | null = null
+    const counts: number[] = []
+    let partition: Partition
+    for (let end = 0; end < 5; end++) {
+      partition = createPartition({ ...start, metadata: metadata })
+      partition.accept(await records([{ headers: ['mq-deliver-at', String(due)] }, {}, {}]), 3)
+      const commit = (): void => {
+        const entry = partition.commitEntry(true, LIMIT)
+        if (entry !== null) partition.committed(entry.offset, entry.metadata)
+        metadata = entry?.metadata ?? metadata
+      }
+      commit()
+      let out = take(partition, 9)
+      if (end >= 2) {
+        // Whom it will count against is told first, once.
+        expect(out.length).toBe(end === 2 ? 0 : 1)
+        commit()
+        if (out.length === 0) out = take(partition, 9)
+        expect(offsets(out)).toEqual([1])
+      }
+      counts.push(partition.historyOf(1).stalls)
+      expect([partition.historyOf(0).stalls, partition.historyOf(2).stalls]).toEqual([0, 0])
+    }
+    expect(counts).toEqual([0, 0, 0, 1, 2])
+    const last = createPartition({ ...start, metadata: metadata })
+    last.accept(await records([{ headers: ['mq-deliver-at', String(due)] }, {}, {}]), 3)
+    expect(last.historyOf(1).stalls).toBe(3)
+    last.committed(0, metadata ?? '')
+    expect(offsets(take(last, 9))).toEqual([1])
+    last.complete(1)
+    expect(offsets(last.take(9, me, false, due))).toEqual([0, 2])
+    expect([last.historyOf(0).stalls, last.historyOf(2).stalls]).toEqual([0, 0])
+  })
+
+  it('says how often a record in place has failed while it runs again', async () => {
+    const partition = await filled(2)
+    const [first] = take(partition, 1)
+    const now = Date.now()
+    partition.retryInPlace(first as LogRecord, now, now)
+    expect(offsets(partition.take(1, me, true, now + 1))).toEqual([0])
+    const { metadata = null } = partition.commitEntry(true, LIMIT) ?? {}
+    expect((await filled(2, { metadata: metadata as never })).historyOf(0).failures).toBe(1)
+  })
+
   it('keeps a delayed record until it is due', async () => {
     const partition = createPartition(start)
     const due = Date.now() + 60_000

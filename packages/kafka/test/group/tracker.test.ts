@@ -78,6 +78,8 @@ describe('notes of a commit', () => {
     ['a pattern with any character', notes({ pattern: 'a b.*.#=%ü' })],
     ['failures in place', notes({ attempts: new Map([[1_000, 2], [1_005, 1]]) })], // prettier-ignore
     ['ranges', notes({ done: [[1_001, 1_002], [1_500, 70_000]] })], // prettier-ignore
+    ['a suspect', notes({ held: true, stalls: 3, suspect: { offset: 1_004, count: 1 } })],
+    ['no suspect', notes({ held: true, stalls: 3, suspect: null })],
     ['all at once', notes({ held: true, stalls: 1, pattern: '#', done: [[1_003, 1_004]], attempts: new Map([[1_002, 9]]) })], // prettier-ignore
   ]
   it.each(cases)('survive a round trip: %s', (_name, given) => {
