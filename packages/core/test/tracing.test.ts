@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
-import { createMemoryBroker, memoryAdapter, Message, MessageQueue, type Tracer } from '../src/index.ts'
+import {
+  createMemoryBroker,
+  memoryAdapter,
+  Message,
+  MessageQueue,
+  MessageQueueFactory,
+  type Tracer,
+} from '../src/index.ts'
 import type { MessageQueueOptions } from '../src/assembly.ts'
 import { until } from './engine-bench.ts'
 import { recordingLogger } from './middleware/recording-logger.ts'
@@ -125,6 +132,18 @@ describe('the span of a run is the child of its send', () => {
     expect((await queue.receive('q'))?.headers).toEqual({ traceparent: 'none' })
     await queue.disconnect()
   })
+})
+
+it('ids that others could not read are no reason to refuse a message, and do not travel', async () => {
+  await using queue = MessageQueueFactory.createForTesting()
+  await queue.connect()
+  await queue.send('q', 1, { traceId: 'trace-1', spanId: 'span-1' })
+  await queue.send('q', 2, { traceId: 'a'.repeat(32), spanId: 'span-2' })
+  const first = (await queue.receive('q')) as Message
+  expect([first.traceId, first.spanId, first.headers]).toEqual([undefined, undefined, {}])
+  const second = (await queue.receive('q')) as Message
+  expect(second.traceId).toBe('a'.repeat(32))
+  expect(second.spanId).toMatch(/^[0-9a-f]{16}$/)
 })
 
 it('the message that was given stays as it is: a second send of it is no child of the first', async () => {

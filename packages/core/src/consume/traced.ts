@@ -1,5 +1,6 @@
 import type { Engine } from '../engine.ts'
 import type { Message } from '../message/message.ts'
+import { traceIdsOf } from '../message/trace.ts'
 import { endSpan, startSpan } from '../span.ts'
 import type { ConsumerPlan } from './plan.ts'
 
@@ -11,9 +12,7 @@ export function traced<Rest extends unknown[]>(
 ): (message: Message, ...rest: Rest) => unknown {
   if (engine.tracer === undefined || !engine.config.enableTracing) return chain
   return async (message, ...rest) => {
-    const { traceId, spanId } = message
-    const parent = traceId !== undefined && spanId !== undefined ? { traceId, spanId } : null
-    const span = startSpan(engine, 'process', plan.label, parent)
+    const span = startSpan(engine, 'process', plan.label, traceIdsOf(message))
     try {
       const result = await chain(message, ...rest)
       endSpan(engine, span)

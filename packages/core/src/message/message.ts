@@ -36,10 +36,15 @@ export interface MessageInit<Body = unknown> {
   /** Ordering key. */
   key?: string | undefined
   deduplicationId?: string | undefined
-  /** 32 lower-case hexadecimal digits (W3C Trace Context). */
+  /** 32 lower-case hexadecimal digits (W3C Trace Context); anything else is not passed on. */
   traceId?: string | undefined
-  /** 16 lower-case hexadecimal digits. */
+  /** 16 lower-case hexadecimal digits, as above. */
   spanId?: string | undefined
+  /** This and what follows a received message has: a message made from one keeps it, and sending leaves it behind. */
+  redeliveries?: number | undefined
+  deadLetter?: DeadLetterInfo | undefined
+  redriven?: boolean | undefined
+  raw?: unknown
 }
 
 const FIELDS = new Set([
@@ -61,6 +66,10 @@ const FIELDS = new Set([
   'deduplicationId',
   'traceId',
   'spanId',
+  'redeliveries',
+  'deadLetter',
+  'redriven',
+  'raw',
 ])
 
 const BRAND = Symbol.for('@mq/message')
@@ -171,20 +180,26 @@ export class Message<Body = unknown> {
     this.deduplicationId = init.deduplicationId
     this.traceId = init.traceId
     this.spanId = init.spanId
-    this.redeliveries = 0
-    this.deadLetter = undefined
-    this.redriven = false
-    this.raw = undefined
+    this.redeliveries = init.redeliveries ?? 0
+    this.deadLetter = init.deadLetter
+    this.redriven = init.redriven ?? false
+    this.raw = init.raw
     this.#held = undefined
   }
 
-  /** Every field as JSON; bytes as base64 with `bodyEncoding: 'base64'`, the timestamp as an ISO string. */
+  /**
+   * Every field as JSON but `raw`, which only the client knows to read; bytes as base64 with `bodyEncoding: 'base64'`, times as ISO strings. What
+   * only a received message has is there where it says something.
+   */
   toJSON(): Record<string, unknown> {
     const json: Record<string, unknown> = {}
     for (const field of FIELDS) {
       const value = this[field as keyof this]
       if (value !== undefined) json[field] = value
     }
+    delete json['raw']
+    if (!this.redriven) delete json['redriven']
+    if (this.redeliveries === 0) delete json['redeliveries']
     json['timestamp'] = this.timestamp.toISOString()
     if (isBytes(this.body)) {
       json['body'] = Buffer.from(this.body.buffer, this.body.byteOffset, this.body.byteLength).toString(
@@ -201,7 +216,7 @@ export class Message<Body = unknown> {
     if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
       throw new ValidationError('Message.fromJSON takes an object of fields, or its JSON text')
     }
-    const { bodyEncoding, timestamp, ...init } = fields as Record<string, unknown>
+    const { bodyEncoding, timestamp, deadLetter, ...init } = fields as Record<string, unknown>
     if (bodyEncoding === 'base64') {
       if (typeof init['body'] !== 'string') throw new ValidationError('A base64 body must be a string')
       init['body'] = new Uint8Array(Buffer.from(init['body'], 'base64'))
@@ -213,6 +228,7 @@ export class Message<Body = unknown> {
     const { headers = {} } = init
     checkHeaderObject(headers)
     if (timestamp !== undefined) init['timestamp'] = parseTimestamp(timestamp)
+    if (deadLetter !== undefined) init['deadLetter'] = parseDeadLetter(deadLetter)
     const message = new Message<Body>(init)
     checkMessage(message)
     return message
@@ -293,7 +309,9 @@ export function checkMessage(message: MessageInit): void {
   checkText(message.contentEncoding, 'contentEncoding')
   checkText(message.key, 'key')
   checkText(message.deduplicationId, 'deduplicationId')
-  const { priority = 0, ttl, delay, deliveryCount = 0, timestamp, traceId, spanId, headers } = message
+  checkText(message.traceId, 'traceId')
+  checkText(message.spanId, 'spanId')
+  const { priority = 0, ttl, delay, deliveryCount = 0, timestamp, headers } = message
   if (!(Number.isInteger(priority) && priority >= 0 && priority <= 255))
     fail('priority', 'a whole number, 0-255', priority)
   if (!(Number.isInteger(deliveryCount) && deliveryCount >= 0))
@@ -308,10 +326,6 @@ export function checkMessage(message: MessageInit): void {
   }
   if (timestamp !== undefined && (!types.isDate(timestamp) || Number.isNaN(timestamp.getTime())))
     fail('timestamp', 'a valid Date', timestamp)
-  if (traceId !== undefined && !/^(?!0+$)[0-9a-f]{32}$/.test(traceId))
-    fail('traceId', '32 lower-case hexadecimal digits', traceId)
-  if (spanId !== undefined && !/^(?!0+$)[0-9a-f]{16}$/.test(spanId))
-    fail('spanId', '16 lower-case hexadecimal digits', spanId)
   if (headers !== undefined) checkHeaderObject(headers)
 }
 
@@ -355,6 +369,17 @@ const MOST_MS = 8.64e15
 /** A foreign client may write any number: one that is no date counts as now. */
 function arrivedAt(ms: number): Date {
   return new Date(Math.abs(ms) <= MOST_MS ? ms : Date.now())
+}
+
+/** Its times back into dates. */
+function parseDeadLetter(value: unknown): DeadLetterInfo {
+  if (typeof value !== 'object' || value === null) fail('deadLetter', 'an object', value)
+  const info = value as DeadLetterInfo
+  return {
+    ...info,
+    firstFailedAt: parseTimestamp(info.firstFailedAt),
+    lastFailedAt: parseTimestamp(info.lastFailedAt),
+  }
 }
 
 function parseTimestamp(value: unknown): Date {

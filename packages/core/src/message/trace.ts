@@ -15,6 +15,27 @@ export function parseTraceparent(header: string | undefined): TraceIds | null {
   return match === null ? null : { traceId: match[1] as string, spanId: match[2] as string }
 }
 
+/** The ids that a message names, where both are what W3C Trace Context takes; other ones say nothing. */
+export function traceIdsOf({
+  traceId,
+  spanId,
+}: {
+  readonly traceId?: string | undefined
+  readonly spanId?: string | undefined
+}): TraceIds | null {
+  return traceId !== undefined && spanId !== undefined && isTraceId(traceId) && isSpanId(spanId)
+    ? { traceId, spanId }
+    : null
+}
+
+export function isTraceId(text: string): boolean {
+  return /^(?!0+$)[0-9a-f]{32}$/.test(text)
+}
+
+export function isSpanId(text: string): boolean {
+  return /^(?!0+$)[0-9a-f]{16}$/.test(text)
+}
+
 export function formatTraceparent({ traceId, spanId }: TraceIds): string {
   return `00-${traceId}-${spanId}-01`
 }

@@ -28,10 +28,13 @@ import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
 import {
   formatTraceparent,
+  isSpanId,
+  isTraceId,
   newSpanId,
   newTraceId,
   parseTraceparent,
   type TraceIds,
+  traceIdsOf,
 } from '../message/trace.ts'
 import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
@@ -316,18 +319,18 @@ function noPriorities({ broker, capabilities }: BrokerAdapter, label: string): U
 }
 
 function traceOf(message: Message): TraceIds | null {
-  const { traceId, spanId } = message
-  return traceId !== undefined && spanId !== undefined
-    ? { traceId, spanId }
-    : parseTraceparent(message.headers['traceparent'])
+  return traceIdsOf(message) ?? parseTraceparent(message.headers['traceparent'])
 }
 
 /** A header of the user's own stays, unless it is the parent of a span of this send (`isSpan`), whose child the handler's is. */
 export function addTrace(headers: Record<string, string>, message: MessageInit, isSpan: boolean): void {
-  const { traceId } = message
+  const { traceId, spanId } = message
   const own = headers['traceparent']
-  if (traceId === undefined || (own !== undefined && !(isSpan && parseTraceparent(own) !== null))) return
-  headers['traceparent'] = formatTraceparent({ traceId, spanId: message.spanId ?? newSpanId() })
+  // Ids of another kind are no reason to refuse a message, and nothing that others could read.
+  if (traceId === undefined || !isTraceId(traceId)) return
+  if (own !== undefined && !(isSpan && parseTraceparent(own) !== null)) return
+  const span = spanId !== undefined && isSpanId(spanId) ? spanId : newSpanId()
+  headers['traceparent'] = formatTraceparent({ traceId, spanId: span })
   // Without the mark the receiver sees the header as well, as it does one of the user's.
   if (own === undefined) headers[TRACE_MARK] = '1'
 }
