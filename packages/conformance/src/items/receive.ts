@@ -47,6 +47,35 @@ export const receive = group('consume', (item) => {
     )
   })
 
+  item(
+    'receive-poison',
+    'receive hands out nothing that came back unsettled too often: it is dead-lettered',
+    async (t) => {
+      const config = t.shortLease(300)
+      const name = t.name()
+      const queue = await t.connect(config)
+      await queue.createQueue({ name, maxRedeliveries: 1 })
+      const id = await queue.send(name, 'x')
+      const dead = queue.deadLetters(name)
+      let taken = 0
+      for (let i = 0; i < 8 && (await dead.count()) === 0; i++) {
+        const link = t.faulty()
+        const dying = await t.connect(config, link.adapter)
+        await dying.createQueue({ name, maxRedeliveries: 1 })
+        const before = taken
+        await t.until(async () => {
+          if ((await dying.receive(name, { timeoutMs: 100 })) !== null) taken++
+          return taken > before || (await dead.count()) > 0
+        }, 'a delivery, or the end')
+        await link.crash()
+      }
+      assert.equal((await dead.get(id))?.deadLetter?.reason, 'delivery-limit')
+      if (t.capabilities.redeliveries === 'count') assert.ok(taken <= 2, `${taken} took it`)
+      else t.refused('redeliveries')
+    },
+    { slowness: 3 },
+  )
+
   item('receive-concurrent', 'concurrent receives never get the same delivery', async (t) => {
     const queues: MessageQueue[] = [await t.connect(), await t.connect()]
     const name = t.name()

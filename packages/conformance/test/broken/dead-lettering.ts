@@ -7,6 +7,7 @@ export const deadLettering: readonly Broken[] = [
     fault: (inner) => onReceiver(inner, (receiver) => ({ deadLetter: (ds) => receiver.ack(ds) })),
     fails: [
       'consume.batch-outcomes',
+      'consume.receive-poison',
       'contract.fields-dead',
       'dead-letters.busy',
       'dead-letters.content',
@@ -67,6 +68,7 @@ export const deadLettering: readonly Broken[] = [
       }))
     },
     fails: [
+      'consume.receive-poison',
       'dead-letters.busy',
       'dead-letters.once',
       'dead-letters.one-subscription',

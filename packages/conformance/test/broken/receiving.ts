@@ -132,7 +132,7 @@ export const receiving: readonly Broken[] = [
     name: 'never counts redeliveries',
     slow: true,
     fault: (inner) => onDelivery(inner, (delivery) => ({ ...delivery, redeliveries: 0 })),
-    fails: ['dead-letters.poison', 'receiver.expires'],
+    fails: ['consume.receive-poison', 'dead-letters.poison', 'receiver.expires'],
   },
   {
     name: 'leaves its control headers among those of the user',

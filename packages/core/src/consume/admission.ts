@@ -17,8 +17,7 @@ export function admit(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, he
     return null
   }
   if (delivery.redeliveries > plan.maxRedeliveries) {
-    const text = `Delivered ${delivery.redeliveries + 1} times and never settled: it seems to end the process that handles it`
-    verdicts.refuse(held, 'delivery-limit', new Error(text))
+    verdicts.refuse(held, 'delivery-limit', poison(delivery.redeliveries))
     return null
   }
   let message = held.message
@@ -38,6 +37,12 @@ export function admit(engine: Engine, plan: ConsumerPlan, verdicts: Verdicts, he
     verdicts.refuse(held, 'invalid', error)
     return null
   }
+}
+
+export function poison(redeliveries: number): Error {
+  return new Error(
+    `Delivered ${redeliveries + 1} times and never settled: it seems to end the process that handles it`,
+  )
 }
 
 /** Who says whether the message was handled before, or `null`: brokers that deduplicate do it themselves. */

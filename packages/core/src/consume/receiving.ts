@@ -11,7 +11,7 @@ import {
   ValidationError,
   type MessageQueueError,
 } from '../errors.ts'
-import { deduplicationOf } from './admission.ts'
+import { deduplicationOf, poison } from './admission.ts'
 import { failureOf } from './failure.ts'
 import { heldOf, type Held } from './held.ts'
 import { inboundMessage, rawMessage } from './inbound.ts'
@@ -44,6 +44,8 @@ export interface RejectOptions {
   /** Why, for whoever looks at the dead letters. */
   reason?: string
 }
+
+type Refusal = 'rejected' | 'expired' | 'delivery-limit' | 'undecodable' | 'invalid'
 
 /** Pulling messages by hand, and settling them by hand. */
 export class Receiving {
@@ -107,10 +109,15 @@ export class Receiving {
   /** The message, or `null` for one that nobody should see: it is dead-lettered, and the caller's wait goes on. */
   #admit(held: Held, queue: ResolvedQueue): Message | null {
     const { clock, codec, topology } = this.#engine
-    const { expiresAt } = held.delivery
+    const { expiresAt, redeliveries } = held.delivery
+    const ofDeadLetters = topology.holdsDeadLetters(queue.target)
     const name = 'queue' in queue.target ? queue.target.queue : queue.target.topic
-    if (expiresAt !== undefined && expiresAt <= clock.now() && !topology.holdsDeadLetters(queue.target)) {
+    if (expiresAt !== undefined && expiresAt <= clock.now() && !ofDeadLetters) {
       this.#refuse(held, 'expired', new Error('The message expired before it was received'), false)
+      return null
+    }
+    if (redeliveries > (topology.settingsOf(queue.label)?.maxRedeliveries ?? Infinity) && !ofDeadLetters) {
+      this.#refuse(held, 'delivery-limit', poison(redeliveries), false)
       return null
     }
     try {
@@ -235,7 +242,7 @@ export class Receiving {
   }
 
   /** Nobody waits for it: what cannot be dead-lettered now comes again, and is refused again. */
-  #refuse(held: Held, reason: 'expired' | 'undecodable' | 'invalid', error: unknown, ran: boolean): void {
+  #refuse(held: Held, reason: Exclude<Refusal, 'rejected'>, error: unknown, ran: boolean): void {
     const refused = this.#deadLetter(held, reason, error, ran).catch((failure: unknown) =>
       this.#engine.logger.debug(
         { id: held.delivery.id, reason, error: failure },
@@ -245,12 +252,7 @@ export class Receiving {
     held.intake.waitFor(refused)
   }
 
-  async #deadLetter(
-    held: Held,
-    reason: 'rejected' | 'expired' | 'undecodable' | 'invalid',
-    error: unknown,
-    ran: boolean,
-  ): Promise<void> {
+  async #deadLetter(held: Held, reason: Refusal, error: unknown, ran: boolean): Promise<void> {
     const { topology, config, clock, stats, logger } = this.#engine
     const { target } = held.intake.source
     const deadLetterQueue = config.enableDeadLetterQueue ? topology.deadLetterQueueOf(target) : null

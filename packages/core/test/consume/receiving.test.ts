@@ -30,6 +30,34 @@ it('a message that was given back is lost to who received it, and not settled by
   expect((await refusal(bench.receiving.reject(message, {}))).code).toBe(ErrorCode.LEASE_LOST)
 })
 
+it.each(['receive', 'messages'] as const)(
+  '%s hands out nothing that was delivered too often, but of a dead-letter queue',
+  async (call) => {
+    const bench = await connectedBench()
+    const { receiving } = bench
+    const next = (name: string) => {
+      const queue = resolveQueue(name)
+      if (call === 'receive') return receiving.receive(queue, { timeoutMs: 5_000 })
+      return receiving
+        .messages(queue, {})
+        .next()
+        .then(({ value }) => value as Message)
+    }
+    const poisoned = next('q')
+    await until(() => bench.adapter.receivers.length === 1)
+    const receiver = lastOf(bench.adapter.receivers)
+    receiver.give(delivery('bad', { redeliveries: 21 }), delivery('good', { redeliveries: 20 }))
+    expect((await poisoned)?.id).toBe('good')
+    await until(() => receiver.settled.length === 1)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', reasons: ['delivery-limit'] }])
+    const looked = next('q.dlq')
+    await until(() => bench.adapter.receivers.length === 2)
+    lastOf(bench.adapter.receivers).give(delivery('dead', { redeliveries: 100 }))
+    expect((await looked)?.id).toBe('dead')
+    await receiving.close()
+  },
+)
+
 it('receive that waits hears of it when its queue is deleted', async () => {
   const { queue, adapter } = queueBench()
   await queue.connect()
