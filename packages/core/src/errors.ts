@@ -177,6 +177,7 @@ export class RemoteError extends MessageQueueError {
 export class RejectError extends MessageQueueError {
   constructor(message = 'rejected by the handler', options: { cause?: unknown } = {}) {
     super(message, { code: ErrorCode.REJECT, cause: options.cause })
+    checkOwn(options, ['cause'], 'RejectError')
   }
 }
 
@@ -190,6 +191,7 @@ export class RetryError extends MessageQueueError {
     options: { delayMs?: number; cause?: unknown } = {},
   ) {
     super(message, { code: ErrorCode.RETRY, cause: options.cause })
+    checkOwn(options, ['delayMs', 'cause'], 'RetryError')
     if (options.delayMs !== undefined && !(Number.isFinite(options.delayMs) && options.delayMs >= 0)) {
       throw new ValidationError(
         `delayMs must be a number of milliseconds, 0 or more; it is ${String(options.delayMs)}`,
@@ -197,6 +199,15 @@ export class RetryError extends MessageQueueError {
     }
     this.delayMs = options.delayMs
   }
+}
+
+/** As `checkOptions`, which needs this file. */
+function checkOwn(options: object, names: readonly string[], where: string): void {
+  for (const name in options)
+    if (!names.includes(name))
+      throw new ValidationError(
+        `${where} has no option ${JSON.stringify(name)}; there are ${names.join(', ')}`,
+      )
 }
 
 /** Whatever was thrown, as an Error whose name, message and stack are text: handlers may throw anything, a proxy that throws itself included. */

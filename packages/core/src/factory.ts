@@ -12,13 +12,16 @@ import { MessageQueue } from './message-queue.ts'
 type CreateAdapter = (config: MessageQueueConfig, context: AdapterContext) => BrokerAdapter
 
 /** Makes queues from configuration alone. Nothing here does I/O: the adapter's package is loaded by `connect()`. */
-export const MessageQueueFactory = Object.freeze({
+export const MessageQueueFactory = {
   /**
    * A queue on the broker that the configuration names. Throws `ConfigurationError`, listing every problem; a missing adapter
    * package rejects `connect()` with `MQ_PACKAGE_MISSING` and the command that installs it.
    */
   createQueue(config: MessageQueueConfigInput = {}, options: MessageQueueOptions = {}): MessageQueue {
     const parsed = MessageQueueConfig.parse(config)
+    // In this package: there is nothing to wait for.
+    if (parsed.broker === MessageBroker.MEMORY)
+      return new MessageQueue(memoryFor(parsed, options), parsed, options)
     const logger = options.logger ?? defaultLogger()
     return new MessageQueue(() => loadAdapter(parsed, { logger }, options), parsed, options)
   },
@@ -69,7 +72,7 @@ export const MessageQueueFactory = Object.freeze({
     if (broker === MessageBroker.MEMORY) return true
     return isBroker(broker) && locatePackage(packageOf(broker)) !== null
   },
-})
+}
 
 function isBroker(broker: string): broker is MessageBroker {
   return (Object.values(MessageBroker) as string[]).includes(broker)
@@ -88,16 +91,17 @@ function clockOf({ clock }: MessageQueueOptions): Pick<MessageQueueOptions, 'clo
   return clock === undefined ? {} : { clock }
 }
 
+function memoryFor({ connection: { url } }: MessageQueueConfig, options: MessageQueueOptions): BrokerAdapter {
+  return memoryAdapter({ ...(typeof url === 'string' && { url }), ...clockOf(options) })
+}
+
 /** The adapter that a configuration asks for: the in-memory one, or that of the package `@mq/<broker>`. */
 export async function loadAdapter(
   config: MessageQueueConfig,
   context: AdapterContext,
   options: MessageQueueOptions = {},
 ): Promise<BrokerAdapter> {
-  if (config.broker === MessageBroker.MEMORY) {
-    const { url } = config.connection
-    return memoryAdapter({ ...(typeof url === 'string' && { url }), ...clockOf(options) })
-  }
+  if (config.broker === MessageBroker.MEMORY) return memoryFor(config, options)
   const name = packageOf(config.broker)
   const { createAdapter } = await importPackage(name, `The broker ${config.broker}`)
   if (typeof createAdapter !== 'function') {

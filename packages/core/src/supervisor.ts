@@ -5,7 +5,7 @@ import { pause, withDeadline } from './deadline.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, MessageQueueError, NotConnectedError } from './errors.ts'
 import type { Logger } from './logger.ts'
-import { wrapError } from './wrap-error.ts'
+import { wrapError, wrapUnmade } from './wrap-error.ts'
 
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'disconnecting'
 
@@ -208,7 +208,9 @@ export class Supervisor {
   async #attempt(): Promise<void> {
     const { clock, connectTimeoutMs, loadAdapter, prepare, events } = this.#options
     await prepare()
-    this.#adapter ??= await loadAdapter()
+    this.#adapter ??= await loadAdapter().catch((error: unknown) => {
+      throw wrapUnmade(error, 'Cannot make the adapter')
+    })
     const adapter = this.#adapter
     const epoch = ++this.#epoch
     const lifetime = this.#lifetime.signal

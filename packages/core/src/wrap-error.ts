@@ -3,6 +3,7 @@ import { adapterErrorOf } from './adapter/adapter-error.ts'
 import type { BrokerAdapter, Certainty, Classification } from './adapter/contract.ts'
 import { ErrorCode } from './error-codes.ts'
 import {
+  ConfigurationError,
   ConnectionError,
   MessageQueueError,
   PublishError,
@@ -28,8 +29,16 @@ export function classify(adapter: BrokerAdapter, error: unknown): Classification
  * was being done. An error of this library passes through.
  */
 export function wrapError(adapter: BrokerAdapter, error: unknown, doing: string): MessageQueueError {
+  return wrapAs(classify(adapter, error).code, error, doing)
+}
+
+/** The same for what was thrown before there was an adapter. */
+export function wrapUnmade(error: unknown, doing: string): MessageQueueError {
+  return wrapAs(adapterErrorOf(error)?.code ?? ErrorCode.UNKNOWN, error, doing)
+}
+
+function wrapAs(code: ErrorCode, error: unknown, doing: string): MessageQueueError {
   if (MessageQueueError.is(error)) return error
-  const { code } = classify(adapter, error)
   const text = `${doing}: ${textOf(error)}`
   switch (code) {
     case ErrorCode.CONNECTION:
@@ -42,6 +51,8 @@ export function wrapError(adapter: BrokerAdapter, error: unknown, doing: string)
         cause: error,
         differences: adapterErrorOf(error)?.differences ?? [],
       })
+    case ErrorCode.CONFIGURATION:
+      return new ConfigurationError(text, { cause: error })
     case ErrorCode.UNSUPPORTED:
       return new UnsupportedError(text, { cause: error })
     case ErrorCode.VALIDATION:

@@ -35,6 +35,8 @@ describe('errors', () => {
     expect(new core.RetryError().delayMs).toBeUndefined()
     expect(() => new core.RetryError('never', { delayMs: -1 })).toThrow(core.ValidationError)
     expect(new core.RejectError('bad', { cause: 1 }).cause).toBe(1)
+    expect(() => new core.RetryError('later', { delay: 5 } as object)).toThrow(core.ValidationError)
+    expect(() => new core.RejectError('bad', { requeue: true } as object)).toThrow(core.ValidationError)
   })
 
   it('of a remote handler bear its name', () => {

@@ -8,7 +8,7 @@ const installed = new Map<string, Record<string, unknown>>()
 const importPackage = jest.fn(async (name: string, purpose: string) => {
   const found = installed.get(name)
   if (found === undefined)
-    throw Object.assign(new Error(`${purpose} needs ${name}`), { code: 'MQ_PACKAGE_MISSING' })
+    throw new ConfigurationError(`${purpose} needs ${name}`, { code: ErrorCode.PACKAGE_MISSING })
   return found
 })
 
@@ -20,6 +20,8 @@ jest.unstable_mockModule('../src/load-package.ts', () => ({
 const { MessageQueueFactory, loadAdapter } = await import('../src/factory.ts')
 const { MessageQueueConfig } = await import('../src/config/message-queue-config.ts')
 const { memoryAdapter } = await import('../src/memory/index.ts')
+const { AdapterError } = await import('../src/adapter/index.ts')
+const { ConfigurationError } = await import('../src/errors.ts')
 
 /** A package of a broker, whose adapters are in-memory ones. */
 function install(broker: string) {
@@ -44,6 +46,10 @@ describe('createQueue', () => {
     const received = await queue.receive('orders', { timeoutMs: 1000 })
     expect(received).toMatchObject({ id, body: { n: 1 } })
     if (received !== null) await queue.acknowledge(received)
+  })
+
+  it('knows what an in-memory broker can do before it connects', () => {
+    expect(MessageQueueFactory.createQueue().capabilities).toMatchObject({ durable: false, dedupe: 'broker' })
   })
 
   it('lets queues with one url talk, and no others', async () => {
@@ -86,6 +92,14 @@ describe('createQueue', () => {
       code: ErrorCode.CONFIGURATION,
       message: expect.stringContaining('@mq/rabbitmq exports no createAdapter'),
     })
+  })
+
+  it('rejects connect with an error of its own when the package refuses its part of the configuration', async () => {
+    install('redis').mockImplementation(() => {
+      throw new AdapterError(ErrorCode.CONFIGURATION, 'no such port')
+    })
+    const queue = MessageQueueFactory.createQueue({ broker: 'redis' })
+    await expect(queue.connect()).rejects.toBeInstanceOf(ConfigurationError)
   })
 
   it('refuses a wrong configuration at once', () => {

@@ -79,6 +79,17 @@ describe('Supervisor.connect', () => {
     expect(() => supervisor.adapter).toThrow('needs a connection')
   })
 
+  it.each([
+    [ErrorCode.CONFIGURATION, 'ConfigurationError'],
+    [ErrorCode.UNSUPPORTED, 'UnsupportedError'],
+  ])('rejects with an error of its own where making the adapter fails with %s', async (code, name) => {
+    const { supervisor } = bench({
+      loadAdapter: () => Promise.reject(new AdapterError(code, 'no such thing')),
+    })
+    const error = await refusal(supervisor.connect())
+    expect(error).toMatchObject({ code, name, message: expect.stringContaining('no such thing') })
+  })
+
   it('fails when the connection is lost before it was up', async () => {
     const { supervisor, adapter } = bench()
     adapter.onConnect = async () => lastOf(adapter.connections).lost(new Error('too early'))

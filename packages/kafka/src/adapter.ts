@@ -37,7 +37,7 @@ interface Shared {
 
 /**
  * A broker adapter over Apache Kafka 3.6 or newer. Does no I/O; `new MessageQueue(kafkaAdapter({ brokers }))` connects.
- * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ * Throws ConfigurationError for options that are wrong, naming each.
  */
 export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   const resolved = parseOptions(options)

@@ -1,8 +1,13 @@
 import { readFileSync } from 'node:fs'
 import type { MessageQueueConfig } from '@mq/core'
-import { AdapterError, ErrorCode, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
+import {
+  ConfigurationError,
+  UnsupportedError,
+  type AdapterContext,
+  type BrokerAdapter,
+} from '@mq/core/adapter'
 import { kafkaAdapter } from './adapter.ts'
-import type { KafkaOptions } from './options.ts'
+import { BODY_BYTES, MOST_BODY_BYTES, type KafkaOptions } from './options.ts'
 
 /** The adapter for a portable configuration: what core's factory calls. */
 export function createAdapter(config: MessageQueueConfig, context: AdapterContext): BrokerAdapter {
@@ -13,8 +18,7 @@ export function createAdapter(config: MessageQueueConfig, context: AdapterContex
 export function optionsFrom(config: MessageQueueConfig, context: AdapterContext): KafkaOptions {
   const { connection, consumer, producer } = config
   if (producer.enableIdempotence) {
-    throw new AdapterError(
-      ErrorCode.UNSUPPORTED,
+    throw new UnsupportedError(
       'kafka does not support enableIdempotence here: set deduplicationWindowMs on the queue and a deduplicationId on the messages',
     )
   }
@@ -24,7 +28,7 @@ export function optionsFrom(config: MessageQueueConfig, context: AdapterContext)
     sasl: saslFrom(config),
     groupId: consumer.consumerGroupId ?? undefined,
     startFrom: consumer.autoOffsetReset,
-    connectTimeoutMs: connection.connectionTimeout * 1000,
+    connectTimeoutMs: Math.max(1, Math.round(connection.connectionTimeout * 1000)),
     requestTimeoutMs: Math.max(100, producer.requestTimeoutMs),
     sessionTimeoutMs: consumer.sessionTimeoutMs,
     acks: producer.acks,
@@ -32,6 +36,7 @@ export function optionsFrom(config: MessageQueueConfig, context: AdapterContext)
     maxPollRecords: consumer.maxPollRecords,
     fetchMinBytes: consumer.fetchMinBytes,
     fetchMaxWaitMs: consumer.fetchMaxWaitMs,
+    maxBodyBytes: Math.min(Math.max(config.message.maxBodyBytes, BODY_BYTES), MOST_BODY_BYTES),
   }
   const given = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined && value !== null),
@@ -78,7 +83,7 @@ function file(field: string, path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new AdapterError('MQ_CONFIGURATION', `${field}: cannot read ${path}`, { cause })
+    throw new ConfigurationError(`${field}: cannot read ${path}`, { cause })
   }
 }
 

@@ -1,9 +1,11 @@
-import type { AdapterLogger } from '@mq/core/adapter'
-import { AdapterError } from '@mq/core/adapter'
+import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** Largest body unless told otherwise: what brokers take by default (1 MiB), with room for the rest of a record. */
+export const BODY_BYTES = 1024 * 1024 - 16 * 1024
+export const MOST_BODY_BYTES = 1024 * 1024 * 1024
 
 const Tls = Type.Object(
   {
@@ -76,7 +78,7 @@ export const KafkaOptionsSchema = Type.Object(
     /** Longest time between an acknowledgement and its commit, in ms: what a crash repeats. @default 100 */
     commitIntervalMs: Type.Integer({ default: 100, minimum: 1, maximum: 60_000 }),
     /** Largest body, in bytes. The brokers' `message.max.bytes` must be larger. @default 1032192 (1 MiB - 16 KiB) */
-    maxBodyBytes: Type.Integer({ default: 1024 * 1024 - 16 * 1024, minimum: 1, maximum: 1024 * 1024 * 1024 }),
+    maxBodyBytes: Type.Integer({ default: BODY_BYTES, minimum: 1, maximum: MOST_BODY_BYTES }),
     /** Partitions of a queue that is declared with 1 or less; 0: as declared. @default 0 */
     minPartitions: Type.Integer({ default: 0, minimum: 0, maximum: 10_000 }),
     /** Deletes what a queue's group has consumed, on topics that otherwise keep everything for ever. @default true */
@@ -106,7 +108,7 @@ export interface ResolvedOptions extends Omit<Parsed, 'brokers'> {
 
 const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Checks and fills in defaults. Throws MQ_CONFIGURATION naming every problem, without secrets. */
+/** Checks and fills in defaults. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: KafkaOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
@@ -121,7 +123,7 @@ export function parseOptions(options: KafkaOptions): ResolvedOptions {
     if (address === null) problems.push(`brokers must be host:port, not ${JSON.stringify(each)}`)
     else brokers.push(address)
   }
-  if (problems.length > 0) throw new AdapterError('MQ_CONFIGURATION', `Kafka options: ${problems.join('; ')}`)
+  if (problems.length > 0) throw new ConfigurationError(`Kafka options: ${problems.join('; ')}`)
   return { ...filled, brokers, logger: logger ?? quiet }
 }
 

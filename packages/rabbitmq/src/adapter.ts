@@ -32,7 +32,7 @@ const PACE = { publish: 32 } as const
 
 /**
  * A broker adapter over RabbitMQ 3.10 or newer. Does no I/O; `new MessageQueue(rabbitmqAdapter({ url }))` connects.
- * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ * Throws ConfigurationError for options that are wrong, naming each.
  */
 export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
   const resolved = parseOptions(options)

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { MessageQueueConfig } from '@mq/core'
-import { AdapterError, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
+import { ConfigurationError, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
 import { rabbitmqAdapter } from './adapter.ts'
-import type { RabbitmqOptions } from './options.ts'
+import { BODY_BYTES, MOST_BODY_BYTES, type RabbitmqOptions } from './options.ts'
 
 /** The adapter for a portable configuration: what core's factory calls. */
 export function createAdapter(config: MessageQueueConfig, context: AdapterContext): BrokerAdapter {
@@ -31,6 +31,7 @@ export function optionsFrom(config: MessageQueueConfig, context: AdapterContext)
     connectTimeoutMs: Math.max(1, Math.round(connection.connectionTimeout * 1000)),
     blockedTimeoutMs: Math.round(connection.blockedConnectionTimeout * 1000),
     maxConnections: connection.maxConnections,
+    maxBodyBytes: Math.min(Math.max(config.message.maxBodyBytes, BODY_BYTES), MOST_BODY_BYTES),
     rpcTimeoutMs: Math.min(600_000, Math.max(50, producer.requestTimeoutMs)),
     acks: producer.acks === 'none' ? 'none' : 'all',
     mandatory: producer.mandatory,
@@ -54,7 +55,7 @@ function file(field: string, path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new AdapterError('MQ_CONFIGURATION', `${field}: cannot read ${path}`, { cause })
+    throw new ConfigurationError(`${field}: cannot read ${path}`, { cause })
   }
 }
 

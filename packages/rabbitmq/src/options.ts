@@ -1,7 +1,10 @@
-import type { AdapterLogger } from '@mq/core/adapter'
-import { AdapterError } from '@mq/core/adapter'
+import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
+
+/** Largest body unless told otherwise: RabbitMQ's own limit since 4.0. */
+export const BODY_BYTES = 16 * 1024 * 1024
+export const MOST_BODY_BYTES = 512 * 1024 * 1024
 
 const Address = Type.Object(
   { host: Type.String({ minLength: 1 }), port: Type.Integer({ minimum: 1, maximum: 65535 }) },
@@ -60,7 +63,7 @@ export const RabbitmqOptionsSchema = Type.Object(
     /** Type of queues that could have either. @default 'quorum' */
     queueType: Type.Union([Type.Literal('quorum'), Type.Literal('classic')], { default: 'quorum' }),
     /** Largest body, in bytes: RabbitMQ 4's own limit by default. @default 16777216 */
-    maxBodyBytes: Type.Integer({ default: 16 * 1024 * 1024, minimum: 1, maximum: 512 * 1024 * 1024 }),
+    maxBodyBytes: Type.Integer({ default: BODY_BYTES, minimum: 1, maximum: MOST_BODY_BYTES }),
     /** Shown by the management tools. @default 'mq' */
     clientName: Type.String({ default: 'mq', pattern: '^[ -~]{1,128}$' }),
   },
@@ -85,7 +88,7 @@ export interface ResolvedOptions extends Omit<
 
 const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Checks, fills in defaults, and takes the URL apart. Throws MQ_CONFIGURATION naming every problem, without secrets. */
+/** Checks, fills in defaults, and takes the URL apart. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
@@ -102,8 +105,7 @@ export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
   }
   if (filled.mechanism === 'external' && (typeof filled.tls !== 'object' || filled.tls.cert === undefined))
     problems.push('mechanism external needs a client certificate: tls.cert and tls.key')
-  if (problems.length > 0)
-    throw new AdapterError('MQ_CONFIGURATION', `RabbitMQ options: ${problems.join('; ')}`)
+  if (problems.length > 0) throw new ConfigurationError(`RabbitMQ options: ${problems.join('; ')}`)
   const { url: _, host, port, hosts, ...rest } = { ...fromUrl, ...filled }
   const secure = rest.tls !== undefined && rest.tls !== false
   return {
@@ -121,6 +123,7 @@ function parseUrl(text: string): Partial<Parsed> | null {
   if (!URL.canParse(text)) return null
   const url = new URL(text)
   if (url.protocol !== 'amqp:' && url.protocol !== 'amqps:') return null
+  if (url.search !== '' || url.hash !== '') return null
   try {
     const vhost = decodeURIComponent(url.pathname.slice(1))
     return {

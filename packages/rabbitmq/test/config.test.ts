@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MessageQueueConfig, type MessageQueueConfigInput } from '@mq/core'
+import { ConfigurationError, MessageQueueConfig, type MessageQueueConfigInput } from '@mq/core'
 import { optionsFrom } from '../src/config.ts'
 import { parseOptions } from '../src/options.ts'
 
@@ -56,7 +56,7 @@ describe('a portable configuration', () => {
       mechanism: 'plain',
       tls: { ca: 'PEM of ca', verify: false },
     })
-    expect(() => from({ sslCaPath: join(folder, 'none.pem') })).toThrow(/sslCaPath/)
+    expect(() => from({ sslCaPath: join(folder, 'none.pem') })).toThrow(ConfigurationError)
   })
 
   it('with a client certificate and no user of its own means EXTERNAL', () => {
@@ -66,6 +66,11 @@ describe('a portable configuration', () => {
       tls: { cert: 'PEM of cert', key: 'PEM of key' },
     })
     expect(from({ ...files, username: 'me', password: 'x' }).mechanism).toBe('plain')
+  })
+
+  it('raises the largest body, and never lowers what the adapter takes', () => {
+    expect(from({}, { message: { maxBodyBytes: 50_000_000 } }).maxBodyBytes).toBe(50_000_000)
+    expect(from({}, { message: { maxBodyBytes: 10 } }).maxBodyBytes).toBe(16 * 1024 * 1024)
   })
 
   it('waits for the confirm unless it says otherwise', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { ConfigurationError } from '@mq/core'
 import { parseOptions } from '../src/options.ts'
 
 describe('options', () => {
@@ -28,11 +29,17 @@ describe('options', () => {
     try {
       parseOptions(wrong)
     } catch (error) {
+      expect(error).toBeInstanceOf(ConfigurationError)
       text = String(error)
     }
     expect(text).toMatch(/url must be amqp/)
     expect(text).toMatch(/heartbeat/)
     expect(text).not.toMatch(/topsecret/)
+  })
+
+  it('refuse a URL that says more than they heed', () => {
+    for (const url of ['amqp://h?heartbeat=5', 'amqp://h/v#x'])
+      expect(() => parseOptions({ url })).toThrow(/url must be amqp/)
   })
 
   it('refuse EXTERNAL without a certificate', () => {

@@ -35,7 +35,7 @@ const PACE = { publish: 50, start: 50 } as const
 
 /**
  * A broker adapter over Redis 7 or newer: streams and Lua scripts. Does no I/O; `new MessageQueue(redisAdapter({ url }))` connects.
- * Throws MQ_CONFIGURATION for options that are wrong, naming each.
+ * Throws ConfigurationError for options that are wrong, naming each.
  */
 export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   const resolved = parseOptions(options)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { MessageQueueConfig } from '@mq/core'
-import { AdapterError, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
+import { ConfigurationError, type AdapterContext, type BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from './adapter.ts'
 import type { Address } from './link.ts'
 import { MOST_BODY_BYTES, type RedisOptions } from './options.ts'
@@ -55,7 +55,7 @@ function file(field: string, path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new AdapterError('MQ_CONFIGURATION', `${field}: cannot read ${path}`, { cause })
+    throw new ConfigurationError(`${field}: cannot read ${path}`, { cause })
   }
 }
 

@@ -11,7 +11,7 @@ export interface RedisDeduplicationStore extends DeduplicationStore {
 
 /**
  * Remembers deduplication ids for brokers that cannot, shared by every consumer with the same server and `prefix`: pass it as
- * `options.deduplicationStore`. Connects on first use, and again after a loss. Throws MQ_CONFIGURATION for options that are wrong;
+ * `options.deduplicationStore`. Connects on first use, and again after a loss. Throws ConfigurationError for options that are wrong;
  * its methods reject when Redis does not answer within `commandTimeoutMs`.
  */
 export function redisDeduplicationStore(options: RedisOptions = {}): RedisDeduplicationStore {

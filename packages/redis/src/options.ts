@@ -1,5 +1,4 @@
-import type { AdapterLogger } from '@mq/core/adapter'
-import { AdapterError } from '@mq/core/adapter'
+import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
@@ -87,7 +86,7 @@ export interface ResolvedOptions extends Omit<Parsed, 'url'> {
 
 const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Checks, fills in defaults, and takes the URL apart. Throws MQ_CONFIGURATION naming every problem, without secrets. */
+/** Checks, fills in defaults, and takes the URL apart. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: RedisOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
@@ -104,7 +103,7 @@ export function parseOptions(options: RedisOptions): ResolvedOptions {
       problems.push('url must be redis[s]://[user[:password]@]host[:port][/db] (value hidden)')
     else fromUrl = parsed
   }
-  if (problems.length > 0) throw new AdapterError('MQ_CONFIGURATION', `Redis options: ${problems.join('; ')}`)
+  if (problems.length > 0) throw new ConfigurationError(`Redis options: ${problems.join('; ')}`)
   const { url: _, ...rest } = filled
   return {
     host: '127.0.0.1',
@@ -121,6 +120,7 @@ function parseUrl(text: string): Partial<ResolvedOptions> | null {
   if (!URL.canParse(text)) return null
   const url = new URL(text)
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return null
+  if (url.search !== '' || url.hash !== '') return null
   const db = url.pathname.length > 1 ? Number(url.pathname.slice(1)) : 0
   if (!Number.isInteger(db) || db < 0) return null
   try {

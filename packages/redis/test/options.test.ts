@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, jest } from '@jest/globals'
-import { MessageQueueConfig, type MessageQueueConfigInput } from '@mq/core'
+import { ConfigurationError, MessageQueueConfig, type MessageQueueConfigInput } from '@mq/core'
 import { optionsFrom } from '../src/config.ts'
 import { parseOptions } from '../src/options.ts'
 
@@ -45,10 +45,15 @@ describe('parseOptions', () => {
   it('names every problem and no secret', () => {
     const wrong = () =>
       parseOptions({ url: 'http://u:hunter2@x', port: 0, prefix: '{}', nonsense: 1 } as object)
-    expect(wrong).toThrow(expect.objectContaining({ code: 'MQ_CONFIGURATION' }))
+    expect(wrong).toThrow(ConfigurationError)
     expect(wrong).toThrow(/port[\s\S]*prefix[\s\S]*url/)
     expect(wrong).not.toThrow(/hunter2/)
     expect(wrong).toThrow(/nonsense|additional/)
+  })
+
+  it('refuses a URL that says more than it heeds', () => {
+    for (const url of ['redis://h?x=1', 'redis://h/1#x'])
+      expect(() => parseOptions({ url })).toThrow(/url must be redis/)
   })
 
   it('refuses a cluster behind sentinels, and a database of a cluster', () => {

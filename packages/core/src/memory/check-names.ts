@@ -1,11 +1,10 @@
-import { AdapterError, ErrorCode } from '../adapter/index.ts'
+import { ConfigurationError } from '../adapter/index.ts'
 
 /** Refuses options that `where` does not have: one that is misspelled must not be ignored. */
 export function checkNames(options: object, names: readonly string[], where: string): void {
   for (const name in options) {
     if (!names.includes(name)) {
-      throw new AdapterError(
-        ErrorCode.CONFIGURATION,
+      throw new ConfigurationError(
         `${where} has no option ${JSON.stringify(name)}; there are ${names.join(', ')}`,
       )
     }

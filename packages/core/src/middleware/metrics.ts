@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { checkOptions } from '../check-options.ts'
 import type { Message } from '../message/message.ts'
 import { Histogram } from './histogram.ts'
 import type { Middleware, ProcessNext } from './types.ts'
@@ -24,6 +25,7 @@ export class MetricsMiddleware implements Middleware {
 
   /** `now` answers ms and never runs backwards. Default: `performance.now`. */
   constructor(options: { now?: () => number } = {}) {
+    checkOptions(options, ['now'], 'MetricsMiddleware')
     this.#now = options.now ?? (() => performance.now())
   }
 

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  ConfigurationError,
+  MessageQueueConfig,
+  type MessageQueueConfigInput,
+  UnsupportedError,
+} from '@mq/core'
+import { optionsFrom } from '../src/config.ts'
+import { parseOptions } from '../src/options.ts'
+
+const logger = { debug() {}, info() {}, warn() {}, error() {} }
+const from = (connection: MessageQueueConfigInput['connection'], more: MessageQueueConfigInput = {}) =>
+  parseOptions(optionsFrom(MessageQueueConfig.parse({ broker: 'kafka', connection, ...more }), { logger }))
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mq-config-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('a portable configuration', () => {
+  it('becomes one broker, with the defaults of the configuration', () => {
+    const options = from({})
+    expect(options).toMatchObject({
+      brokers: [{ host: 'localhost', port: 9092 }],
+      connectTimeoutMs: 30_000,
+      sessionTimeoutMs: 30_000,
+      acks: 'all',
+      compression: 'none',
+      startFrom: 'earliest',
+      maxBodyBytes: 1_032_192,
+    })
+    expect([options.tls, options.sasl]).toEqual([undefined, undefined])
+  })
+
+  it('takes bootstrap servers, IPv6 in brackets', () => {
+    expect(from({ bootstrapServers: 'one:1,[::1]:2' }).brokers).toEqual([
+      { host: 'one', port: 1 },
+      { host: '::1', port: 2 },
+    ])
+    expect(from({ bootstrapServers: ['one:1', 'two:2'] }).brokers).toHaveLength(2)
+  })
+
+  it('authenticates and encrypts as its protocol says', () => {
+    const sasl = { saslMechanism: 'scram-sha-512', saslUsername: 'me', saslPassword: 'x' } as const
+    const expected = { mechanism: 'scram-sha-512', username: 'me', password: 'x' }
+    expect(from({ ...sasl, securityProtocol: 'sasl_ssl' })).toMatchObject({
+      sasl: expected,
+      tls: { verify: true },
+    })
+    expect(from({ ...sasl, securityProtocol: 'sasl_plaintext' })).toMatchObject({ sasl: expected })
+    expect(from({ ...sasl, securityProtocol: 'sasl_plaintext' }).tls).toBeUndefined()
+    const path = join(folder, 'ca.pem')
+    writeFileSync(path, 'PEM of ca')
+    expect(from({ sslCaPath: path, sslVerify: false }).tls).toMatchObject({ ca: 'PEM of ca', verify: false })
+    expect(() => from({ sslCaPath: join(folder, 'none.pem') })).toThrow(ConfigurationError)
+  })
+
+  it('raises the largest body, and never lowers what the adapter takes', () => {
+    expect(from({}, { message: { maxBodyBytes: 5_000_000 } }).maxBodyBytes).toBe(5_000_000)
+    expect(from({}, { message: { maxBodyBytes: 10 } }).maxBodyBytes).toBe(1_032_192)
+  })
+
+  it('takes seconds with fractions for whole milliseconds', () => {
+    expect(from({ connectionTimeout: 1.0014 }).connectTimeoutMs).toBe(1001)
+  })
+
+  it('refuses an idempotent producer, and says what to do', () => {
+    expect(() => from({}, { producer: { enableIdempotence: true } })).toThrow(UnsupportedError)
+    expect(() => from({}, { producer: { enableIdempotence: true } })).toThrow(/deduplicationWindowMs/)
+  })
+})
+
+describe('options', () => {
+  it('name every problem at once, without secrets', () => {
+    const sasl = { mechanism: 'none', username: 'me', password: 'topsecret' }
+    const wrong = () => parseOptions({ brokers: 'a:b', acks: 'some', nonsense: 1, sasl } as object)
+    expect(wrong).toThrow(ConfigurationError)
+    expect(wrong).toThrow(/acks[\s\S]*brokers must be host:port/)
+    expect(wrong).not.toThrow(/topsecret/)
+  })
+})
