@@ -182,6 +182,7 @@ describe('bad input', () => {
 describe('without a connection', () => {
   it.each<Call>([
     ['send', (queue) => queue.send('q', 1)],
+    ['sendBatch', (queue) => queue.sendBatch([{ queueName: 'q' }, { queueName: 'q' }])],
     ['receive', (queue) => queue.receive('q')],
     ['messages', (queue) => queue.messages('q').next()],
     ['createQueue', (queue) => queue.createQueue({ name: 'q' })],

@@ -23,10 +23,10 @@ const REASONS: Readonly<Record<string, DeadLetterReason>> = {
 }
 
 const WORDS: Readonly<Record<string, string>> = {
-  rejected: 'a consumer rejected it',
-  expired: 'it expired in the queue',
-  maxlen: 'the queue was full and dropped its oldest message',
-  delivery_limit: 'it was delivered too often without being settled',
+  rejected: 'A consumer rejected the message',
+  expired: 'The message expired while it waited',
+  maxlen: 'The queue was full, and drops its oldest messages',
+  delivery_limit: 'The message was delivered too often without being settled',
 }
 
 interface Death {
@@ -62,7 +62,7 @@ export function brokerDeadLetter(
     attempts: Math.max(0, Math.trunc(Number(control?.[WireHeader.ATTEMPT] ?? 0)) || 0),
     firstFailedAt: new Date(Number.isFinite(firstFailed) && firstFailed > 0 ? firstFailed : at),
     lastFailedAt: new Date(at),
-    error: { name: 'RabbitMQ', message: WORDS[word] ?? word, stack: '' },
+    error: { name: 'Error', message: WORDS[word] ?? word, stack: '' },
     host: '',
   }
 }

@@ -173,6 +173,11 @@ export class Consumers implements ConsumerHost {
       const failure = await acknowledgeFirst(held)
       if (failure !== null) throw failure
     }
+    // Made here, not received: as it would arrive. The caller's own stays as it is.
+    const subject =
+      received === null && plan.validate !== undefined
+        ? new Message({ ...message, body: plan.validate(message.body) })
+        : message
     const unheld = new AbortController()
     const single = timedRun(plan)
     const handle = async (inner: Message) => {
@@ -183,7 +188,7 @@ export class Consumers implements ConsumerHost {
     const chain = traced(this.#engine, plan, composeProcess(this.middlewares, handle))
     const abort = (error: Error) => (held === null ? unheld.abort(error) : held.abort(error))
     try {
-      const result = await this.#within(plan, abort, async () => chain(message))
+      const result = await this.#within(plan, abort, async () => chain(subject))
       if (held === null) this.#engine.stats.messagesProcessed++
       else verdicts.succeeded(held, message, result)
       return result

@@ -2,8 +2,7 @@ import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
-import { ErrorCode } from '../error-codes.ts'
-import { LeaseLostError, MessageQueueError } from '../errors.ts'
+import { LeaseLostError } from '../errors.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
@@ -359,7 +358,7 @@ export class Intake {
     )
     for (const held of [...this.#helds]) {
       held.state = 'lost'
-      held.abort(new MessageQueueError('The consumer was closed', { code: ErrorCode.LEASE_LOST }))
+      held.abort(new LeaseLostError(held.delivery.id, { cause: new Error('The consumer was closed') }))
       this.#drop(held)
     }
   }

@@ -4,7 +4,7 @@ import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ValidationError } from '../errors.ts'
-import { checkPattern, checkQueueName } from '../message/names.ts'
+import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
 import { keyOf } from './topology.ts'
@@ -31,7 +31,7 @@ export class Administration {
   async createQueue(config: QueueConfigInput): Promise<void> {
     this.#engine.supervisor.adapterFor('createQueue')
     const parsed = QueueConfig.parse(config)
-    if (/\.(retry|delay)$/.test(parsed.name)) {
+    if (isInternalName(parsed.name)) {
       throw new ValidationError(
         `${parsed.name}: names ending in .retry or .delay are made by the library itself`,
       )

@@ -32,11 +32,11 @@ export function checkPattern(pattern: unknown): string {
   )
 }
 
-const LIBRARY_SUFFIX = /\.(dlq|retry|delay)$/
+const INTERNAL_SUFFIX = /\.(retry|delay)$/
 
-/** Names that the library makes for itself: such a queue can be consumed, not created by hand. */
-export function isLibraryName(name: string): boolean {
-  return LIBRARY_SUFFIX.test(name)
+/** Queues that the library alone makes and sends to. One that ends in `.dlq` may be created by hand, for a retention of its own. */
+export function isInternalName(name: string): boolean {
+  return INTERNAL_SUFFIX.test(name)
 }
 
 /** The dead-letter queue of a queue or subscription unless another one is named. */

@@ -1,7 +1,7 @@
 import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
 import { checkFields, checkInit, Message, type MessageInit } from '../message/message.ts'
-import { checkQueueName } from '../message/names.ts'
+import { checkQueueName, isInternalName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 
@@ -93,7 +93,7 @@ function checkSignal(signal: Partial<AbortSignal> | null): void {
 }
 
 function refuseLibraryQueue(queue: string): void {
-  if (queue.endsWith('.retry') || queue.endsWith('.delay')) {
+  if (isInternalName(queue)) {
     throw new ValidationError(
       `${queue}: queues ending in .retry or .delay are the library's own; nothing can be sent to them`,
     )

@@ -1,8 +1,9 @@
 import type { Certainty } from '../adapter/contract.ts'
+import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError, PublishError, toError, ValidationError, type PublishFailure } from '../errors.ts'
 import type { Message, MessageInit } from '../message/message.ts'
 
-/** Sends all, in order; resolves with the ids, or rejects once with every failure. */
+/** Sends all, in order; resolves with the ids, or rejects once with every failure; with `NotConnectedError` where there is no connection for any. */
 export async function sendMany(
   messages: readonly (Message | MessageInit)[],
   send: (message: Message | MessageInit) => Promise<string>,
@@ -27,6 +28,9 @@ export async function sendMany(
   })
   if (failures.length === 0) return results.map((result) => (result as PromiseFulfilledResult<string>).value)
   const first = failures[0] as PublishFailure
+  // No message's fault: the whole call came too early, or too late.
+  if (failures.every(({ cause }) => MessageQueueError.is(cause) && cause.code === ErrorCode.NOT_CONNECTED))
+    throw first.cause
   throw new PublishError(
     `${failures.length} of ${messages.length} messages were not confirmed; the first: ${toError(first.cause).message}`,
     {

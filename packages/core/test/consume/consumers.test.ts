@@ -61,6 +61,19 @@ describe('processMessage', () => {
     await queue.disconnect()
   })
 
+  it('gives the handler what the schema makes of a message that was not received, and refuses an invalid one', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    const schema = Type.Object({ n: Type.Number() })
+    const seen: unknown[] = []
+    queue.registerFunctionHandler(defineQueue('q', { schema }), ({ body }) => void seen.push(body))
+    await queue.processMessage(new Message({ queueName: 'q', body: { n: 1 } }))
+    const invalid = queue.processMessage(new Message({ queueName: 'q', body: { n: 'one' } }))
+    expect((await refusal(invalid)).code).toBe('MQ_VALIDATION')
+    expect(seen).toEqual([{ n: 1 }])
+    await queue.disconnect()
+  })
+
   it('gives a batch handler a batch of one, and unwraps its answer', async () => {
     const { queue } = queueBench()
     await queue.connect()

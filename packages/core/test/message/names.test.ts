@@ -4,7 +4,7 @@ import {
   checkPattern,
   checkQueueName,
   deadLetterQueueName,
-  isLibraryName,
+  isInternalName,
   isQueueName,
   MAX_HEADER_BYTES,
 } from '../../src/message/names.ts'
@@ -24,8 +24,8 @@ describe('queue names', () => {
   )
 
   it('of the library end in .dlq, .retry or .delay', () => {
-    expect(['q.dlq', 'q.retry', 'q.delay'].every(isLibraryName)).toBe(true)
-    expect(['q', 'dlq', 'q.dlq.x'].some(isLibraryName)).toBe(false)
+    expect(['q.retry', 'q.delay'].every(isInternalName)).toBe(true)
+    expect(['q', 'retry', 'q.dlq', 'q.retry.x'].some(isInternalName)).toBe(false)
   })
 
   it('of dead-letter queues say whose they are', () => {

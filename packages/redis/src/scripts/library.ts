@@ -314,9 +314,9 @@ bury = function(q, fields, reason, now)
   if q.dl == '' then return end
   local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = int(decimal(field(fields, 'attempt'))),
     ['mq-dead-first-failed-at'] = int(firstFailed(fields, now)), ['mq-dead-last-failed-at'] = int(now),
-    ['mq-dead-error-name'] = reason == 'expired' and 'MessageExpired' or 'QueueOverflow',
-    ['mq-dead-error-message'] = reason == 'expired' and 'the message expired before it was handled'
-      or 'the queue was full and dropped its oldest message',
+    ['mq-dead-error-name'] = 'Error',
+    ['mq-dead-error-message'] = reason == 'expired' and 'The message expired while it waited'
+      or 'The queue was full, and drops its oldest messages',
     ['mq-dead-error-stack'] = '', ['mq-dead-host'] = '' }
   if q.sb ~= '' then why['mq-dead-subscription'] = q.sb end
   local dead = loadOrMake(q.dl)
