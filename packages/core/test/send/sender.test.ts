@@ -65,6 +65,21 @@ describe('middleware of sends', () => {
   })
 })
 
+it('a received message is passed on by its fields, with and without middleware', async () => {
+  const plain = MessageQueueFactory.createForTesting()
+  await plain.connect()
+  const { queue: watchedQueue } = await watched()
+  for (const queue of [plain, watchedQueue]) {
+    const fields = { key: 'k', correlationId: 'c', contentEncoding: 'gzip', headers: { a: 'b' } }
+    const id = await queue.send('from', { n: 1 }, fields)
+    const received = (await queue.receive('from')) as Message
+    await queue.send({ ...received, queueName: 'to' })
+    await queue.acknowledge(received)
+    expect(await queue.receive('to')).toMatchObject({ id, body: { n: 1 }, queueName: 'to', ...fields })
+    await queue.disconnect()
+  }
+})
+
 describe('a veto', () => {
   it('may be any value: a batch says what it was', async () => {
     const queue = MessageQueueFactory.createForTesting()
