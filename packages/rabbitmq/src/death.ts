@@ -54,7 +54,7 @@ export function brokerDeadLetter(
   const firstFailed = Number(control?.[WireHeader.FIRST_FAILED_AT])
   const colon = (death.queue as string).indexOf(':')
   const queue = death.queue as string
-  const partition = /:p\d+$/.test(queue)
+  const partition = /::p\d+$/.test(queue)
   return {
     reason: REASONS[word] ?? DeadLetterReason.REJECTED,
     queue: colon < 0 ? queue : queue.slice(0, colon),
