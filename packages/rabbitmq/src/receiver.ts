@@ -44,9 +44,12 @@ export function openError(target: Target, error: unknown): unknown {
 export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
   const queue = queueOf(source.target)
-  const { partitions, ordered, autoDelete } = await topology.inspect(queue).catch((error: unknown) => {
+  const known = await topology.inspect(queue).catch((error: unknown) => {
     throw openError(source.target, error)
   })
+  const { partitions, autoDelete } = known
+  // One that was not declared here shows its order by its partitions alone.
+  const ordered = known.ordered || source.ordered
   const channel = await connection.channel('consume')
   const inbox = createInbox()
   let tags: string[] = []
@@ -73,8 +76,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   const cancelled = (): void => {
     if (closing !== null) return
     // The queue is gone, or its leader moved: the server says only that nothing more will come.
-    topology.forget(queue)
-    topology.inspect(queue).then(
+    topology.recheck(queue).then(
       () =>
         inbox.fail(
           new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
@@ -165,7 +167,9 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     // A retry that was called before has its turn first.
     await flow
     await atMost(settler.replaced(), signal)
-    if (ordered) await flush(connection, channel, queue, settler.written)
+    if (ordered)
+      for (let n = 0; n < partitions; n++)
+        await flush(connection, channel, partitionQueue(queue, n), settler.written)
     await closeChannel(channel, signal)
   }
 
@@ -220,8 +224,10 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   } catch (error) {
     closing = Promise.resolve()
     closeQuietly(channel)
-    topology.forget(queue)
-    throw openError(source.target, settler.closed && replyCode(error) === null ? closeCause(channel) : error)
+    const cause = settler.closed && replyCode(error) === null ? closeCause(channel) : error
+    // Whatever else it failed of says nothing against what is known of the queue.
+    if (replyCode(cause) === 404) topology.forget(queue)
+    throw openError(source.target, cause)
   }
   return receiver
 }

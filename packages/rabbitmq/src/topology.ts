@@ -40,6 +40,8 @@ export interface Topology {
   limits(topic: string): boolean
   /** What there is to know of a queue that exists; asks once per connection. Rejects as not found. */
   inspect(queue: string): Promise<Known>
+  /** Whether a queue is still there, asked anew; what is known of it stays so. Rejects as not found. */
+  recheck(queue: string): Promise<void>
   /** Whether a topic's exchange exists; asks once per connection. Rejects as not found. */
   topic(name: string): Promise<void>
   /** It is missing after all. */
@@ -165,7 +167,7 @@ export function createTopology(
     if (queues.has(queue)) return
     const differences = await settle(queue, PLAIN)
     const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
-    if (ordered) await inspect(queue)
+    if (ordered) queues.set(queue, { ...(await inspect(queue)), ordered })
     else {
       const limited = isLimited({ ...PLAIN, ...rest })
       queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
@@ -226,6 +228,8 @@ export function createTopology(
     const { topic } = target
     const queue = queueOf(target)
     const label = `${topic}/${target.subscription}`
+    // Whatever is known of it: somebody may have deleted it under its subscribers.
+    topics.delete(topic)
     await declareTopic(topic)
     // Written down before it is made: whoever deletes the topic finds it.
     if (!(await exists(queue))) {
@@ -308,9 +312,10 @@ export function createTopology(
     }
     topics.delete(topic)
     limitedTopics.delete(topic)
+    // Before the queues: a subscriber who hears that its queue is gone makes all of it again, and that must last.
+    await connection.admin((channel) => channel.deleteExchange(topic))
     for (const name of names) await removeSubscription(topic, name)
     await connection.admin(async (channel) => {
-      await channel.deleteExchange(topic)
       await channel.deleteExchange(own.relay(topic))
       await channel.deleteQueue(register)
     })
@@ -331,6 +336,11 @@ export function createTopology(
     }
     queues.set(queue, found)
     return found
+  }
+
+  const forget = (name: string): void => {
+    if (queues.delete(name)) gone.set(name, performance.now())
+    topics.delete(name)
   }
 
   const overPartitions = async (
@@ -365,15 +375,18 @@ export function createTopology(
     peek: (queue) => queues.get(queue),
     limits: (topic) => limitedTopics.has(topic),
     inspect,
+    async recheck(queue) {
+      if (!(await exists(queue))) {
+        forget(queue)
+        throw new AdapterError('MQ_QUEUE_NOT_FOUND', `queue "${queue}" does not exist`)
+      }
+    },
     async topic(name) {
       if (topics.has(name)) return
       await connection.admin((channel) => channel.checkExchange(name))
       topics.add(name)
     },
-    forget(name) {
-      if (queues.delete(name)) gone.set(name, performance.now())
-      topics.delete(name)
-    },
+    forget,
   }
 }
 

@@ -91,6 +91,34 @@ describe('what is interrupted', () => {
     await other.disconnect(live)
   })
 
+  it('a topic that others delete is made again by the connection that knew it', async () => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+    await adapter.declare(target, declaration)
+    await (await foreign.createChannel()).deleteExchange(topic)
+    await adapter.declare(target, declaration)
+    expect(await adapter.publish([outbound({ topic })], live)).toEqual([{ ok: true }])
+    expect(await adapter.size(target)).toBe(1)
+  })
+
+  it('a subscription that its consumer makes again while another deletes the topic stays, and gets messages', async () => {
+    const topic = fresh('topic')
+    const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+    const targets = ['a', 'b'].map((subscription) => ({ topic, subscription }))
+    for (const target of targets) await adapter.declare(target, declaration)
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const removing = other.remove({ topic })
+    await until(async () => !(await exists(`${topic}:a`)))
+    const [again] = targets as [{ topic: string; subscription: string }]
+    await adapter.declare(again, declaration)
+    await removing
+    expect(await adapter.publish([outbound({ topic })], live)).toEqual([{ ok: true }])
+    expect(await adapter.size(again)).toBe(1)
+    await other.disconnect(live)
+  })
+
   it('a subscription that was removed in part may be made with another pattern', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }

@@ -260,6 +260,25 @@ describe('a topic with a full subscription', () => {
   })
 })
 
+describe('an ordered queue that was not declared here', () => {
+  it('gives back before the next consumer becomes the active one', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
+    const sent = Array.from({ length: 5 }, () => outbound({ queue }, { key: 'k' }))
+    await adapter.publish(sent, live)
+    const stranger = rabbitmqAdapter({ url: broker.url })
+    await connected(stranger)
+    const first = await stranger.open(source({ queue }, { ordered: true, prefetch: 3 }), () => undefined)
+    const held = await take(first, 3)
+    const standby = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
+    const after = take(standby, 5)
+    await first.release(held)
+    await first.close(live)
+    expect((await after).map(({ id }) => id)).toEqual(sent.map(({ id }) => id))
+    await standby.close(live)
+    await stranger.disconnect(live)
+  })
+})
+
 describe('an ordered queue of several partitions', () => {
   const partitions = 3
 
