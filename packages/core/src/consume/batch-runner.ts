@@ -169,7 +169,9 @@ export class BatchRunner {
   async #acknowledged(items: readonly BatchItem[]): Promise<BatchItem[]> {
     const results = await Promise.all(items.map(({ held }) => acknowledgeFirst(held)))
     return items.filter(({ held }, i) => {
-      if (results[i] === null) return true
+      const result = results[i] ?? null
+      if (result === null) return true
+      this.#host.settled(result, held)
       this.#end(held, null)
       return false
     })

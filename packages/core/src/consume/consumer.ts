@@ -193,6 +193,8 @@ export class Consumer {
     this.#single.stop()
     this.#batches.stop()
     this.#state = 'stopped'
+    // A handler that never ends must not keep its slot from those that come later.
+    for (; this.#running > 0; this.#running--) this.#host.slots.give()
     this.#host.slots.forget(this.#resumeRuns)
     this.#host.ended(this)
     return { drained: abandoned.length === 0, abandoned: abandoned.map((held) => held.delivery.id) }
@@ -354,6 +356,7 @@ export class Consumer {
   }
 
   #freeSlot(): void {
+    if (this.#state === 'stopped') return
     this.#running--
     this.#host.slots.give()
     this.#startRuns()

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import type { HandlerOptions } from '../../src/consume/handler.ts'
 import { Message } from '../../src/message/message.ts'
 import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
@@ -111,6 +112,29 @@ describe('a batch', () => {
     receiver.give(...['a', 'b', 'c'].map((id) => delivery(id)))
     await until(() => runs.length === 1)
     expect(runs).toEqual(['a+c'])
+    await consumer.stop()
+  })
+
+  it('keeps no key waiting for one whose acknowledgement failed', async () => {
+    const bench = await connectedBench({ defaultQueueConfig: { ordered: true } })
+    const runs: string[] = []
+    const { consumer, receiver } = await consumeBatches(
+      bench,
+      (messages) => void runs.push(messages.map(({ id }) => id).join('+')),
+      { acknowledgmentMode: 'none' },
+    )
+    bench.adapter.onSettle = (_kind, { id }) => {
+      if (id === 'a') throw new AdapterError(ErrorCode.UNSUPPORTED, 'never')
+      return 'settled'
+    }
+    receiver.give(delivery('a', { key: 'k' }))
+    await settled()
+    await bench.clock.advance(50)
+    await until(() => bench.engine.stats.errorCount > 0)
+    receiver.give(delivery('b', { key: 'k' }))
+    await bench.clock.advance(1_000)
+    await until(() => runs.length === 1)
+    expect(runs).toEqual(['b'])
     await consumer.stop()
   })
 })
