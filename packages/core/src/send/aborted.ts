@@ -15,18 +15,3 @@ export function abortedError(
     certainty,
   })
 }
-
-/** What must come before a message can be written, unless its caller gives up meanwhile. */
-export function unlessAborted<T>(
-  before: Promise<T>,
-  signal: AbortSignal,
-  id: string,
-  label: string,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(abortedError(id, label, signal, 'not-stored'))
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-    before.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
-}

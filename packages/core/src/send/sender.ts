@@ -23,7 +23,7 @@ import { composeSend } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
 import { endSpan, startSpan } from '../span.ts'
-import { unlessAborted } from './aborted.ts'
+import { abortedError } from './aborted.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
 import {
@@ -64,6 +64,8 @@ export class Sender {
   /** One random prefix and a counter: a token per message without a random number per message. */
   readonly #tokenPrefix = `${randomUUID()}-`
   #tokens = 0
+  /** Destinations that first messages wait for, and the last of these: what comes later goes after it. */
+  readonly #opening = new Map<string, Promise<void>>()
   readonly #defaultHeaders: Readonly<Record<string, string>> | null
 
   constructor(engine: Engine, outbox: Outbox, middlewares: readonly Middleware[]) {
@@ -116,7 +118,7 @@ export class Sender {
     try {
       const { destination, config } = route
       const settings = this.#engine.topology.settingsOf(route.key)
-      if (settings !== undefined)
+      if (settings !== undefined && !this.#opening.has(route.key))
         return this.#hand(this.#fit(this.#encode(message, route), message, settings), route, settings)
       if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
@@ -143,21 +145,48 @@ export class Sender {
       config: { producer },
     } = this.#engine
     outbox.hold(outbound, label)
-    const declared = topology.ensure(destination, config, producer.deliveryTimeoutMs)
-    return (signal === undefined ? declared : unlessAborted(declared, signal, id, label)).then(
-      (known) => {
+    return new Promise<string>((resolve, reject) => {
+      let aborted = false
+      const abort = () => {
+        aborted = true
+        outbox.release(outbound)
+        reject(abortedError(id, label, signal as AbortSignal, 'not-stored'))
+      }
+      const handOver = (known: QueueSettings) => {
+        signal?.removeEventListener('abort', abort)
+        if (aborted) return
         try {
-          return outbox.send(this.#fit(outbound, message, known), key, label, known, signal, true)
+          resolve(outbox.send(this.#fit(outbound, message, known), key, label, known, signal, true))
         } catch (error) {
           outbox.release(outbound)
-          throw refused(error)
+          reject(refused(error))
         }
-      },
-      (error: unknown) => {
+      }
+      const fail = (error: unknown) => {
+        signal?.removeEventListener('abort', abort)
+        if (aborted) return
         outbox.release(outbound)
-        throw publishError(adapter, id, label, error, 'not-stored')
-      },
-    )
+        reject(publishError(adapter, id, label, error, 'not-stored'))
+      }
+      if (signal?.aborted === true) return abort()
+      signal?.addEventListener('abort', abort, { once: true })
+      this.#inTurn(key, topology.ensure(destination, config, producer.deliveryTimeoutMs), handOver, fail)
+    })
+  }
+
+  /** One after another, in the order of their calls, whatever else becomes known of the destination meanwhile. */
+  #inTurn(
+    key: string,
+    declared: Promise<QueueSettings>,
+    handOver: (known: QueueSettings) => void,
+    fail: (error: unknown) => void,
+  ): void {
+    const before = this.#opening.get(key)
+    const turn = Promise.all([declared, before]).then(([known]) => handOver(known), fail)
+    this.#opening.set(key, turn)
+    void turn.then(() => {
+      if (this.#opening.get(key) === turn) this.#opening.delete(key)
+    })
   }
 
   #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { ErrorCode } from '../../src/adapter/index.ts'
-import { deferred, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
+import { deferred, lastOf, queueBench, refusal, settled, until } from '../engine-bench.ts'
 
 const cut = (bench: ReturnType<typeof queueBench>): void => {
   bench.adapter.onConnect = () => Promise.reject(new Error('down'))
@@ -61,6 +61,37 @@ describe('the first send to a queue', () => {
     await until(() => bench.adapter.declared.length === 1)
     controller.abort()
     expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'not-stored' })
+  })
+
+  it('is not overtaken by the next one, with a signal or without', async () => {
+    const bench = queueBench()
+    await bench.queue.connect()
+    const { signal } = new AbortController()
+    const sent = [
+      bench.queue.send({ queueName: 'new', body: 1 }, { signal }),
+      bench.queue.send('new', 2),
+      bench.queue.send({ queueName: 'new', body: 3 }, { signal }),
+    ]
+    const ids = await Promise.all(sent)
+    expect(bench.adapter.published.flat().map(({ id }) => id)).toEqual(ids)
+  })
+
+  it('is not overtaken by one that finds the queue made by name meanwhile', async () => {
+    const bench = queueBench()
+    await bench.queue.connect()
+    const gate = deferred<object>()
+    bench.adapter.onDeclare = () => gate.promise
+    const first = bench.queue.send('new', 1)
+    await until(() => bench.adapter.declared.length === 1)
+    bench.adapter.onDeclare = () => Promise.resolve({})
+    await bench.queue.createQueue({ name: 'new' })
+    const second = bench.queue.send('new', 2)
+    await settled()
+    gate.resolve({})
+    const ids = await Promise.all([first, second])
+    expect(bench.adapter.published.flat().map(({ id }) => id)).toEqual(ids)
+    // Nothing is held back for ever.
+    await bench.queue.send('new', 3)
   })
 
   it('is flushed by a disconnect', async () => {
