@@ -84,6 +84,7 @@ export class Consumers implements ConsumerHost {
       return await this.start(queue, {})
     } catch (error) {
       this.#handlers.delete(queue.label)
+      this.#engine.topology.divertDeadLetters(queue.target, null)
       throw error
     }
   }
@@ -95,6 +96,9 @@ export class Consumers implements ConsumerHost {
     if (registration === undefined) throw new HandlerNotFoundError(queue.label)
     const { lifetime } = this.#engine.supervisor
     this.#refuseStopped(lifetime)
+    // Not where those of an earlier start went.
+    const { deadLetterQueue = registration.options.deadLetterQueue ?? null } = overrides
+    this.#engine.topology.divertDeadLetters(queue.target, deadLetterQueue)
     const plan = await this.#plan(registration, queue, overrides)
     this.#refuseStopped(lifetime)
     const consumer = new Consumer(this.#engine, plan, this)
@@ -123,7 +127,6 @@ export class Consumers implements ConsumerHost {
     const { topology, config } = this.#engine
     // A typed queue or subscription has a schema and a configuration, which its name alone does not know.
     const known = registration.queue.validate === undefined ? queue : registration.queue
-    this.#divert(known, overrides)
     const settings = await topology.ensure(known.target, known.config)
     return planConsumer(
       known,

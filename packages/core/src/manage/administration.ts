@@ -36,14 +36,14 @@ export class Administration {
         `${parsed.name}: names ending in .retry or .delay are made by the library itself`,
       )
     }
-    await this.#engine.topology.declare({ queue: parsed.name }, { config: parsed, ifExists: 'compare' })
+    await this.#engine.topology.create({ queue: parsed.name }, { config: parsed })
   }
 
   async createSubscription(topic: TopicRef, name: string, options: SubscriptionOptions): Promise<void> {
     this.#engine.supervisor.adapterFor('createSubscription')
     checkOptions(options, ['pattern'], 'createSubscription')
     const pattern = options.pattern === undefined ? undefined : checkPattern(options.pattern)
-    await this.#engine.topology.declare(subscriptionTarget(topic, name), { pattern, ifExists: 'compare' })
+    await this.#engine.topology.create(subscriptionTarget(topic, name), { pattern })
   }
 
   async deleteQueue(queue: QueueRef): Promise<void> {

@@ -35,12 +35,16 @@ export class Topology {
   readonly #known = new Map<string, Known>()
   /** Found missing on the broker, and not used since: to be declared as they were. */
   readonly #missing = new Map<string, Known>()
+  /** Where the dead letters of a queue go by its settings, and by the options of its handler. */
+  readonly #chosen = new Map<string, string>()
   readonly #diverted = new Map<string, string>()
-  /** Names of queues that others' dead letters go to. */
-  readonly #graveyards = new Set<string>()
+  /** Queues that others' dead letters go to, by either, and how many do. */
+  readonly #graveyards = new Map<string, number>()
   /** Names of queues that name a dead-letter queue of their own: work queues, even where others' dead letters go there. */
   readonly #working = new Set<string>()
   readonly #pending = new Map<string, Promise<QueueSettings>>()
+  /** Made by name: whoever only uses it waits for the settings that it is given. */
+  readonly #creating = new Map<string, Promise<QueueSettings>>()
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -54,12 +58,14 @@ export class Topology {
   /** Declares a target unless that has happened; concurrent calls share one declaration. Throws wrapped errors. */
   async ensure(target: DeclareTarget, config?: QueueConfig, patienceMs?: number): Promise<QueueSettings> {
     const key = keyOf(target)
+    for (let creating = this.#creating.get(key); creating !== undefined; creating = this.#creating.get(key))
+      await creating.catch(() => undefined)
     const known = this.#known.get(key)
     if (known !== undefined) return known.settings
     let pending = this.#pending.get(key)
     if (pending === undefined) {
       const options = { config, ifExists: 'take', patienceMs } as const
-      pending = this.declare(target, options).finally(() => this.#pending.delete(key))
+      pending = this.#declare(target, options).finally(() => this.#pending.delete(key))
       this.#pending.set(key, pending)
     }
     return pending
@@ -83,33 +89,64 @@ export class Topology {
     }
   }
 
-  /** Makes a target, or (`compare`) refuses one that differs. `autoDeclare: false` turns the declarations of `ensure` off, not those asked for. */
-  async declare(target: DeclareTarget, options: DeclareOptions): Promise<QueueSettings> {
+  /** Makes a target, or refuses one that differs. `autoDeclare: false` turns the declarations of `ensure` off, not those asked for. */
+  async create(target: DeclareTarget, options: Omit<DeclareOptions, 'ifExists'>): Promise<void> {
+    const key = keyOf(target)
+    const creating = this.#declare(target, { ...options, ifExists: 'compare' }).finally(() => {
+      if (this.#creating.get(key) === creating) this.#creating.delete(key)
+    })
+    this.#creating.set(key, creating)
+    await creating
+  }
+
+  async #declare(target: DeclareTarget, options: DeclareOptions): Promise<QueueSettings> {
     const { adapter, config } = this.#engine
     const { ifExists, patienceMs = config.producer.requestTimeoutMs } = options
     const key = keyOf(target)
     const before = ifExists === 'take' ? this.#missing.get(key) : undefined
+    const known = this.#known.get(key)
+    const chosen = this.#chosen.get(key)
     if (typeof options.config?.deadLetterQueue === 'string') this.#working.add(key)
     const wanted =
       (options.config === undefined ? before?.settings : undefined) ??
       this.#settingsFor(target, options.config)
-    if (wanted.deadLetterQueue !== null) this.#graveyards.add(wanted.deadLetterQueue)
     refuseUnsupported(adapter, wanted, this.#engine.deduplication !== undefined)
+    this.#point(this.#chosen, key, wanted.deadLetterQueue)
     const pattern = 'subscription' in target ? (options.pattern ?? before?.pattern ?? '#') : undefined
     let settings = wanted
     if (config.autoDeclare || ifExists === 'compare') {
-      if ('subscription' in target) await this.ensure({ topic: target.topic }, undefined, patienceMs)
-      settings = await this.#send(target, wanted, pattern, ifExists, patienceMs)
+      try {
+        if ('subscription' in target) await this.ensure({ topic: target.topic }, undefined, patienceMs)
+        settings = await this.#send(target, wanted, pattern, ifExists, patienceMs)
+      } catch (error) {
+        this.#point(this.#chosen, key, chosen ?? null)
+        throw error
+      }
     }
+    // Made by name meanwhile: what was asked for there is in force, whatever the broker tells of it.
+    const newer = this.#known.get(key)
+    if (ifExists === 'take' && newer !== undefined && newer !== known) return newer.settings
     this.#known.set(key, { target, settings, pattern })
     this.#missing.delete(key)
     return settings
   }
 
-  /** A handler has a dead-letter queue of its own, whatever the settings say. */
-  divertDeadLetters(target: Target, deadLetterQueue: string): void {
-    this.#diverted.set(keyOf(target), deadLetterQueue)
-    this.#graveyards.add(deadLetterQueue)
+  /** A handler has a dead-letter queue of its own, whatever the settings say; `null`: it has none any more. */
+  divertDeadLetters(target: Target, deadLetterQueue: string | null): void {
+    this.#point(this.#diverted, keyOf(target), deadLetterQueue)
+  }
+
+  #point(from: Map<string, string>, key: string, to: string | null): void {
+    const before = from.get(key)
+    if (before !== undefined) {
+      const others = (this.#graveyards.get(before) ?? 1) - 1
+      if (others > 0) this.#graveyards.set(before, others)
+      else this.#graveyards.delete(before)
+      from.delete(key)
+    }
+    if (to === null) return
+    from.set(key, to)
+    this.#graveyards.set(to, (this.#graveyards.get(to) ?? 0) + 1)
   }
 
   /** Name of the queue for dead letters, as far as it is known here; nothing is declared. `null`: they are dropped. */
@@ -175,6 +212,8 @@ export class Topology {
     for (const key of this.#keysOf(target)) {
       this.#known.delete(key)
       this.#missing.delete(key)
+      this.#working.delete(key)
+      this.#point(this.#chosen, key, null)
     }
   }
 

@@ -43,6 +43,48 @@ describe('startConsuming', () => {
   })
 })
 
+describe('a consumer that is stopped while its handler hangs', () => {
+  it('leaves its slot to the next one', async () => {
+    const { queue, adapter } = queueBench({ maxConcurrentMessages: 1 })
+    await queue.connect()
+    const runs: string[] = []
+    queue.registerFunctionHandler('q', ({ id }) => {
+      runs.push(id)
+      return new Promise(() => undefined)
+    })
+    const first = await queue.startConsuming('q', { timeoutMs: 60_000 })
+    lastOf(adapter.receivers).give(delivery('a'))
+    await until(() => runs.length === 1)
+    expect(await first.stop({ timeoutMs: 0 })).toEqual({ drained: false, abandoned: ['a'] })
+    const second = await queue.startConsuming('q')
+    lastOf(adapter.receivers).give(delivery('b'))
+    await until(() => runs.length === 2)
+    expect(runs).toEqual(['a', 'b'])
+    await second.stop({ timeoutMs: 0 })
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+})
+
+describe('a dead-letter queue of a start', () => {
+  it('is not that of the next start, which names none', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler('q', () => undefined)
+    const first = await queue.startConsuming('q', { deadLetterQueue: 'other' })
+    await first.stop()
+    const second = await queue.startConsuming('q')
+    const receiving = queue.receive('q', { timeoutMs: 5_000 })
+    await until(() => adapter.receivers.length === 3)
+    lastOf(adapter.receivers).give(delivery('a'))
+    await queue.reject((await receiving) as Message)
+    const declared = adapter.declared.map(({ target }) => target)
+    expect(declared).toContainEqual({ queue: 'q.dlq' })
+    expect(declared).not.toContainEqual({ queue: 'other' })
+    await second.stop()
+    await queue.disconnect()
+  })
+})
+
 describe('processMessage', () => {
   it('counts a message that was not received, and tells handleError of its failure', async () => {
     const { queue } = queueBench()

@@ -23,7 +23,7 @@ describe('a queue with a name of the user’s own for the dead letters of others
       defaultQueueConfig: { ...limits, ...config.defaultQueueConfig },
     })
     const { topology } = bench.engine
-    await topology.declare(q, { config: QueueConfig.parse({ name: 'q', ...own }), ifExists: 'compare' })
+    await topology.create(q, { config: QueueConfig.parse({ name: 'q', ...own }) })
     expect(await topology.ensure({ queue: 'graveyard' })).toMatchObject({
       deadLetterQueue: null,
       maxRedeliveries: Number.MAX_SAFE_INTEGER,
@@ -34,15 +34,30 @@ describe('a queue with a name of the user’s own for the dead letters of others
     expect(topology.holdsDeadLetters(q)).toBe(false)
   })
 
+  it('is none any more once nobody’s dead letters go there', async () => {
+    const bench = await connectedBench({ defaultQueueConfig: limits })
+    const { topology } = bench.engine
+    const config = (name: string) => QueueConfig.parse({ name, deadLetterQueue: 'graveyard' })
+    const holds = () => topology.holdsDeadLetters({ queue: 'graveyard' })
+    for (const name of ['q', 'r']) await topology.create({ queue: name }, { config: config(name) })
+    await topology.create(q, { config: config('q') })
+    topology.divertDeadLetters({ queue: 's' }, 'graveyard')
+    topology.forget(q)
+    topology.forget({ queue: 'r' })
+    expect(holds()).toBe(true)
+    topology.divertDeadLetters({ queue: 's' }, 'elsewhere')
+    expect(holds()).toBe(false)
+    bench.adapter.onDeclare = () => Promise.reject(new AdapterError(ErrorCode.QUEUE_CONFLICT, 'differs'))
+    await refusal(topology.create(q, { config: config('q') }))
+    expect(holds()).toBe(false)
+  })
+
   it('is a work queue all the same when it names another one for its own', async () => {
     const bench = await connectedBench({ defaultQueueConfig: limits })
     const { topology } = bench.engine
     const config = (name: string, deadLetterQueue: string) => QueueConfig.parse({ name, deadLetterQueue })
-    await topology.declare(q, { config: config('q', 'review'), ifExists: 'compare' })
-    await topology.declare(
-      { queue: 'review' },
-      { config: config('review', 'graveyard'), ifExists: 'compare' },
-    )
+    await topology.create(q, { config: config('q', 'review') })
+    await topology.create({ queue: 'review' }, { config: config('review', 'graveyard') })
     expect(topology.settingsOf('review')).toMatchObject({ deadLetterQueue: 'graveyard', ...limits })
     expect(topology.holdsDeadLetters({ queue: 'review' })).toBe(false)
   })
@@ -116,7 +131,7 @@ describe('Topology.ensure', () => {
     const bench = await connectedBench({ autoDeclare: false })
     expect(await bench.engine.topology.ensure(q)).toMatchObject({ deadLetterQueue: 'q.dlq' })
     expect(names(bench)).toEqual([])
-    await bench.engine.topology.declare(q, { ifExists: 'compare' })
+    await bench.engine.topology.create(q, {})
     expect(names(bench)).toEqual(['q'])
   })
 
@@ -207,13 +222,52 @@ describe('without a connection', () => {
   })
 })
 
+describe('a queue that is made by name', () => {
+  const config = QueueConfig.parse({ name: 'q', maxRedeliveries: 5 })
+
+  it('is waited for by whoever uses it meanwhile', async () => {
+    const bench = await connectedBench()
+    const { topology } = bench.engine
+    const made = topology.create(q, { config })
+    expect(await topology.ensure(q)).toMatchObject({ maxRedeliveries: 5 })
+    await made
+    expect(names(bench)).toEqual(['q'])
+  })
+
+  it('is what was asked for, although it was in use before', async () => {
+    const bench = await connectedBench()
+    const { topology } = bench.engine
+    const first = deferred<object>()
+    bench.adapter.onDeclare = () => first.promise
+    const used = topology.ensure(q)
+    await until(() => bench.adapter.declared.length === 1)
+    bench.adapter.onDeclare = () => Promise.resolve({})
+    await topology.create(q, { config })
+    first.resolve({})
+    expect(await used).toMatchObject({ maxRedeliveries: 5 })
+    expect(topology.settingsOf('q')).toMatchObject({ maxRedeliveries: 5 })
+  })
+
+  it('is used as it is when making it was refused', async () => {
+    const bench = await connectedBench()
+    const { topology } = bench.engine
+    bench.adapter.onDeclare = () => {
+      bench.adapter.onDeclare = () => Promise.resolve({})
+      return Promise.reject(new AdapterError(ErrorCode.QUEUE_CONFLICT, 'differs'))
+    }
+    const refused = refusal(topology.create(q, { config }))
+    expect(await topology.ensure(q)).toMatchObject({ maxRedeliveries: 20 })
+    expect((await refused).code).toBe(ErrorCode.QUEUE_CONFLICT)
+  })
+})
+
 describe('a conflict', () => {
   it('names every difference with both values, and nothing is remembered', async () => {
     const bench = await connectedBench()
     const differences = [{ field: 'maxLength', existing: 5, requested: 6 }]
     bench.adapter.onDeclare = () =>
       Promise.reject(new AdapterError(ErrorCode.QUEUE_CONFLICT, 'differs', { differences }))
-    const error = await refusal(bench.engine.topology.declare(q, { ifExists: 'compare' }))
+    const error = await refusal(bench.engine.topology.create(q, {}))
     expect(error).toMatchObject({ name: 'QueueConflictError', differences })
     expect(bench.engine.topology.settingsOf('q')).toBeUndefined()
   })
@@ -239,7 +293,7 @@ describe('Topology.missing', () => {
     const { engine, adapter } = await connectedBench()
     const config = QueueConfig.parse({ name: 'q', maxPriority: 5 })
     await engine.topology.ensure(q, config)
-    await engine.topology.declare(sub, { pattern: 'a.*', ifExists: 'compare' })
+    await engine.topology.create(sub, { pattern: 'a.*' })
     for (const target of [q, sub]) engine.topology.missing(target)
     adapter.declared.length = 0
     for (const target of [q, sub]) await engine.topology.ensure(target)
