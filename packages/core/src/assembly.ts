@@ -95,7 +95,9 @@ export function assemble(
     supervisor,
     // Needs the engine itself: filled in below.
     topology: null as unknown as Topology,
-    deduplication: options.deduplicationStore && new Deduplication(options.deduplicationStore, logger),
+    deduplication:
+      options.deduplicationStore &&
+      new Deduplication(options.deduplicationStore, logger, clock, config.producer.requestTimeoutMs),
     turn: new Turn(options.clock && (() => clock.now())),
     emit,
   }

@@ -1,3 +1,5 @@
+import type { Clock } from '../adapter/clock.ts'
+import { endWithin } from '../deadline.ts'
 import type { DeduplicationStore } from '../engine.ts'
 import type { Logger } from '../logger.ts'
 import { keyOf } from '../manage/topology.ts'
@@ -47,11 +49,16 @@ export class Claim {
 export class Deduplication {
   readonly #store: DeduplicationStore
   readonly #logger: Logger
+  readonly #clock: Clock
+  /** How long an answer of the store is waited for, in ms. */
+  readonly #patienceMs: number
   readonly #claims = new Map<string, Claim>()
 
-  constructor(store: DeduplicationStore, logger: Logger) {
+  constructor(store: DeduplicationStore, logger: Logger, clock: Clock, patienceMs: number) {
     this.#store = store
     this.#logger = logger
+    this.#clock = clock
+    this.#patienceMs = patienceMs
   }
 
   /**
@@ -100,7 +107,7 @@ export class Deduplication {
   /** A store that fails lets the message pass: a duplicate is better than a loss. */
   async #knows(key: string, held: Held): Promise<boolean> {
     try {
-      return (await this.#store.has(key)) === true
+      return (await this.#inTime('looking an id up', async () => this.#store.has(key))) === true
     } catch (error) {
       this.#failed(error, held.delivery.id)
       return false
@@ -109,10 +116,15 @@ export class Deduplication {
 
   async remember({ key, windowMs, id }: Claim): Promise<void> {
     try {
-      await this.#store.add(key, windowMs)
+      await this.#inTime('remembering an id', async () => this.#store.add(key, windowMs))
     } catch (error) {
       this.#failed(error, id)
     }
+  }
+
+  /** A store that never answers fails, too: a message must not wait for it for ever. */
+  #inTime<T>(what: string, call: () => Promise<T>): Promise<T> {
+    return endWithin(this.#clock, this.#patienceMs, what, call)
   }
 
   #failed(error: unknown, id: string): void {

@@ -30,6 +30,7 @@ export class Puller {
   readonly #settings: QueueSettings
   readonly #leaseMs: number
   readonly #onLost: (held: Held) => void
+  readonly #onIdle: () => void
   #intake: Intake | null = null
   #waiters: Waiter[] = []
   #pumping = false
@@ -45,12 +46,15 @@ export class Puller {
     settings: QueueSettings,
     leaseMs: number,
     onLost: (held: Held) => void,
+    /** Nobody has received by it for a while: it holds nothing. */
+    onIdle: () => void,
   ) {
     this.#engine = engine
     this.#target = target
     this.#settings = settings
     this.#leaseMs = leaseMs
     this.#onLost = onLost
+    this.#onIdle = onIdle
   }
 
   /** One delivery, or `null` no earlier than `timeoutMs` (without it: after one complete look). */
@@ -186,14 +190,19 @@ export class Puller {
   }
 
   #startIdling(): void {
-    if (this.#intake === null || this.#pumping || this.#closed !== null || this.#intake.size > 0) return
+    if (this.#closed !== null || !this.#isIdle()) return
     this.#stopIdling()
     this.#idleTimer = this.#engine.clock.setTimeout(() => {
+      if (!this.#isIdle()) return
       const intake = this.#intake
-      if (intake === null || this.#pumping || intake.size > 0) return
       this.#intake = null
-      void intake.close()
+      void intake?.close()
+      this.#onIdle()
     }, IDLE_MS)
+  }
+
+  #isIdle(): boolean {
+    return !this.#pumping && (this.#intake?.size ?? 0) === 0
   }
 
   #stopIdling(): void {

@@ -73,8 +73,8 @@ export class Receiving {
       timeoutMs ?? this.#engine.config.producer.requestTimeoutMs,
       true,
     )
-    const puller = await this.#puller(queue, leaseMs)
     for (;;) {
+      const puller = await this.#puller(queue, leaseMs)
       const left = endsAt === null ? undefined : Math.max(0, endsAt - this.#engine.clock.now())
       const held = await puller.receive(left)
       if (held === null) return null
@@ -100,8 +100,11 @@ export class Receiving {
     const key = `${queue.label} ${leaseMs}`
     let puller = this.#pullers.get(key)
     if (puller === undefined) {
-      puller = new Puller(this.#engine, queue.target, settings, leaseMs, (held) => this.#lost(held))
-      this.#pullers.set(key, puller)
+      const lost = (held: Held) => this.#lost(held)
+      const idle = () => void (this.#pullers.get(key) === made && this.#pullers.delete(key))
+      const made = new Puller(this.#engine, queue.target, settings, leaseMs, lost, idle)
+      this.#pullers.set(key, made)
+      puller = made
     }
     return puller
   }

@@ -22,6 +22,8 @@ const ERROR_MESSAGE = 'mq-error-message'
 const MAX_ERROR_MESSAGE = 1024
 
 const REPLIES_PER_LOOK = 100
+/** How long closing the reply queue may take, in ms. */
+const CLOSE_MS = 2000
 
 interface Inbox {
   readonly address: string
@@ -143,8 +145,12 @@ export class Requests {
   #open(): Promise<Inbox> {
     if (this.#inbox === null) {
       const { adapter, clock, config } = this.#engine
-      const opening = withDeadline(clock, config.producer.requestTimeoutMs, 'opening the reply queue', () =>
-        adapter.openReplies(),
+      const opening = withDeadline(
+        clock,
+        config.producer.requestTimeoutMs,
+        'opening the reply queue',
+        () => adapter.openReplies(),
+        ({ receiver }) => void closeReplies(receiver),
       )
       const { signal } = this.#lifetime
       const ended = new Promise<never>((_resolve, reject) => {
@@ -184,6 +190,7 @@ export class Requests {
         if (signal.aborted) return
         // The next request opens it anew; those that wait will time out, since their address is gone.
         this.#engine.logger.debug({ error }, 'the reply queue was lost')
+        void closeReplies(receiver)
         return lost()
       }
     }
@@ -219,7 +226,7 @@ export class Requests {
     this.#end(new NotConnectedError('request'), () => true)
     if (inbox !== null) {
       const { clock } = this.#engine
-      await withDeadline(clock, 2000, 'closing the reply queue', async (signal) =>
+      await withDeadline(clock, CLOSE_MS, 'closing the reply queue', async (signal) =>
         (await inbox).receiver.close(signal),
       ).catch(() => undefined)
     }
@@ -231,4 +238,9 @@ export class Requests {
     this.#inbox = null
     for (const pending of [...this.#pending.values()].filter(concerns)) pending.reject(error)
   }
+}
+
+/** A place that nobody receives by any more. Never rejects. */
+async function closeReplies(receiver: Receiver): Promise<void> {
+  await receiver.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined)
 }

@@ -153,6 +153,24 @@ describe('deduplication at the consumer', () => {
     expect(receiver.settled).toMatchObject([{ kind: 'release', ids: ['1', '2'] }])
   })
 
+  it('waits for no store that never answers, neither before a run nor before an acknowledgement', async () => {
+    const never = () => new Promise<never>(() => undefined)
+    const { bench, adapter } = await deduplicating({ has: never, add: never })
+    const { requestTimeoutMs } = bench.engine.config.producer
+    const receiving = bench.receiving.receive(resolveQueue('q'), { timeoutMs: 1000 })
+    await until(() => adapter.receivers.length === 1)
+    lastOf(adapter.receivers).give(delivery('1', { deduplicationId: 'x' }))
+    await settled()
+    await bench.clock.advance(requestTimeoutMs)
+    const message = (await receiving) as Message
+    expect(message.id).toBe('1')
+    const acknowledged = bench.receiving.acknowledge(message)
+    await settled()
+    await bench.clock.advance(requestTimeoutMs)
+    await acknowledged
+    await bench.receiving.close()
+  })
+
   it('receive and messages pass over what was acknowledged', async () => {
     const { store, known } = memoryStore()
     const { bench, adapter } = await deduplicating(store)
