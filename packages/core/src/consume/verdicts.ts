@@ -7,7 +7,6 @@ import { rawMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { decide, type Decision, isRejection } from './retry.ts'
-import { RELEASE } from './settlement.ts'
 
 /** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
 export interface VerdictHost {
@@ -70,9 +69,8 @@ export class Verdicts {
   failed(held: Held, message: Message, thrown: unknown): void {
     // A rejection says something of the message, and nothing of what the breaker waits for.
     if (held.state === 'open' && this.#host.isProbe(held) && !isRejection(thrown)) {
-      // Given back, it would come behind what is read ahead of its key.
-      if (this.#staysInPlace()) return this.#host.waitInPlace(held, 0, 0)
-      return held.intake.settle(held, RELEASE, this.#host.settled)
+      // Given back, it would come behind what is read ahead of its key; and a broker that counts that too would take it for poison in the end.
+      return this.#host.waitInPlace(held, 0, 0)
     }
     const error = this.tell(message, thrown)
     if (held.state !== 'open') {
