@@ -190,6 +190,7 @@ export async function openLink(
   const destroy = (cause: unknown): void => {
     if (dead) return
     dead = true
+    const connecting = !connection.isConnected()
     connection.connectionStatus = 'disconnected'
     // What still waits here was never written. Of all else the broker may have, and may yet do, what it was asked: whatever ended the socket,
     // that error is not marked, and is no other's that might be.
@@ -197,7 +198,9 @@ export async function openLink(
       waiting.rejected(markUnsent(connectionClosed(address, cause)))
     connection.rejectRequests(connectionClosed(address, cause))
     connection.requestQueue.destroy()
-    connection.socket?.destroy()
+    // kafkajs waits for the socket with a timer that keeps the process alive: only an error, to which it listens as long as there is a socket,
+    // ends that.
+    connection.socket?.destroy(connecting ? connectionClosed(address, cause) : undefined)
   }
   let settled = (): void => undefined
   const failed = new Promise<never>((_, reject) => {

@@ -53,13 +53,14 @@ export async function connect(
   let mostBrokers = 0
   let closed = false
   let probing = false
+  /** What is still being opened ends with all else. */
+  const ending = new AbortController()
 
   const closedError = (): Error =>
     markUnsent(new AdapterError('MQ_CONNECTION', 'the connection to Kafka is closed', { retryable: true }))
 
-  const open = async (address: Address, until?: AbortSignal): Promise<Link> => {
+  const open = async (address: Address, until = ending.signal): Promise<Link> => {
     if (closed) throw closedError()
-    const never = new AbortController().signal
     let mine: Link | null = null
     const link = await openLink(
       address,
@@ -68,7 +69,7 @@ export async function connect(
         if (mine !== null) live.delete(mine)
         if (!closed && mine !== null) probe(cause)
       },
-      until ?? never,
+      until,
     )
     mine = link
     if (closed) {
@@ -203,6 +204,7 @@ export async function connect(
   const close = (cause: unknown): void => {
     if (closed) return
     closed = true
+    ending.abort(closedError())
     for (const each of live) each.destroy(cause)
     live.clear()
     links.clear()

@@ -1,0 +1,103 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import { live, until } from '@mq/conformance/fixtures'
+import { connect as connectTo, type Connection } from '../src/connection.ts'
+import { classify } from '../src/errors.ts'
+import { type KafkaOptions, parseOptions } from '../src/options.ts'
+import { fakeBroker, type FakeBroker } from './fake-broker.ts'
+
+const ends: (() => unknown)[] = []
+afterEach(async () => {
+  await Promise.all(ends.splice(0).map((end) => end()))
+})
+
+async function broker(id?: number): Promise<FakeBroker> {
+  const made = await fakeBroker(id)
+  ends.push(() => made.close())
+  return made
+}
+
+/** Accepts connections, and never says anything. */
+async function blackHole(id?: number): Promise<FakeBroker> {
+  const made = await broker(id)
+  made.mute = true
+  return made
+}
+
+/** Three that know each other; the first is the first that they name. */
+async function cluster(): Promise<[FakeBroker, FakeBroker, FakeBroker]> {
+  const nodes: [FakeBroker, FakeBroker, FakeBroker] = [await broker(1), await broker(2), await broker(3)]
+  for (const each of nodes) each.nodes = nodes
+  return nodes
+}
+
+/** What waits for nothing but time-outs takes longer than any test. */
+const LONG_MS = 54_321
+const lost: unknown[] = []
+async function connect(
+  brokers: readonly { address: string }[],
+  more: KafkaOptions = {},
+  signal = live,
+): Promise<Connection> {
+  lost.length = 0
+  const options = parseOptions({
+    brokers: brokers.map(({ address }) => address),
+    connectTimeoutMs: LONG_MS,
+    requestTimeoutMs: LONG_MS,
+    ...more,
+  })
+  const made = await connectTo(
+    options,
+    { lost: (cause) => lost.push(cause), blocked: () => undefined },
+    signal,
+  )
+  ends.push(() => made.close(undefined))
+  return made
+}
+const failureOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'none',
+    (error: unknown) => error,
+  )
+
+/** Timers set from now on that keep the process alive for as long as connecting may take. */
+function longTimers(): () => number {
+  const [set, cleared] = [jest.spyOn(globalThis, 'setTimeout'), jest.spyOn(globalThis, 'clearTimeout')]
+  ends.push(
+    () => set.mockRestore(),
+    () => cleared.mockRestore(),
+  )
+  return () => {
+    const over = new Set<unknown>(cleared.mock.calls.map(([timer]) => timer))
+    const long = set.mock.results.filter((_, i) => set.mock.calls[i]?.[1] === LONG_MS)
+    return long.filter(({ value }) => (value as NodeJS.Timeout).hasRef() && !over.has(value)).length
+  }
+}
+
+describe('what is still being opened', () => {
+  it('ends with the connection', async () => {
+    const [first, second] = await cluster()
+    const connection = await connect([first])
+    second.mute = true
+    const opening = failureOf(connection.link(2, 'main'))
+    await until(() => second.open === 1)
+    connection.close(undefined)
+    expect(classify(await opening)).toEqual({ code: 'MQ_CONNECTION', retryable: true })
+    await until(() => second.open === 0 && first.open === 0)
+  })
+
+  it.each([
+    ['plain', {}],
+    ['TLS', { tls: true }],
+  ])('ends with the attempt, and keeps no process alive (%s)', async (name, more) => {
+    const hole = await blackHole()
+    const timers = longTimers()
+    const attempt = new AbortController()
+    const connecting = failureOf(connect([hole], more, attempt.signal))
+    await until(() => hole.open === 1)
+    expect(timers()).toBe(name === 'TLS' ? 1 : 0)
+    const reason = new Error('enough')
+    attempt.abort(reason)
+    expect(await connecting).toBe(reason)
+    await until(() => hole.open === 0 && timers() === 0)
+  })
+})
