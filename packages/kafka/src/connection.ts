@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { ConnectionEvents } from '@mq/core/adapter'
 import { AdapterError } from '@mq/core/adapter'
 import { pause, untilAborted } from './abort.ts'
+import { firstOf, patience } from './attempts.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -37,7 +38,7 @@ export interface Connection {
   close(cause: unknown): void
 }
 
-/** One attempt: the first broker of the list that answers is enough. Leaves nothing open when it fails. */
+/** One attempt: a broker of the list that answers is enough. Leaves nothing open when it fails. */
 export async function connect(
   options: ResolvedOptions,
   on: ConnectionEvents,
@@ -45,14 +46,18 @@ export async function connect(
 ): Promise<Connection> {
   const settings = clientSettings(options)
   const links = new Map<string, Promise<Link>>()
+  const opened = new WeakMap<Promise<Link>, Link>()
   const live = new Set<Link>()
   const known = new Map<string, { info: TopicInfo; at: number }>()
   const coordinators = new Map<string, number>()
   let brokers = new Map<number, Address>()
   let controllerId = -1
   let mostBrokers = 0
+  /** Answers of brokers so far, whichever they were. */
+  let answers = 0
   let closed = false
-  let probing = false
+  /** Until the first look is over nobody is missed. */
+  let probing = true
   /** What is still being opened ends with all else. */
   const ending = new AbortController()
 
@@ -81,24 +86,27 @@ export async function connect(
   }
 
   const cached = (key: string, make: () => Promise<Link>): Promise<Link> => {
-    const opened = (): Promise<Link> => {
+    const anew = (): Promise<Link> => {
       const fresh = make()
       links.set(key, fresh)
-      fresh.catch((error: unknown) => {
-        if (links.get(key) === fresh) links.delete(key)
-        if (!closed && isConnectionError(error)) probe(error)
-      })
+      fresh.then(
+        (link) => opened.set(fresh, link),
+        (error: unknown) => {
+          if (links.get(key) === fresh) links.delete(key)
+          if (!closed && isConnectionError(error)) probe(error)
+        },
+      )
       return fresh
     }
     const before = links.get(key)
-    if (before === undefined) return opened()
+    if (before === undefined) return anew()
     return before.then((link) => {
       if (!link.dead) return link
       const now = links.get(key)
       if (now !== before && now !== undefined) return now
       // One that is only old finishes what it owes.
       retire(link)
-      return opened()
+      return anew()
     })
   }
   const retire = (link: Link): void => {
@@ -123,7 +131,7 @@ export async function connect(
         ),
       )
     }
-    return cached(`${lane} ${node} ${address.host}:${address.port}`, () => open(address))
+    return cached(keyOf(lane, node, address), () => open(address))
   }
 
   const learn = (metadata: Metadata, at: number): void => {
@@ -139,36 +147,39 @@ export async function connect(
     }
   }
 
-  /** A broker that answers: one that is connected, then those that are known, then those of the configuration. */
+  /** Every way to some broker: those that are connected, then those that are known, then those of the configuration. */
+  const ways = (): (() => Promise<Link>)[] => {
+    const nodes = [...brokers].sort(([a], [b]) => Number(isOpen(b)) - Number(isOpen(a)))
+    const known = new Set(nodes.map(([, { host, port }]) => `${host}:${port}`))
+    const seeds = options.brokers.filter(({ host, port }) => !known.has(`${host}:${port}`))
+    return [
+      ...nodes.map(
+        ([node]) =>
+          () =>
+            link(node, 'main'),
+      ),
+      ...seeds.map((address) => () => cached(seedKey(address), () => open(address))),
+    ]
+  }
+  const isOpen = (node: number): boolean => {
+    const opening = links.get(keyOf('main', node, brokers.get(node) as Address))
+    return opening !== undefined && opened.get(opening)?.dead === false
+  }
   const any = async (): Promise<Link> => {
     if (closed) throw closedError()
-    let failure: unknown = null
-    for (const node of [...brokers.keys()].sort((a, b) => rank(a) - rank(b))) {
-      try {
-        return await link(node, 'main')
-      } catch (error) {
-        failure = error
-      }
-    }
-    for (const address of options.brokers) {
-      try {
-        return await cached(`seed ${address.host}:${address.port}`, () => open(address))
-      } catch (error) {
-        failure = error
-      }
-    }
-    throw failure
-  }
-  const rank = (node: number): number => {
-    const address = brokers.get(node)
-    return address !== undefined && links.has(`main ${node} ${address.host}:${address.port}`) ? 0 : 1
+    return firstOf(ways())
   }
 
-  const ask = async (names: readonly string[] | null): Promise<Metadata> => {
-    const over = await any()
-    const at = performance.now()
-    const metadata = await over.custom(metadataRequest(names))
+  const ask = async (names: readonly string[] | null, patienceMs?: number): Promise<Metadata> => {
+    if (closed) throw closedError()
+    const asking = ways().map((way) => async () => {
+      const over = await way()
+      const at = performance.now()
+      return { metadata: await over.custom(metadataRequest(names)), at }
+    })
+    const { metadata, at } = await firstOf(asking, patienceMs)
     learn(metadata, at)
+    answers++
     return metadata
   }
 
@@ -177,19 +188,14 @@ export async function connect(
     probing = true
     void (async () => {
       const since = Date.now()
+      const before = answers
       let reason = cause
       while (!closed) {
-        const ok = await Promise.race([
-          ask([]).then(
-            () => true,
-            (error: unknown) => {
-              reason = error
-              return false
-            },
-          ),
-          pause(Math.min(5_000, options.lostAfterMs)).then(() => false),
-        ])
-        if (ok) break
+        const asked = ask([], patience(options.lostAfterMs, ways().length)).catch((error: unknown) => {
+          reason = error
+        })
+        await Promise.race([asked, pause(Math.min(5_000, options.lostAfterMs))])
+        if (answers > before) break
         if (Date.now() - since >= options.lostAfterMs || classify(reason).code === 'MQ_AUTHENTICATION') {
           close(reason)
           on.lost(reason)
@@ -216,12 +222,13 @@ export async function connect(
     const same = advertised.some(({ host, port }) => host === seed.host && port === seed.port)
     if (same || advertised.length === 0) return
     // All at once: one that swallows packets must not take the time of another that answers.
-    const reached = [...brokers].map(([node, address]) =>
-      cached(`main ${node} ${address.host}:${address.port}`, () => open(address, until)),
-    )
-    const failure: unknown = await Promise.any(reached).then(
+    const reached = [...brokers.keys()].map((node) => link(node, 'main'))
+    const one = Promise.any(reached).catch((all: AggregateError) => {
+      throw all.errors[0]
+    })
+    const failure: unknown = await untilAborted(one, until).then(
       () => null,
-      (all: AggregateError) => all.errors[0] as unknown,
+      (error: unknown) => error,
     )
     if (failure === null) return
     if (classify(failure).code !== 'MQ_CONNECTION') throw failure
@@ -234,26 +241,44 @@ export async function connect(
     )
   }
 
-  // The first look: every address of the configuration in turn, one attempt each.
-  let failure: unknown = null
-  for (const address of options.brokers) {
+  const firstLook = async (): Promise<void> => {
+    signal.throwIfAborted()
+    // Ends what is under way to the other addresses, too, when one was enough.
+    const looking = new AbortController()
+    const stop = (): void => looking.abort(signal.reason)
+    const look = async (address: Address): Promise<void> => {
+      const first = await open(address, looking.signal)
+      const key = seedKey(address)
+      links.set(key, Promise.resolve(first))
+      try {
+        learn(await untilAborted(first.custom(metadataRequest([])), looking.signal), performance.now())
+        await reachAdvertised(address, looking.signal)
+      } catch (error) {
+        links.delete(key)
+        live.delete(first)
+        first.destroy(error)
+        throw error
+      }
+    }
+    signal.addEventListener('abort', stop, { once: true })
     try {
-      signal.throwIfAborted()
-      const first = await open(address, signal)
-      links.set(`seed ${address.host}:${address.port}`, Promise.resolve(first))
-      learn(await untilAborted(first.custom(metadataRequest([])), signal), performance.now())
-      await reachAdvertised(address, signal)
-      failure = null
-      break
-    } catch (error) {
-      failure = error
-      if (classify(error).code === 'MQ_AUTHENTICATION') break
+      await firstOf(
+        options.brokers.map((address) => () => look(address)),
+        patience(options.connectTimeoutMs, options.brokers.length),
+        (error) => classify(error).code === 'MQ_AUTHENTICATION',
+      )
+    } finally {
+      signal.removeEventListener('abort', stop)
+      looking.abort(closedError())
     }
   }
-  if (failure !== null) {
-    close(failure)
-    throw failure
+  try {
+    await firstLook()
+  } catch (error) {
+    close(error)
+    throw error
   }
+  probing = false
 
   return {
     options,
@@ -330,6 +355,14 @@ export async function connect(
     },
     close,
   }
+}
+
+function keyOf(lane: string, node: number, { host, port }: Address): string {
+  return `${lane} ${node} ${host}:${port}`
+}
+
+function seedKey({ host, port }: Address): string {
+  return `seed ${host}:${port}`
 }
 
 function clientSettings(options: ResolvedOptions): ClientSettings {

@@ -101,3 +101,71 @@ describe('what is still being opened', () => {
     await until(() => hole.open === 0 && timers() === 0)
   })
 })
+
+describe('an address of the configuration that says nothing', () => {
+  it('does not take the time of another that answers, and is let go', async () => {
+    const [hole, other] = [await blackHole(), await broker()]
+    await connect([hole, other])
+    expect(other.open).toBe(1)
+    await until(() => hole.open === 0)
+  })
+
+  it('hides no refusal of another: a wrong password is named, and nothing stays open', async () => {
+    const [hole, other] = [await blackHole(), await broker()]
+    const sasl = { mechanism: 'plain', username: 'u', password: 'p' } as const
+    const error = await failureOf(connect([hole, other, hole], { sasl }))
+    expect(classify(error)).toEqual({ code: 'MQ_AUTHENTICATION', retryable: false })
+    await until(() => hole.open === 0 && other.open === 0)
+  })
+
+  it('hides no mistake of another: TLS to a port without it is named', async () => {
+    const [hole, other] = [await blackHole(), await broker()]
+    other.blunt = true
+    const error = await failureOf(connect([other, hole], { tls: true }))
+    expect(classify(error)).toEqual({ code: 'MQ_CONNECTION', retryable: false })
+    await until(() => hole.open === 0 && other.open === 0)
+  })
+
+  it('is no mistake that ends the attempt before another has answered', async () => {
+    const [hole, other, third] = [await blackHole(), await broker(), await broker()]
+    await other.close()
+    await connect([other, hole, third])
+    expect(third.open).toBe(1)
+  })
+})
+
+describe('a node that says nothing', () => {
+  it('is not waited for where any node will do', async () => {
+    const [first, second, third] = await cluster()
+    const connection = await connect([second])
+    first.mute = true
+    await third.close()
+    second.topics = [{ name: 'q', error: 0, leaders: [2], replicas: 1 }]
+    expect((await connection.topic('q', true))?.leaders).toEqual([2])
+    expect(await connection.any()).toBe(await connection.link(2, 'main'))
+  })
+
+  it('is not the one that is asked for all, connected or not, and the others keep the connection', async () => {
+    const [first, second, third] = await cluster()
+    const connection = await connect([first], { lostAfterMs: 3_000 })
+    await connection.link(1, 'main')
+    first.mute = true
+    await connection.link(2, 'main')
+    const since = performance.now()
+    second.hangUp()
+    await until(() => second.open > 0 || third.open > 0)
+    await until(() => performance.now() - since > 4_500)
+    expect(lost).toEqual([])
+    expect(await connection.topic('none', true)).toBe(null)
+  })
+
+  it('is missed when it is all there is', async () => {
+    const first = await broker()
+    const connection = await connect([first], { lostAfterMs: 300 })
+    const link = await connection.link(1, 'main')
+    first.mute = true
+    first.hangUp()
+    await until(() => link.dead && lost.length === 1)
+    expect(connection.closed).toBe(true)
+  })
+})

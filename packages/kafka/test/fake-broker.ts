@@ -6,12 +6,15 @@ const PRODUCE = 0
 const METADATA = 3
 const SASL_HANDSHAKE = 17
 const API_VERSIONS = 18
+const SASL_AUTHENTICATE = 36
 
 /** As much of a broker as a connection needs, and faults that a real one shows too rarely. */
 export interface FakeBroker extends BrokerInfo {
   readonly address: string
   /** Whether it answers; else it takes what it is sent, and says nothing. */
   mute: boolean
+  /** Whether it answers all that comes with something that no client asked for. */
+  blunt: boolean
   /** What it tells of the cluster. */
   nodes: readonly BrokerInfo[]
   topics: readonly TopicInfo[]
@@ -32,6 +35,7 @@ export async function fakeBroker(id = 1): Promise<FakeBroker> {
     socket.on('error', () => undefined)
     let bytes = Buffer.alloc(0)
     socket.on('data', (data: Buffer) => {
+      if (broker.blunt) return void socket.end('what?')
       bytes = Buffer.concat([bytes, data])
       while (bytes.length >= 4 && bytes.length >= 4 + bytes.readInt32BE(0)) {
         const request = bytes.subarray(4, 4 + bytes.readInt32BE(0))
@@ -57,6 +61,7 @@ export async function fakeBroker(id = 1): Promise<FakeBroker> {
     port,
     address: `127.0.0.1:${port}`,
     mute: false,
+    blunt: false,
     nodes: [{ id, host: '127.0.0.1', port }],
     topics: [],
     get produced() {
@@ -78,12 +83,13 @@ export async function fakeBroker(id = 1): Promise<FakeBroker> {
 
 const ANSWERS: Readonly<Record<number, (answer: Writer, broker: FakeBroker) => void>> = {
   [API_VERSIONS](answer) {
-    answer.int16(0).int32(4)
+    answer.int16(0).int32(5)
     for (const [key, most] of [
       [PRODUCE, 7],
       [METADATA, 6],
       [SASL_HANDSHAKE, 1],
       [API_VERSIONS, 2],
+      [SASL_AUTHENTICATE, 1],
     ] as const)
       answer.int16(key).int16(0).int16(most)
     answer.int32(0)
