@@ -1,7 +1,7 @@
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
 import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
-import { protocolError } from './client.ts'
+import { type Link, protocolError } from './client.ts'
 import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
 import { classify, errorType, isConnectionError, isRefusal, leaderMoves, neverSent } from './errors.ts'
@@ -15,20 +15,23 @@ import { encodeMessage } from './wire.ts'
 const BATCH_BYTES = 900 * 1024
 const STORED: PublishOutcome = { ok: true }
 const ACKS = { all: -1, leader: 1, none: 0 } as const
+const NEVER = new AbortController().signal
 
 interface Sending {
   readonly acks: ResolvedOptions['acks']
   /** What the topic does not take as it is may be compressed for it: it took it so before. */
   readonly packs: boolean
+  /** Once it aborts nothing is written any more, nor waited for. */
+  readonly signal: AbortSignal
 }
 
-function publishing({ options: { acks } }: Connection): Sending {
-  return { acks, packs: false }
+function publishing({ options: { acks } }: Connection, signal: AbortSignal): Sending {
+  return { acks, packs: false, signal }
 }
 
 /** Of what a consumer writes anew somebody must have the copy before the original goes. */
 function copying({ options: { acks } }: Connection): Sending {
-  return { acks: acks === 'none' ? 'all' : acks, packs: true }
+  return { acks: acks === 'none' ? 'all' : acks, packs: true, signal: NEVER }
 }
 
 /** A record on its way to one partition; the number says where in the outcomes it belongs. */
@@ -70,7 +73,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     parts: ReadonlyMap<number, Placed[]>,
     outcomes: PublishOutcome[],
     what: string,
-    { acks, packs }: Sending,
+    { acks, packs, signal }: Sending,
   ): Promise<void> => {
     const { compression, requestTimeoutMs } = connection.options
     if (compression !== 'none') await prepareCodec(CODEC[compression])
@@ -81,17 +84,16 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       if (list === undefined) byNode.set(leader, [{ partition, placed }])
       else list.push({ partition, placed })
     }
-    const fail = (placed: readonly Placed[], error: unknown): void => {
-      const certainty = neverSent(error) || isRefusal(error, acks) ? 'not-stored' : 'unknown'
+    const fail = (placed: readonly Placed[], error: unknown, written = true): void => {
+      const certainty = !written || neverSent(error) || isRefusal(error, acks) ? 'not-stored' : 'unknown'
       for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
     }
     /** Answers what the topic does not take in one batch. */
-    const sendOnce = async (
-      node: number,
+    const sendOver = async (
+      link: Link,
       round: readonly PartitionList[],
       codec: Compression,
     ): Promise<PartitionList[]> => {
-      const link = await connection.link(node, 'main')
       const request = produceRequest(
         round.map(({ partition, placed }) => ({
           topic: info.name,
@@ -104,7 +106,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         ACKS[acks],
         requestTimeoutMs,
       )
-      const answers = await link.custom(request, requestTimeoutMs + 1_000)
+      const answers = await untilAborted(link.custom(request, requestTimeoutMs + 1_000), signal)
       const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
       const tooLarge: PartitionList[] = []
       for (const { partition, placed } of round) {
@@ -120,7 +122,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         else {
           if (errorType(error) === 'MESSAGE_TOO_LARGE') tooLarge.push({ partition, placed })
           else connection.forgetTopic(info.name)
-          fail(placed, await explain(connection, info.name, error, what))
+          fail(placed, await explain(connection, info.name, error, what, signal))
         }
       }
       return tooLarge
@@ -132,11 +134,15 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       codec: Compression,
     ): Promise<void> => {
       let tooLarge: readonly PartitionList[] = []
+      let written = false
       try {
-        tooLarge = await sendOnce(node, round, codec)
+        const link = await untilAborted(connection.link(node, 'main'), signal)
+        signal.throwIfAborted()
+        written = true
+        tooLarge = await sendOver(link, round, codec)
       } catch (error) {
         if (isConnectionError(error) || leaderMoves(error)) connection.forgetTopic(info.name)
-        for (const { placed } of round) fail(placed, error)
+        for (const { placed } of round) fail(placed, error, written)
       }
       for (const { partition, placed } of tooLarge) {
         if (placed.length > 1) {
@@ -184,14 +190,15 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     records: readonly RecordParts[],
     keys: readonly (string | undefined)[],
     what: string,
-    how: (connection: Connection) => Sending,
+    how: (connection: Connection, signal: AbortSignal) => Sending,
+    signal: AbortSignal,
   ): Promise<readonly PublishOutcome[]> => {
     const outcomes: PublishOutcome[] = new Array<PublishOutcome>(records.length)
     try {
       const connection = setup.connection()
-      const info = await connection.topic(topic)
+      const info = await untilAborted(connection.topic(topic), signal)
       if (info === null) throw notFound(what)
-      await send(connection, info, place(info, records, keys), outcomes, what, how(connection))
+      await send(connection, info, place(info, records, keys), outcomes, what, how(connection, signal))
     } catch (error) {
       for (let i = 0; i < outcomes.length; i++) outcomes[i] ??= { ok: false, error, certainty: 'not-stored' }
     }
@@ -199,20 +206,20 @@ export function createPublisher(setup: PublisherSetup): Publisher {
   }
 
   const toRequester = async (
+    connection: Connection,
     batch: readonly OutboundMessage[],
     reply: string,
+    signal: AbortSignal,
   ): Promise<readonly PublishOutcome[]> => {
     const place = /^mq\.replies\/(\d+)\/(.+)$/.exec(reply)
-    const connection = setup.connection()
     const outcomes: PublishOutcome[] = new Array<PublishOutcome>(batch.length)
     const topic = place === null ? reply : REPLY_TOPIC
     let info: TopicInfo | null
     try {
-      info = await connection.topic(topic)
+      info = await untilAborted(connection.topic(topic), signal)
     } catch (error) {
       // A name that no topic can have is nobody's. All else says nothing of the requester.
-      if (errorType(error) !== 'INVALID_TOPIC_EXCEPTION')
-        return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+      if (errorType(error) !== 'INVALID_TOPIC_EXCEPTION') return notStored(batch, error)
       info = null
     }
     // A requester that is gone is no error.
@@ -228,16 +235,20 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       new Map([[partition % info.leaders.length, records]]),
       outcomes,
       'the requester',
-      publishing(connection),
+      publishing(connection, signal),
     )
     return outcomes
   }
 
-  const publish: Publisher['publish'] = async (batch) => {
+  const publish = async (
+    connection: Connection,
+    batch: readonly OutboundMessage[],
+    signal: AbortSignal,
+  ): Promise<readonly PublishOutcome[]> => {
     const to = (batch[0] as OutboundMessage).destination
-    if ('reply' in to) return toRequester(batch, to.reply)
+    if ('reply' in to) return toRequester(connection, batch, to.reply, signal)
     const what = nameOf(to)
-    const { groupId } = setup.connection().options
+    const { groupId } = connection.options
     const names = isTarget(to) ? namesOf(to, groupId) : null
     const main = names?.main ?? (to as { topic: string }).topic
     const now = Date.now()
@@ -253,7 +264,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     }
     await Promise.all(
       [...lists].map(async ([topic, indices]) => {
-        if (topic !== main) await setup.ensureLater(topic, main).catch(() => undefined)
+        if (topic !== main) await untilAborted(setup.ensureLater(topic, main), signal).catch(() => undefined)
         const messages = indices.map((i) => batch[i] as OutboundMessage)
         const records = messages.map((m) =>
           encodeMessage(m, m.delayMs > 0 ? now + m.delayMs : undefined, undefined),
@@ -264,6 +275,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           messages.map((m) => m.key),
           what,
           publishing,
+          signal,
         )
         indices.forEach((i, at) => (outcomes[i] = done[at] as PublishOutcome))
       }),
@@ -273,15 +285,16 @@ export function createPublisher(setup: PublisherSetup): Publisher {
 
   return {
     async publish(batch, signal) {
-      if (signal.aborted)
-        return batch.map(() => ({ ok: false, error: signal.reason as unknown, certainty: 'not-stored' }))
+      if (signal.aborted) return notStored(batch, signal.reason)
+      let connection: Connection
       try {
-        return await untilAborted(publish(batch, signal), signal)
+        connection = setup.connection()
       } catch (error) {
-        return batch.map(() => ({ ok: false, error, certainty: neverSent(error) ? 'not-stored' : 'unknown' }))
+        return notStored(batch, error)
       }
+      return publish(connection, batch, signal)
     },
-    produce: (topic, records, keys, what) => produce(topic, records, keys, what, copying),
+    produce: (topic, records, keys, what) => produce(topic, records, keys, what, copying, NEVER),
     async produceTo(topic, partition, records) {
       const connection = setup.connection()
       const info = await connection.topic(topic)
@@ -300,6 +313,10 @@ export function createPublisher(setup: PublisherSetup): Publisher {
   }
 }
 
+function notStored(batch: readonly OutboundMessage[], error: unknown): PublishOutcome[] {
+  return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+}
+
 export function notFound(what: string): AdapterError {
   return new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`)
 }
@@ -310,9 +327,10 @@ async function explain(
   topic: string,
   error: Error & { type: string },
   what: string,
+  signal: AbortSignal,
 ): Promise<unknown> {
   if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
-  const info = await connection.topic(topic, true).catch(() => undefined)
+  const info = await untilAborted(connection.topic(topic, true), signal).catch(() => undefined)
   if (info === null) return notFoundAfter(what, error)
   const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {
     retryable: true,
