@@ -192,9 +192,11 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     what: string,
     how: (connection: Connection, signal: AbortSignal) => Sending,
     signal: AbortSignal,
+    prepare?: () => Promise<void>,
   ): Promise<readonly PublishOutcome[]> => {
     const outcomes: PublishOutcome[] = new Array<PublishOutcome>(records.length)
     try {
+      if (prepare !== undefined) await untilAborted(prepare(), signal)
       const connection = setup.connection()
       const info = await untilAborted(connection.topic(topic), signal)
       if (info === null) throw notFound(what)
@@ -264,7 +266,6 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     }
     await Promise.all(
       [...lists].map(async ([topic, indices]) => {
-        if (topic !== main) await untilAborted(setup.ensureLater(topic, main), signal).catch(() => undefined)
         const messages = indices.map((i) => batch[i] as OutboundMessage)
         const records = messages.map((m) =>
           encodeMessage(m, m.delayMs > 0 ? now + m.delayMs : undefined, undefined),
@@ -276,6 +277,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           what,
           publishing,
           signal,
+          topic === main ? undefined : () => setup.ensureLater(topic, main),
         )
         indices.forEach((i, at) => (outcomes[i] = done[at] as PublishOutcome))
       }),

@@ -84,6 +84,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
   }
 
   const has = (delivery: Held): boolean => delivery.record.delivery === delivery
+  const owns = (delivery: Held): boolean => has(delivery) && consumer.holds(delivery.record)
 
   /** Settles each by itself. */
   const each = (deliveries: readonly Delivery[], settle: (record: LogRecord) => boolean): SettleOutcome[] =>
@@ -101,7 +102,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     what: string,
     copy: (delivery: Held, index: number) => RecordParts,
   ): Promise<readonly SettleOutcome[]> => {
-    const mine = deliveries.map((delivery) => has(delivery) && consumer.holds(delivery.record))
+    const mine = deliveries.map(owns)
     const moved = deliveries.filter((_, i) => mine[i])
     const copies = deliveries.flatMap((delivery, i) => (mine[i] ? [copy(delivery, i)] : []))
     const keys = moved.map((delivery) => delivery.key)
@@ -150,21 +151,21 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       return Promise.resolve(outcomes)
     },
 
-    retry(deliveries, delayMs) {
+    async retry(deliveries, delayMs) {
       const now = Date.now()
       const dueAt = now + delayMs
-      if (source.ordered)
-        return Promise.resolve(each(deliveries, (record) => consumer.retryInPlace(record, dueAt)))
+      if (source.ordered) return each(deliveries, (record) => consumer.retryInPlace(record, dueAt))
       // A subscription's retry must not reach the others.
       const topic = 'queue' in source.target && delayMs === 0 ? names.main : names.later
-      const ensured = topic === names.later ? setup.ensureLater() : Promise.resolve()
-      return ensured
-        .catch(() => undefined)
-        .then(() =>
-          move(deliveries as readonly Held[], topic, nameOf(source.target), (delivery) =>
-            encodeRetry(delivery.record, delivery.deliveryCount + 1, delivery.firstFailedAt ?? now, dueAt),
-          ),
-        )
+      const held = deliveries as readonly Held[]
+      try {
+        if (topic === names.later) await setup.ensureLater()
+      } catch (error) {
+        return held.map((delivery) => (owns(delivery) ? { error } : 'lost'))
+      }
+      return move(held, topic, nameOf(source.target), (delivery) =>
+        encodeRetry(delivery.record, delivery.deliveryCount + 1, delivery.firstFailedAt ?? now, dueAt),
+      )
     },
 
     async deadLetter(deliveries, failures, target: Target) {
@@ -179,7 +180,7 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     renew: (deliveries) =>
       Promise.resolve(
         deliveries.map((delivery) => {
-          return has(delivery as Held) && consumer.holds((delivery as Held).record) ? 'settled' : 'lost'
+          return owns(delivery as Held) ? 'settled' : 'lost'
         }),
       ),
 
