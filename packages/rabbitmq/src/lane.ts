@@ -3,7 +3,7 @@ import type { Channel, ConfirmChannel, Message } from 'amqplib'
 import { performance } from 'node:perf_hooks'
 import { types } from 'node:util'
 import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
-import { closeCause, type Connection } from './connection.ts'
+import { closeCause, closeQuietly, type Connection } from './connection.ts'
 import { replyCode } from './errors.ts'
 import type { Properties } from './wire.ts'
 
@@ -37,10 +37,20 @@ interface Open {
   readonly channel: ConfirmChannel | Channel
   readonly since: number
   readonly entries: Set<Entry>
+  /** Calls that wrote on it and are not over. */
+  calls: number
   full: boolean
   closed: boolean
-  /** Closed by us, once what is under way has its answer. */
+  /** No call begins on it any more; closed by us, once those that did are over. */
   retired: boolean
+}
+
+/** One call of `write`. */
+interface Call {
+  /** Where its first message was written, and where all others are: what goes on elsewhere may overtake those before it. */
+  lane: Open | null
+  written: number
+  over: boolean
 }
 
 const STORED: PublishOutcome = { ok: true }
@@ -60,10 +70,29 @@ export function createLane(connection: Connection, window: number, confirms: boo
     for (const go of woken) go()
   }
 
+  const leave = (lane: Open): void => {
+    if (current !== lane) return
+    current = null
+    opening = null
+  }
+
+  const gone = (lane: Open): void => {
+    lane.closed = true
+    leave(lane)
+  }
+
   const open = async (): Promise<Open> => {
     const channel = confirms ? await connection.confirmChannel() : await connection.channel('publish')
     const since = performance.now()
-    const lane: Open = { channel, since, entries: new Set(), full: false, closed: false, retired: false }
+    const lane: Open = {
+      channel,
+      since,
+      entries: new Set(),
+      calls: 0,
+      full: false,
+      closed: false,
+      retired: false,
+    }
     channel.on('return', (message: Message) => {
       // Comes before the confirm of the same message.
       const entry = returnedEntry(lane.entries, message)
@@ -74,12 +103,8 @@ export function createLane(connection: Connection, window: number, confirms: boo
       wake()
     })
     channel.on('close', () => {
-      lane.closed = true
-      if (current === lane) {
-        current = null
-        opening = null
-      }
       // The client has failed the callbacks of what was not confirmed; without confirms nobody waits.
+      gone(lane)
       wake()
     })
     current = lane
@@ -87,17 +112,27 @@ export function createLane(connection: Connection, window: number, confirms: boo
   }
 
   /**
-   * Nothing more is written on it. The server's side of a channel that reached a quorum queue between two leaders can go on refusing every message for that
+   * No other call is written on it. The server's side of a channel that reached a quorum queue between two leaders can go on refusing every message for that
    * queue, long after there is a new leader; only a new channel looks for it.
    */
   const retire = (lane: Open): void => {
-    lane.closed = true
+    if (lane.retired || lane.closed) return
     lane.retired = true
-    if (current === lane) {
-      current = null
-      opening = null
-    }
+    leave(lane)
+    if (lane.calls === 0) closeQuietly(lane.channel)
     wake()
+  }
+
+  const begin = (call: Call, lane: Open): void => {
+    call.lane = lane
+    lane.calls++
+  }
+
+  const end = (call: Call): void => {
+    call.over = true
+    if (call.lane === null) return
+    call.lane.calls--
+    if (call.lane.retired && call.lane.calls === 0) closeQuietly(call.lane.channel)
   }
 
   const ready = async (): Promise<Open> => {
@@ -117,45 +152,46 @@ export function createLane(connection: Connection, window: number, confirms: boo
       return new Promise((resolve) => {
         const outcomes = new Array<PublishOutcome | undefined>(items.length)
         let left = items.length
-        let written = 0
-        let over = false
+        const call: Call = { lane: null, written: 0, over: false }
         const finish = (): void => {
-          over = true
+          end(call)
           signal.removeEventListener('abort', abort)
           resolve(outcomes as PublishOutcome[])
         }
         const abort = (): void => {
-          if (over) return
+          if (call.over) return
           const error: unknown = signal.reason
           for (let i = 0; i < items.length; i++)
-            outcomes[i] ??= { ok: false, error, certainty: i < written ? 'unknown' : 'not-stored' }
+            outcomes[i] ??= { ok: false, error, certainty: i < call.written ? 'unknown' : 'not-stored' }
           finish()
           wake()
         }
         const settle = (index: number, outcome: PublishOutcome): void => {
-          if (over) return
+          if (call.over) return
           outcomes[index] = outcome
           if (--left === 0) finish()
         }
-        const refuseRest = (error: unknown): void => {
-          const from = written
-          written = items.length
-          for (let i = from; i < items.length; i++) settle(i, { ok: false, error, certainty: 'not-stored' })
+        const refuseRest = (errorOf: (item: Item) => unknown): void => {
+          const from = call.written
+          call.written = items.length
+          for (let i = from; i < items.length; i++)
+            settle(i, { ok: false, error: errorOf(items[i] as Item), certainty: 'not-stored' })
         }
         const pump = (lane: Open): void => {
-          while (written < items.length && !over) {
-            if (lane.closed) return void proceed()
+          while (call.written < items.length && !call.over) {
+            if (call.lane === null && (lane.closed || lane.retired)) return void proceed()
+            if (lane.closed) return refuseRest((item) => blame(item, closeCause(lane.channel)))
             if (lane.full || lane.entries.size >= window) {
               waiting.push(() => pump(lane))
               return
             }
-            const index = written++
+            const index = call.written++
             writeOne(lane, items[index] as Item, index)
           }
         }
         const proceed = (): void => {
           if (current !== null) pump(current)
-          else ready().then(pump, refuseRest)
+          else ready().then(pump, (error: unknown) => refuseRest(() => error))
         }
         const writeOne = (lane: Open, item: Item, index: number): void => {
           const entry: Entry = { item, returned: false }
@@ -165,6 +201,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
             if (!confirms) {
               if (!lane.channel.publish(item.exchange, item.routingKey, bytes(item.body), properties))
                 lane.full = true
+              if (call.lane === null) begin(call, lane)
               settle(index, STORED)
               return
             }
@@ -176,13 +213,15 @@ export function createLane(connection: Connection, window: number, confirms: boo
               properties,
               (error: unknown) => {
                 lane.entries.delete(entry)
-                if (isRefusal(error) && performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
+                if (isRefusal(error)) {
+                  if (performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
+                } else if (types.isNativeError(error)) gone(lane)
                 settle(index, outcomeOf(lane.channel, entry, error))
-                if (lane.retired && lane.entries.size === 0) void lane.channel.close().catch(() => undefined)
                 if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
               },
             )
             if (!room) lane.full = true
+            if (call.lane === null) begin(call, lane)
           } catch (error) {
             // It could not be encoded, or the channel closed in this very turn: nothing was written.
             lane.entries.delete(entry)

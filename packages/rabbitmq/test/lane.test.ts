@@ -78,3 +78,127 @@ describe('a message that the server refuses', () => {
     expect(await refusing().write(limited, exchange)).toEqual(meaning)
   })
 })
+
+type Confirmed = (error: Error | null) => void
+
+/** Channels that answer when they are told to, and end as those of the client do. */
+function obedient(window: number) {
+  const opened: ReturnType<typeof channelOf>[] = []
+  const channelOf = () => {
+    const events = new EventEmitter()
+    const written: string[] = []
+    const unanswered = new Map<string, Confirmed>()
+    let open = true
+    const answer = (key: string, error: Error | null): void => {
+      const confirmed = unanswered.get(key)
+      unanswered.delete(key)
+      confirmed?.(error)
+    }
+    const channel = Object.assign(events, {
+      written,
+      full: false,
+      asked: 0,
+      publish(_exchange: string, key: string, _body: Buffer, _more: object, confirmed: Confirmed) {
+        if (!open) throw new Error('Channel closed')
+        written.push(key)
+        unanswered.set(key, confirmed)
+        return !channel.full
+      },
+      confirm: (key: string) => answer(key, null),
+      refuse: (key: string) => answer(key, new Error('message nacked')),
+      end() {
+        open = false
+        for (const key of [...unanswered.keys()]) answer(key, new Error('channel closed'))
+        channel.emit('close')
+      },
+      close() {
+        channel.asked++
+        if (!open) return Promise.reject(new Error('Channel closed'))
+        open = false
+        queueMicrotask(() => channel.end())
+        return Promise.resolve()
+      },
+    })
+    return channel
+  }
+  const confirmChannel = (): Promise<ConfirmChannel> => {
+    const channel = channelOf()
+    opened.push(channel)
+    return Promise.resolve(channel as unknown as ConfirmChannel)
+  }
+  const lane = createLane({ confirmChannel } as Connection, window, true)
+  const write = async (keys: readonly string[], signal = new AbortController().signal) => {
+    const items = keys.map((routingKey): Item => ({
+      exchange: '',
+      routingKey,
+      body: Buffer.from('x'),
+      properties: {},
+      mandatory: true,
+      limited: false,
+    }))
+    const outcomes = await lane.write(items, signal)
+    return outcomes.map((outcome) => {
+      if (outcome.ok) return 'stored'
+      const { code, retryable } = classify(outcome.error)
+      return `${outcome.certainty} ${code} ${retryable}`
+    })
+  }
+  return { opened, write }
+}
+
+/** Every promise that is fulfilled has been heard. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+describe('a call whose channel ends before all of it is written', () => {
+  it.each([
+    ['the window is full', 2, false],
+    ['the socket is full', 10, true],
+  ])('while %s is to be repeated from there: nothing overtakes', async (_, window, full) => {
+    const { opened, write } = obedient(window)
+    const warm = write(['w'])
+    await turn()
+    opened[0]?.confirm('w')
+    await warm
+    Object.assign(opened[0] ?? {}, { full })
+    const call = write(['a', 'b', 'c', 'd'])
+    const other = write(['o'])
+    await turn()
+    const first = full ? ['a'] : ['a', 'b']
+    expect(opened[0]?.written).toEqual(['w', ...first])
+    opened[0]?.end()
+    await turn()
+    expect(await call).toEqual(
+      ['a', 'b', 'c', 'd'].map(
+        (key) => `${first.includes(key) ? 'unknown' : 'not-stored'} MQ_CONNECTION true`,
+      ),
+    )
+    // Another, of which nothing was written, is.
+    expect(opened[1]?.written).toEqual(['o'])
+    opened[1]?.confirm('o')
+    expect(await other).toEqual(['stored'])
+  })
+
+  it('is written there to its end when it is another one that is refused', async () => {
+    const now = jest.spyOn(performance, 'now').mockReturnValue(0)
+    const { opened, write } = obedient(3)
+    const refused = write(['r'])
+    const call = write(['a', 'b', 'c', 'd'])
+    const other = write(['o'])
+    await turn()
+    expect(opened[0]?.written).toEqual(['r', 'a', 'b'])
+    now.mockReturnValue(1_000)
+    opened[0]?.refuse('r')
+    expect(await refused).toEqual(['unknown MQ_UNAVAILABLE true'])
+    await turn()
+    expect(opened[1]?.written).toEqual(['o'])
+    for (const key of ['a', 'b', 'c', 'd']) {
+      expect(opened[0]?.asked).toBe(0)
+      opened[0]?.confirm(key)
+    }
+    expect(await call).toEqual(['stored', 'stored', 'stored', 'stored'])
+    expect(opened[0]?.written).toEqual(['r', 'a', 'b', 'c', 'd'])
+    expect(opened[0]?.asked).toBe(1)
+    opened[1]?.confirm('o')
+    expect(await other).toEqual(['stored'])
+  })
+})
