@@ -36,13 +36,18 @@ interface Entry {
 interface Open {
   readonly channel: ConfirmChannel | Channel
   readonly since: number
+  /** Written and not answered. */
   readonly entries: Set<Entry>
+  /** How many of the entries nobody waits for: they take no room in the window, and are known should they be returned. */
+  abandoned: number
   /** Calls that wrote on it and are not over. */
   calls: number
   full: boolean
   closed: boolean
   /** No call begins on it any more; closed by us, once those that did are over. */
   retired: boolean
+  /** When it is closed whatever is under way. */
+  deadline: NodeJS.Timeout | undefined
 }
 
 /** One call of `write`. */
@@ -50,6 +55,8 @@ interface Call {
   /** Where its first message was written, and where all others are: what goes on elsewhere may overtake those before it. */
   lane: Open | null
   written: number
+  /** Written and not answered. */
+  pending: number
   over: boolean
 }
 
@@ -58,10 +65,17 @@ const STORED: PublishOutcome = { ok: true }
 /** A channel whose messages are refused is used at least so long: a full queue refuses every one. */
 const LEAST_USE_MS = 1_000
 
+/** A channel is replaced when nobody waits any more for so many of its messages: each is kept until there is an answer, which may never come. */
+const MOST_ABANDONED = 200
+
+/** A channel that was replaced is closed after so long at the latest. What has no answer by then is unknown, and is repeated by who still waits. */
+const RETIRED_MS = 60_000
+
 export function createLane(connection: Connection, window: number, confirms: boolean): Lane {
   let opening: Promise<Open> | null = null
   let current: Open | null = null
   let waiting: (() => void)[] = []
+  const mostAbandoned = Math.min(window, MOST_ABANDONED)
 
   const wake = (): void => {
     if (waiting.length === 0) return
@@ -69,6 +83,8 @@ export function createLane(connection: Connection, window: number, confirms: boo
     waiting = []
     for (const go of woken) go()
   }
+
+  const hasRoom = (lane: Open): boolean => !lane.full && lane.entries.size - lane.abandoned < window
 
   const leave = (lane: Open): void => {
     if (current !== lane) return
@@ -78,6 +94,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
 
   const gone = (lane: Open): void => {
     lane.closed = true
+    clearTimeout(lane.deadline)
     leave(lane)
   }
 
@@ -88,10 +105,12 @@ export function createLane(connection: Connection, window: number, confirms: boo
       channel,
       since,
       entries: new Set(),
+      abandoned: 0,
       calls: 0,
       full: false,
       closed: false,
       retired: false,
+      deadline: undefined,
     }
     channel.on('return', (message: Message) => {
       // Comes before the confirm of the same message.
@@ -119,7 +138,14 @@ export function createLane(connection: Connection, window: number, confirms: boo
     if (lane.retired || lane.closed) return
     lane.retired = true
     leave(lane)
-    if (lane.calls === 0) closeQuietly(lane.channel)
+    if (lane.calls === 0) close(lane)
+    else lane.deadline = setTimeout(close, RETIRED_MS, lane).unref()
+    wake()
+  }
+
+  const close = (lane: Open): void => {
+    gone(lane)
+    closeQuietly(lane.channel)
     wake()
   }
 
@@ -130,9 +156,12 @@ export function createLane(connection: Connection, window: number, confirms: boo
 
   const end = (call: Call): void => {
     call.over = true
-    if (call.lane === null) return
-    call.lane.calls--
-    if (call.lane.retired && call.lane.calls === 0) closeQuietly(call.lane.channel)
+    const { lane } = call
+    if (lane === null) return
+    lane.calls--
+    lane.abandoned += call.pending
+    if (lane.abandoned >= mostAbandoned) retire(lane)
+    if (lane.retired && lane.calls === 0 && !lane.closed) close(lane)
   }
 
   const ready = async (): Promise<Open> => {
@@ -152,7 +181,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
       return new Promise((resolve) => {
         const outcomes = new Array<PublishOutcome | undefined>(items.length)
         let left = items.length
-        const call: Call = { lane: null, written: 0, over: false }
+        const call: Call = { lane: null, written: 0, pending: 0, over: false }
         const finish = (): void => {
           end(call)
           signal.removeEventListener('abort', abort)
@@ -181,7 +210,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
           while (call.written < items.length && !call.over) {
             if (call.lane === null && (lane.closed || lane.retired)) return void proceed()
             if (lane.closed) return refuseRest((item) => blame(item, closeCause(lane.channel)))
-            if (lane.full || lane.entries.size >= window) {
+            if (!hasRoom(lane)) {
               waiting.push(() => pump(lane))
               return
             }
@@ -213,13 +242,16 @@ export function createLane(connection: Connection, window: number, confirms: boo
               properties,
               (error: unknown) => {
                 lane.entries.delete(entry)
+                if (call.over) lane.abandoned--
+                else call.pending--
                 if (isRefusal(error)) {
                   if (performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
                 } else if (types.isNativeError(error)) gone(lane)
                 settle(index, outcomeOf(lane.channel, entry, error))
-                if (waiting.length > 0 && !lane.full && lane.entries.size < window) wake()
+                if (waiting.length > 0 && hasRoom(lane)) wake()
               },
             )
+            call.pending++
             if (!room) lane.full = true
             if (call.lane === null) begin(call, lane)
           } catch (error) {

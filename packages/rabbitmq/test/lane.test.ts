@@ -87,12 +87,11 @@ function obedient(window: number) {
   const channelOf = () => {
     const events = new EventEmitter()
     const written: string[] = []
-    const unanswered = new Map<string, Confirmed>()
+    const unanswered: { readonly key: string; readonly confirmed: Confirmed }[] = []
     let open = true
     const answer = (key: string, error: Error | null): void => {
-      const confirmed = unanswered.get(key)
-      unanswered.delete(key)
-      confirmed?.(error)
+      const at = unanswered.findIndex((each) => each.key === key)
+      unanswered.splice(at, 1)[0]?.confirmed(error)
     }
     const channel = Object.assign(events, {
       written,
@@ -101,14 +100,14 @@ function obedient(window: number) {
       publish(_exchange: string, key: string, _body: Buffer, _more: object, confirmed: Confirmed) {
         if (!open) throw new Error('Channel closed')
         written.push(key)
-        unanswered.set(key, confirmed)
+        unanswered.push({ key, confirmed })
         return !channel.full
       },
       confirm: (key: string) => answer(key, null),
       refuse: (key: string) => answer(key, new Error('message nacked')),
       end() {
         open = false
-        for (const key of [...unanswered.keys()]) answer(key, new Error('channel closed'))
+        for (const { key } of [...unanswered]) answer(key, new Error('channel closed'))
         channel.emit('close')
       },
       close() {
@@ -200,5 +199,97 @@ describe('a call whose channel ends before all of it is written', () => {
     expect(opened[0]?.asked).toBe(1)
     opened[1]?.confirm('o')
     expect(await other).toEqual(['stored'])
+  })
+})
+
+describe('a queue that confirms nothing', () => {
+  it('takes no room from others once its call is over, and its messages are still told apart', async () => {
+    const { opened, write } = obedient(3)
+    const silent = new AbortController()
+    const given = write(['x', 'y'], silent.signal)
+    const parked = write(['a', 'b', 'c'])
+    await turn()
+    expect(opened[0]?.written).toEqual(['x', 'y', 'a'])
+    silent.abort(new DOMException('late', 'TimeoutError'))
+    expect(await given).toEqual(['unknown MQ_TIMEOUT true', 'unknown MQ_TIMEOUT true'])
+    expect(opened[0]?.written).toEqual(['x', 'y', 'a', 'b', 'c'])
+    for (const key of ['a', 'b', 'c']) opened[0]?.confirm(key)
+    expect(await parked).toEqual(['stored', 'stored', 'stored'])
+
+    const again = write(['x', 'd', 'e', 'f'])
+    await turn()
+    // Of two that are alike the first is the one that comes back.
+    opened[0]?.emit('return', { fields: { exchange: '', routingKey: 'x' }, properties: {} })
+    opened[0]?.confirm('x')
+    opened[0]?.confirm('y')
+    await turn()
+    expect(opened[0]?.written.slice(5)).toEqual(['x', 'd', 'e'])
+    for (const key of ['x', 'd', 'e', 'f']) opened[0]?.confirm(key)
+    expect(await again).toEqual(['stored', 'stored', 'stored', 'stored'])
+    expect(opened.length).toBe(1)
+  })
+
+  it('has its channel replaced when too many of its messages are left behind', async () => {
+    const { opened, write } = obedient(1_000)
+    for (let round = 0; round < 10; round++) {
+      const silent = new AbortController()
+      const given = write(
+        Array.from({ length: 100 }, () => 'x'),
+        silent.signal,
+      )
+      await turn()
+      silent.abort(new DOMException('late', 'TimeoutError'))
+      expect(new Set(await given)).toEqual(new Set(['unknown MQ_TIMEOUT true']))
+    }
+    expect(opened.map(({ asked }) => asked)).toEqual([1, 1, 1, 1, 1])
+    const healthy = write(['h'])
+    await turn()
+    opened[5]?.confirm('h')
+    expect(await healthy).toEqual(['stored'])
+  })
+
+  it('holds no channel that was replaced because of another queue', async () => {
+    const now = jest.spyOn(performance, 'now').mockReturnValue(0)
+    const { opened, write } = obedient(1_000)
+    const silent = new AbortController()
+    const given: Promise<string[]>[] = []
+    for (let round = 1; round <= 5; round++) {
+      given.push(write(['x'], silent.signal))
+      const refused = write(['r'])
+      await turn()
+      now.mockReturnValue(round * 1_000)
+      opened.at(-1)?.refuse('r')
+      await refused
+    }
+    expect(opened.map(({ asked }) => asked)).toEqual([0, 0, 0, 0, 0])
+    silent.abort(new DOMException('late', 'TimeoutError'))
+    await Promise.all(given)
+    expect(opened.map(({ asked }) => asked)).toEqual([1, 1, 1, 1, 1])
+  })
+
+  it('does not hold such a channel for ever, whoever waits', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    try {
+      const now = jest.spyOn(performance, 'now').mockReturnValue(0)
+      const { opened, write } = obedient(3)
+      const refused = write(['r'])
+      const given = write(['x', 'y', 'z'])
+      await turn()
+      now.mockReturnValue(1_000)
+      opened[0]?.refuse('r')
+      await refused
+      expect(opened[0]?.written).toEqual(['r', 'x', 'y', 'z'])
+      const waiting = write(['a', 'b', 'c', 'd'])
+      await turn()
+      expect(opened[1]?.written).toEqual(['a', 'b', 'c'])
+      jest.advanceTimersByTime(600_000)
+      const unknown = 'unknown MQ_CONNECTION true'
+      expect(await given).toEqual([unknown, unknown, unknown])
+      expect(opened.map(({ asked }) => asked)).toEqual([1, 0])
+      for (const key of ['a', 'b', 'c', 'd']) opened[1]?.confirm(key)
+      expect(await waiting).toEqual(['stored', 'stored', 'stored', 'stored'])
+    } finally {
+      jest.useRealTimers()
+    }
   })
 })
