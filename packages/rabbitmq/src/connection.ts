@@ -1,6 +1,8 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
+import { types } from 'node:util'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { atMost, untilAborted } from './abort.ts'
+import { classify } from './errors.ts'
 import { destroy, openSocket } from './socket.ts'
 import type { ResolvedOptions } from './options.ts'
 import { versionOf, type Version } from './version.ts'
@@ -43,32 +45,89 @@ export function closeCause(channel: Channel): unknown {
 /** Idle channels kept for administration, per socket. */
 const MOST_IDLE = 4
 
-/** Connects to the first host that answers. Rejects with the last failure, leaving nothing open. */
-export async function connectAny(
+/** Most that a host is waited for before the next is tried beside it. */
+const HEAD_START_MS = 2_000
+
+interface Host {
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * Connects to the first host that answers: each begins when the one before it failed, or is silent for a while. Rejects when all have failed, or as soon as
+ * one refuses the credentials, which are the same for all; leaves nothing open.
+ */
+export function connectAny(
   options: ResolvedOptions,
   first: number,
   events: ConnectionEvents,
   signal: AbortSignal,
 ): Promise<Connection> {
-  let failure: unknown
-  for (let i = 0; i < options.hosts.length; i++) {
-    const host = options.hosts[(first + i) % options.hosts.length] as { host: string; port: number }
-    try {
-      return await connectTo(options, host, events, signal)
-    } catch (error) {
-      failure = error
-      if (signal.aborted) break
+  const hosts = options.hosts.map((_, i, all) => all[(first + i) % all.length] as Host)
+  // All get their turn within the time there is.
+  const headStartMs = Math.min(HEAD_START_MS, options.connectTimeoutMs / (hosts.length + 1))
+  const over = new AbortController()
+  const failures: (readonly [Host, unknown])[] = []
+  let begun = 0
+  let timer: NodeJS.Timeout | undefined
+  return new Promise<Connection>((resolve, reject) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      over.abort(new AdapterError('MQ_ABORTED', 'another host was faster'))
     }
-  }
-  throw failure
+    const attempt = async (host: Host): Promise<void> => {
+      try {
+        const models = await connectTo(options, host, AbortSignal.any([signal, over.signal]))
+        if (over.signal.aborted) return models.forEach(destroy)
+        resolve(createConnection(options, models, events))
+        end()
+      } catch (error) {
+        failed(host, error)
+      }
+    }
+    const failed = (host: Host, error: unknown): void => {
+      if (over.signal.aborted) return
+      failures.push([host, error])
+      const refused = classify(error).code === 'MQ_AUTHENTICATION'
+      if (refused || failures.length === hosts.length || (signal.aborted && failures.length === begun)) {
+        end()
+        reject(refused ? error : allFailed(failures, signal))
+      } else if (!signal.aborted) next()
+    }
+    const next = (): void => {
+      clearTimeout(timer)
+      const host = hosts[begun]
+      if (host === undefined) return
+      begun++
+      timer = setTimeout(next, headStartMs)
+      void attempt(host)
+    }
+    next()
+  })
 }
 
+/** What each of several hosts said. Counts as the last answer that is more than the end of the time for one. */
+function allFailed(failures: readonly (readonly [Host, unknown])[], signal: AbortSignal): unknown {
+  const errors = failures.map(([, error]) => error)
+  const last = errors.findLast((error) => error !== signal.reason) ?? errors.at(-1)
+  if (failures.length === 1) return last
+  const { code, retryable } = classify(last)
+  const said = failures.map(
+    ([{ host, port }, error]) =>
+      `${host}:${port} (${types.isNativeError(error) ? error.message : String(error)})`,
+  )
+  return new AdapterError(code, `no host could be connected to: ${said.join(', ')}`, {
+    retryable,
+    cause: new AggregateError(errors),
+  })
+}
+
+/** Every socket to one host, or none. */
 async function connectTo(
   options: ResolvedOptions,
-  address: { readonly host: string; readonly port: number },
-  events: ConnectionEvents,
+  address: Host,
   signal: AbortSignal,
-): Promise<Connection> {
+): Promise<ChannelModel[]> {
   const roles: Role[] =
     options.maxConnections >= 3
       ? ['publish', 'consume', 'admin']
@@ -79,10 +138,10 @@ async function connectTo(
   const models = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
   const failed = opened.find((each) => each.status === 'rejected')
   if (failed !== undefined) {
-    for (const model of models) destroy(model)
+    models.forEach(destroy)
     throw failed.reason
   }
-  return createConnection(options, models, events)
+  return models
 }
 
 function createConnection(
