@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { atMost, untilAborted } from './abort.ts'
 import { classify } from './errors.ts'
-import { destroy, openSocket } from './socket.ts'
+import { destroy, endOf, openSocket } from './socket.ts'
 import type { ResolvedOptions } from './options.ts'
 import { versionOf, type Version } from './version.ts'
 
@@ -134,14 +134,22 @@ async function connectTo(
       : options.maxConnections === 2
         ? ['publish', 'consume']
         : ['publish']
-  const opened = await Promise.allSettled(roles.map((role) => openSocket(options, address, role, signal)))
-  const models = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
-  const failed = opened.find((each) => each.status === 'rejected')
-  if (failed !== undefined) {
-    models.forEach(destroy)
-    throw failed.reason
+  // One that fails, or ends while others are still connecting, is the end of all.
+  const failure = new AbortController()
+  const either = AbortSignal.any([signal, failure.signal])
+  const open = async (role: Role): Promise<ChannelModel> => {
+    try {
+      return await openSocket(options, address, role, either, (cause) => failure.abort(cause))
+    } catch (error) {
+      failure.abort(error)
+      throw error
+    }
   }
-  return models
+  const opened = await Promise.allSettled(roles.map(open))
+  const models = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  if (!failure.signal.aborted) return models
+  models.forEach(destroy)
+  throw failure.signal.reason
 }
 
 function createConnection(
@@ -149,6 +157,11 @@ function createConnection(
   models: readonly ChannelModel[],
   events: ConnectionEvents,
 ): Connection {
+  const early = models.map(endOf).find((end) => end !== null)
+  if (early !== undefined) {
+    models.forEach(destroy)
+    throw early.cause
+  }
   const [publish, consume = publish, admin = consume] = models as [ChannelModel, ...ChannelModel[]]
   const sockets: Record<Role, ChannelModel> = { publish, consume, admin }
   const idle = new Map<ChannelModel, Channel[]>(models.map((model) => [model, []]))

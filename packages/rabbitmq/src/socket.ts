@@ -2,15 +2,36 @@ import type { ChannelModel } from 'amqplib'
 import { connect, credentials } from 'amqplib'
 import { hostname } from 'node:os'
 import type { Duplex } from 'node:stream'
+import { AdapterError } from '@mq/core/adapter'
 import type { ResolvedOptions } from './options.ts'
 import type { Role } from './connection.ts'
 
-/** One AMQP connection, authenticated. Rejects on the first failure or on abort, leaving nothing open. */
+/** What ended connections that were open. */
+const ends = new WeakMap<ChannelModel, { readonly cause: unknown }>()
+
+/** Why a connection is open no more; null while it is. The client tells of the end once, to those that listen by then. */
+export function endOf(model: ChannelModel): { readonly cause: unknown } | null {
+  const end = ends.get(model)
+  if (end !== undefined) return end
+  // It ended by the very bytes that opened it, before there was anything to listen to.
+  const { destroyed, writableEnded } = streamOf(model)
+  return destroyed || writableEnded ? { cause: closed() } : null
+}
+
+function closed(): AdapterError {
+  return new AdapterError('MQ_CONNECTION', 'the connection was closed', { retryable: true })
+}
+
+/**
+ * One AMQP connection, authenticated. Rejects on the first failure or on abort, leaving nothing open. `ended` hears when it is open no more, from the
+ * moment that it is.
+ */
 export async function openSocket(
   options: ResolvedOptions,
   { host, port }: { readonly host: string; readonly port: number },
   role: Role,
   signal: AbortSignal,
+  ended: (cause: unknown) => void,
 ): Promise<ChannelModel> {
   signal.throwIfAborted()
   const { tls } = options
@@ -56,10 +77,17 @@ export async function openSocket(
           (opened) => {
             // In the turn in which it resolved: an error without a listener would end the process.
             opened.on('error', () => undefined)
+            opened.on('close', (error?: unknown) => {
+              const cause = error ?? closed()
+              ends.set(opened, { cause })
+              ended(cause)
+            })
             if (signal.aborted) destroy(opened)
             else {
               gatherWrites(streamOf(opened))
               resolve(opened)
+              const end = endOf(opened)
+              if (end !== null) ended(end.cause)
             }
           },
           (error: unknown) => reject((signal.aborted ? signal.reason : error) as Error),

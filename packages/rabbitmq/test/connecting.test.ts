@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, live, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
@@ -109,4 +109,57 @@ describe('of several hosts', () => {
     expect(message).toMatch(new RegExp(`127.0.0.1:${one.address.port} \\(.*(1500 ms|ETIMEDOUT)`))
     await until(() => one.open === 0)
   }, 30_000)
+})
+
+const OPEN_OK = Buffer.from([0, 10, 0, 41])
+
+/** Connection.Close on channel 0: 320, without a text. */
+const CLOSE = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 50, 1, 64, 0, 0, 0, 0, 0, 0xce])
+
+/** Between client and broker: `finish` is given the bytes that open the consuming side; those that open administration are held back until that is closed. */
+async function endingEarly(finish: (client: Socket, opening: Buffer) => void) {
+  let consumingEnded = (): void => undefined
+  const consuming = new Promise<void>((resolve) => (consumingEnded = resolve))
+  const server = createServer((client) => {
+    const upstream = connect(real.port, real.host)
+    let role: string | undefined
+    client.on('data', (chunk: Buffer) => {
+      role ??= /:(publish|consume|admin) /.exec(chunk.toString('latin1'))?.[1]
+      upstream.write(chunk)
+    })
+    upstream.on('data', (chunk: Buffer) => {
+      const opens = chunk.includes(OPEN_OK)
+      if (opens && role === 'consume') finish(client, chunk)
+      else if (opens && role === 'admin') void consuming.then(() => client.write(chunk))
+      else client.write(chunk)
+    })
+    client.on('error', () => undefined)
+    upstream.on('error', () => undefined)
+    upstream.on('close', () => client.destroy())
+    client.on('close', () => {
+      upstream.destroy()
+      if (role === 'consume') consumingEnded()
+    })
+  })
+  closing.unshift(() => new Promise((resolve) => server.close(resolve)))
+  return listen(server)
+}
+
+describe('a socket that ends while others of its connection are being opened', () => {
+  it.each([
+    ['without a word', (client: Socket, opening: Buffer) => client.end(opening), 'Unexpected close'],
+    [
+      'in the same breath as it was opened',
+      (client: Socket, opening: Buffer) => client.write(Buffer.concat([opening, CLOSE])),
+      'the connection was closed',
+    ],
+  ])(
+    '%s is the end of all',
+    async (_, finish, says) => {
+      const { host, port } = await endingEarly(finish)
+      const { message, code, retryable } = await refusal(adapterOf({ hosts: [{ host, port }] }))
+      expect([message, code, retryable]).toEqual([says, 'MQ_CONNECTION', true])
+    },
+    30_000,
+  )
 })
