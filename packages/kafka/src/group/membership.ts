@@ -93,6 +93,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let wake: (() => void) | null = null
   let counts = ''
   let hasOthers = false
+  let looking = false
+  let lookAt = 0
 
   const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
@@ -159,7 +161,10 @@ export function joinGroup(setup: MembershipSetup): Membership {
 
   /** Whether all topics are there. */
   const lookAgain = async (): Promise<boolean> => {
+    const before = generation
     const known = await connection.topics(topics, true)
+    // Whoever led a round meanwhile knows better.
+    if (generation !== before) return false
     const now = countsOf(
       topics,
       Object.fromEntries([...known].map(([name, info]) => [name, info.leaders.length])),
@@ -167,6 +172,19 @@ export function joinGroup(setup: MembershipSetup): Membership {
     if (counts !== '' && now !== counts) again = true
     counts = now
     return known.size === topics.length
+  }
+
+  /** Looks beside the signs of life: who answers about topics may have much else to do first, and they must not wait for that. */
+  const lookBeside = (): void => {
+    if (looking || performance.now() <= lookAt) return
+    looking = true
+    void lookAgain()
+      .catch(() => false)
+      .then((complete) => {
+        looking = false
+        lookAt = performance.now() + (complete ? LOOK_AGAIN_MS : MISSING_MS)
+        if (again) poke()
+      })
   }
 
   const wait = (ms: number): Promise<void> =>
@@ -226,7 +244,6 @@ export function joinGroup(setup: MembershipSetup): Membership {
       // Else the group would wait for it until its session is over.
       await leave(setup.ghost).catch(() => undefined)
     }
-    let lookAt = 0
     while (!ended.signal.aborted && !connection.closed) {
       try {
         if (generation < 0 || again) {
@@ -242,10 +259,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
         await wait(Math.max(50, Math.min(only ? QUICK_MS : BEAT_MS, sessionMs / 5)))
         if (ended.signal.aborted || again) continue
         await heartbeat()
-        if (performance.now() > lookAt) {
-          const complete = await lookAgain()
-          lookAt = performance.now() + (complete ? LOOK_AGAIN_MS : MISSING_MS)
-        }
+        lookBeside()
       } catch (error) {
         if (!ended.signal.aborted) await recover(error)
       }
