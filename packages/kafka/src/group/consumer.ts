@@ -114,14 +114,12 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const start = (): void => {
     if (membership !== null || error !== null) return
     moving = true
-    const ghost = setup.ghosts.get(names.group)
-    setup.ghosts.delete(names.group)
     membership = joinGroup({
       connection,
       group: names.group,
       topics,
       sessionTimeoutMs: options.sessionTimeoutMs,
-      ghost,
+      ghosts: setup.ghosts,
       hooks: {
         view() {
           // It says what is read: the rest may become another's.
@@ -195,7 +193,6 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   function fail(reason: unknown): void {
     if (error !== null) return
     error = reason ?? new AdapterError('MQ_CONNECTION', 'the consumer ended', { retryable: true })
-    if (membership !== null && membership.memberId !== '') setup.ghosts.set(names.group, membership.memberId)
     end()
     holdings.dropAll(error)
     const mine = membership
@@ -247,9 +244,6 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       membership = null
       end()
       holdings.dropAll(undefined)
-      // The group may not hear of it any more.
-      if (signal.aborted && mine !== null && mine.memberId !== '')
-        setup.ghosts.set(names.group, mine.memberId)
       await mine?.stop(true, signal)
     },
     take(taker, max) {

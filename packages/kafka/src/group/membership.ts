@@ -1,12 +1,12 @@
 import { performance } from 'node:perf_hooks'
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { types } from 'node:util'
-import { pause, within } from '../abort.ts'
-import { assign, type MemberView } from './assignor.ts'
-import { createReader, createWriter } from '../log/bytes.ts'
+import { atMost, pause, within } from '../abort.ts'
+import { assign } from './assignor.ts'
 import type { Link } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError } from '../errors.ts'
+import { decodeAssignment, decodeView, encodeAssignment, encodeView } from './round.ts'
 
 /** Name of the way in which members of a group agree; others cannot join the same group. */
 const PROTOCOL = 'mq'
@@ -19,6 +19,9 @@ const BEAT_MS = 250
 /** The same, where it gets out of the way. */
 const QUICK_MS = 100
 const RETRY_MS = 100
+/** Longest that a member waits for its leave to be confirmed. */
+const LEAVE_MS = 2_000
+const UNLIMITED = new AbortController().signal
 /** Least session that brokers take unless told otherwise. */
 const COMMON_SESSION_MS = 6_000
 
@@ -74,14 +77,14 @@ export interface MembershipSetup {
   readonly group: string
   readonly topics: readonly string[]
   readonly sessionTimeoutMs: number
-  /** A member of an earlier connection, which the group still waits for. */
-  readonly ghost: string | undefined
+  /** Members that the brokers still wait for, by group: what an earlier one left here is got rid of first. */
+  readonly ghosts: Map<string, string>
   readonly hooks: MembershipHooks
 }
 
 /** One membership of a consumer group: joins, says that it lives, and joins again whenever the group changes. */
 export function joinGroup(setup: MembershipSetup): Membership {
-  const { connection, group, topics, hooks } = setup
+  const { connection, group, topics, ghosts, hooks } = setup
   const lane = `group ${group} ${Math.random().toString(36).slice(2)}`
   const ended = new AbortController()
   let memberId = ''
@@ -95,6 +98,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let hasOthers = false
   let looking = false
   let lookAt = 0
+  let joining = false
+  let goodbye: Promise<void> | null = null
 
   const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
@@ -107,6 +112,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     only = view.only
     const metadata = encodeView(topics, view)
     const link = await coordinator()
+    ended.signal.throwIfAborted()
     const args = {
       groupId: group,
       sessionTimeout: sessionMs,
@@ -122,6 +128,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
       members: readonly { memberId: string; memberMetadata: Buffer }[]
     }>('JoinGroup', args, sessionMs + 5_000)
     memberId = joined.memberId
+    ended.signal.throwIfAborted()
     lastSign = performance.now()
     let groupAssignment: { memberId: string; memberAssignment: Buffer }[] = []
     if (joined.leaderId === joined.memberId) groupAssignment = await decide(joined.members)
@@ -202,9 +209,11 @@ export function joinGroup(setup: MembershipSetup): Membership {
   /** What to do about an error; resolves when the loop may go on. */
   const recover = async (error: unknown): Promise<void> => {
     if (types.isNativeError(error) && error.name === 'KafkaJSMemberIdRequired') {
+      // From now on the group waits for it.
       memberId = (error as Error & { memberId: string }).memberId
       return
     }
+    if (ended.signal.aborted) return
     switch (errorType(error) ?? '') {
       case 'REBALANCE_IN_PROGRESS':
         again = true
@@ -240,20 +249,22 @@ export function joinGroup(setup: MembershipSetup): Membership {
   }
 
   const run = async (): Promise<void> => {
-    if (setup.ghost !== undefined) {
-      // Else the group would wait for it until its session is over.
-      await leave(setup.ghost).catch(() => undefined)
-    }
+    const ghost = ghosts.get(group)
+    // Else the group would wait for it until its session is over.
+    if (ghost !== undefined) await leave(ghost).catch(() => undefined)
     while (!ended.signal.aborted && !connection.closed) {
       try {
         if (generation < 0 || again) {
           if (generation >= 0) await hooks.prepare()
           if (ended.signal.aborted) continue
-          await join().catch((error: unknown) => {
-            // What it gave up for this round comes by another, even where the group knows of none.
-            again = true
-            throw error
-          })
+          joining = true
+          await join()
+            .catch((error: unknown) => {
+              // What it gave up for this round comes by another, even where the group knows of none.
+              again = true
+              throw error
+            })
+            .finally(() => (joining = false))
           continue
         }
         await wait(Math.max(50, Math.min(only ? QUICK_MS : BEAT_MS, sessionMs / 5)))
@@ -261,13 +272,25 @@ export function joinGroup(setup: MembershipSetup): Membership {
         await heartbeat()
         lookBeside()
       } catch (error) {
-        if (!ended.signal.aborted) await recover(error)
+        await recover(error)
       }
     }
   }
   const leave = async (id: string): Promise<void> => {
-    const link = await coordinator()
-    await link.call('LeaveGroup', { groupId: group, memberId: id, members: [{ memberId: id }] }, requestMs())
+    // What follows a join on its socket is read after the round that it waits for.
+    const link = await connection.coordinator(group, joining ? `${lane} leave` : lane)
+    await link.call('LeaveGroup', { groupId: group, memberId: id }, requestMs()).catch((error: unknown) => {
+      if (errorType(error) !== 'UNKNOWN_MEMBER_ID') throw error
+    })
+    if (ghosts.get(group) === id) ghosts.delete(group)
+  }
+  /** Until the coordinator says that it is gone, whoever joins here next knows whom the group waits for. */
+  const sayGoodbye = async (leaving: boolean): Promise<void> => {
+    // The first answer to a join names the member, and comes at once.
+    if (memberId === '' && joining && !connection.closed) await loop
+    if (memberId === '') return
+    ghosts.set(group, memberId)
+    if (leaving && !connection.closed) await leave(memberId)
   }
   const loop = run()
 
@@ -298,12 +321,11 @@ export function joinGroup(setup: MembershipSetup): Membership {
     },
     async stop(leaving, signal) {
       ended.abort()
-      wake?.()
-      const id = memberId
-      const goodbye =
-        leaving && id !== '' && !connection.closed ? leave(id).catch(() => undefined) : Promise.resolve()
-      await within(goodbye, 2_000, signal)
-      connection.endLane(lane)
+      poke()
+      goodbye ??= sayGoodbye(leaving)
+      // Goes on after an abort, as long as there is a connection.
+      const left = within(goodbye, LEAVE_MS, UNLIMITED).then(() => connection.endLane(lane))
+      await atMost(left, signal)
       await within(loop, 1_000, signal)
     },
   }
@@ -345,42 +367,4 @@ export async function committedBy(link: Link, group: string, parts: Parts): Prom
 
 function countsOf(topics: readonly string[], partitions: Readonly<Record<string, number>>): string {
   return topics.map((name) => partitions[name] ?? 0).join(' ')
-}
-
-/** In the format of every consumer, so that Kafka's own tools can show it. */
-function encodeView(topics: readonly string[], view: Pick<MemberView, 'owned' | 'pinned' | 'only'>): Buffer {
-  const data = Buffer.from(JSON.stringify(view))
-  const out = createWriter().int16(0).int32(topics.length)
-  for (const topic of topics) out.string(topic)
-  return out.int32(data.length).raw(data).done()
-}
-
-function decodeView(id: string, bytes: Buffer): MemberView {
-  const r = createReader(bytes)
-  r.int16()
-  const topics = r.array(() => r.string() ?? '')
-  const view = JSON.parse(r.raw(r.int32()).toString()) as ReturnType<MembershipHooks['view']>
-  return { id, topics, owned: view.owned, pinned: view.pinned, only: view.only }
-}
-
-function encodeAssignment(parts: Parts, moving: boolean, others: boolean): Buffer {
-  const topics = Object.entries(parts)
-  const out = createWriter().int16(0).int32(topics.length)
-  for (const [topic, list] of topics) {
-    out.string(topic).int32(list.length)
-    for (const partition of list) out.int32(partition)
-  }
-  return out
-    .int32(2)
-    .raw(Buffer.from([moving ? 1 : 0, others ? 1 : 0]))
-    .done()
-}
-
-function decodeAssignment(bytes: Buffer): { parts: Parts; moving: boolean; others: boolean } {
-  if (bytes.length === 0) return { parts: {}, moving: true, others: true }
-  const r = createReader(bytes)
-  r.int16()
-  const parts = Object.fromEntries(r.array(() => [r.string() ?? '', r.array(() => r.int32())] as const))
-  const [moving, others] = r.raw(r.int32())
-  return { parts, moving: moving === 1, others: others === 1 }
 }

@@ -13,7 +13,11 @@ afterEach(() =>
 const JOINED = { generationId: 1, leaderId: 'another', memberId: 'me', members: [] }
 
 /** A member of a group whose coordinator answers each request so, and who learns of its topics so. */
-function member(answer: Answer, topics: () => Promise<Map<string, { leaders: number[] }>>) {
+function member(
+  answer: Answer,
+  topics: () => Promise<Map<string, { leaders: number[] }>> = () => new Promise(() => undefined),
+  ghosts = new Map<string, string>(),
+) {
   const calls: string[] = []
   const failures: unknown[] = []
   const membership = joinGroup({
@@ -34,7 +38,7 @@ function member(answer: Answer, topics: () => Promise<Map<string, { leaders: num
     group: 'g',
     topics: ['t', 't.delay'],
     sessionTimeoutMs: 60_000,
-    ghost: undefined,
+    ghosts,
     hooks: {
       view: () => ({ owned: {}, pinned: {}, only: true }),
       prepare: () => Promise.resolve(),
@@ -45,7 +49,7 @@ function member(answer: Answer, topics: () => Promise<Map<string, { leaders: num
   })
   open.push(membership)
   const count = (name: string): number => calls.filter((each) => each === name).length
-  return { membership, failures, count }
+  return { membership, failures, count, ghosts }
 }
 
 const willing: Answer = (name) => {
@@ -85,4 +89,76 @@ it('a topic that gets more partitions makes another round', async () => {
   )
   await until(() => count('JoinGroup') === 2)
   expect(asked).toBeGreaterThan(1)
+})
+
+/** Joins wait for a round that does not end; what else comes by their socket is not read before. */
+function stalled(first: Promise<unknown>): { answer: Answer; left: string[] } {
+  const waits = new Set<string>()
+  const left: string[] = []
+  const answer: Answer = (name, { memberId }, lane) => {
+    if (waits.has(lane)) return new Promise(() => undefined)
+    if (name === 'JoinGroup' && memberId === '') return first
+    if (name === 'JoinGroup') {
+      waits.add(lane)
+      return new Promise(() => undefined)
+    }
+    left.push(memberId)
+    return Promise.resolve({})
+  }
+  return { answer, left }
+}
+const named = Object.assign(new Error('an id first'), { name: 'KafkaJSMemberIdRequired', memberId: 'me' })
+const limit = (): AbortSignal => AbortSignal.timeout(30_000)
+
+describe('a member that leaves', () => {
+  it('while it joins does so at once', async () => {
+    const { answer, left } = stalled(Promise.reject(named))
+    const { membership, count, ghosts } = member(answer)
+    await until(() => count('JoinGroup') === 2)
+    await membership.stop(true, limit())
+    expect(left).toEqual(['me'])
+    expect(ghosts.size).toBe(0)
+  })
+
+  it('before the group named it waits for its name', async () => {
+    let name = (): void => undefined
+    const { answer, left } = stalled(new Promise((_, reject) => (name = () => reject(named))))
+    const { membership, count, ghosts } = member(answer)
+    await until(() => count('JoinGroup') === 1)
+    const stopped = membership.stop(true, limit())
+    name()
+    await stopped
+    expect(left).toEqual(['me'])
+    expect(ghosts.size).toBe(0)
+    expect(count('JoinGroup')).toBe(1)
+  })
+
+  it('without a word of the coordinator is remembered, and got rid of by the next one', async () => {
+    let deaf = true
+    const left: string[] = []
+    const answer: Answer = (name, args, lane) => {
+      if (name !== 'LeaveGroup') return willing(name, args, lane)
+      left.push(args.memberId)
+      if (deaf) return Promise.reject(new Error('no'))
+      return Promise.reject(Object.assign(new Error('gone already'), { type: 'UNKNOWN_MEMBER_ID' }))
+    }
+    const { membership, count, ghosts } = member(answer)
+    await until(() => count('Heartbeat') > 0)
+    await membership.stop(true, limit())
+    expect(ghosts.get('g')).toBe('me')
+    deaf = false
+    const next = member(answer, undefined, ghosts)
+    await until(() => next.count('JoinGroup') > 0)
+    expect(left).toEqual(['me', 'me'])
+    expect(ghosts.size).toBe(0)
+  })
+
+  it('and has no time for it is remembered', async () => {
+    const { membership, count, ghosts } = member((name, args, lane) =>
+      name === 'LeaveGroup' ? new Promise(() => undefined) : willing(name, args, lane),
+    )
+    await until(() => count('Heartbeat') > 0)
+    await membership.stop(true, AbortSignal.abort(new Error('no time')))
+    expect(ghosts.get('g')).toBe('me')
+  })
 })
