@@ -9,7 +9,7 @@ import { createHandoff } from './handoff.ts'
 import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
 import { LOG_REPLACED, warnOfGap } from './gaps.ts'
-import { offsetsOf } from '../log/offsets.ts'
+import { offsetsOf, offsetsOfLed } from '../log/offsets.ts'
 import { NO_HISTORY, type Partition } from './partition-contract.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
@@ -356,7 +356,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   }
   /** Reads what is in the log at the call. False: something is ready before. */
   const readOn = async (signal: AbortSignal): Promise<boolean> => {
-    const ends = await offsetsOf(connection, holdings.parts())
+    const ends = await offsetsOfLed(connection, holdings.parts())
     while (!signal.aborted && error === null) {
       let behind = false
       for (const p of owned.values()) {

@@ -4,13 +4,16 @@ import { pause } from '../abort.ts'
 import { warnOfGap } from './gaps.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
-import type { Membership, Parts } from './membership.ts'
+import type { Commit, Membership, Parts } from './membership.ts'
 import type { Names } from '../names.ts'
-import { offsetsOf } from '../log/offsets.ts'
+import { byLeader, type LogEnds, offsetsOnce } from '../log/offsets.ts'
 import { createPartition } from './partition.ts'
 import type { Partition } from './partition-contract.ts'
 
 const AGAIN_MS = 100
+const MOST_AGAIN_MS = 1_000
+/** How long a round waits for leaders: most are found soon, and whoever looks meanwhile should see all there is. */
+const LEADERS_MS = 1_000
 
 /** Takes partitions over, and gives them up, as the group decides. */
 export interface Handoff {
@@ -38,8 +41,18 @@ export interface HandoffSetup {
   readonly resumed: () => void
 }
 
+/** What a round of the group gave to this member. */
+interface Gain {
+  isCurrent(): boolean
+  readonly commits: ReadonlyMap<string, Commit>
+  /** The round did not wait for what begins from now on. */
+  late: boolean
+}
+
 export function createHandoff(setup: HandoffSetup): Handoff {
   const { connection, names, owned, committer, drop } = setup
+  const { logger } = connection.options
+  const leaderless = new Set<string>()
   let round = 0
 
   const startOf = (topic: string, number: number) => ({
@@ -49,31 +62,93 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     readsAhead: names.main.endsWith('.dlq'),
   })
 
-  /** Starts to read these where the group left off. False: the round is over. */
-  const begin = async (membership: Membership, gained: Parts, isCurrent: () => boolean): Promise<boolean> => {
-    const [commits, ends] = await Promise.all([membership.committed(gained), offsetsOf(connection, gained)])
-    if (!isCurrent()) return false
+  /** Starts to read these where the group left off. */
+  const start = ({ commits }: Gain, gained: Parts, ends: ReadonlyMap<string, LogEnds>): void => {
     for (const [topic, list] of Object.entries(gained)) {
       for (const number of list) {
         const key = `${topic}/${number}`
         const end = ends.get(key)
-        if (end === undefined) {
-          throw new AdapterError('MQ_UNAVAILABLE', `partition ${key} has no leader`, { retryable: true })
-        }
+        if (end === undefined)
+          throw new AdapterError('MQ_UNAVAILABLE', `nothing is known of ${key}`, { retryable: true })
         const commit = commits.get(key)
         const fresh = topic === names.main && setup.startFrom === 'latest' ? end.high : end.low
         if (commit !== undefined && commit.offset < end.low)
-          warnOfGap(connection.options.logger, topic, number, commit.offset, end.low)
+          warnOfGap(logger, topic, number, commit.offset, end.low)
         // A group that has commits begins nowhere: what is left behind them was sent to it.
         const offset = commit === undefined ? fresh : Math.max(commit.offset, end.low)
         // Where nothing waits, nobody died of anything.
         const known = commit !== undefined && offset === commit.offset && offset < end.high
-        owned.set(
-          key,
-          createPartition({ ...startOf(topic, number), offset, metadata: known ? commit.metadata : null }),
-        )
+        const metadata = known ? commit.metadata : null
+        owned.set(key, createPartition({ ...startOf(topic, number), offset, metadata }))
+        leaderless.delete(key)
       }
     }
+  }
+
+  /** Starts to read these, those of each leader by themselves: one that is missing must not hold up the others. Resolves when all are read, or the round is over. */
+  const begin = async (gain: Gain, gained: Parts): Promise<void> => {
+    for (let tries = 1; gain.isCurrent(); tries++) {
+      try {
+        const groups = [...(await byLeader(connection, gained)).values()]
+        if (groups.length > 1) return void (await Promise.all(groups.map((each) => begin(gain, each))))
+        const ends = await offsetsOnce(connection, gained)
+        if (!gain.isCurrent()) return
+        start(gain, gained, ends)
+        if (!gain.late) return
+        await committer.commit(false)
+        setup.resumed()
+        return
+      } catch (error) {
+        logger.debug({ group: names.group, error }, 'where to begin could not be read; trying again')
+        await pause(Math.min(tries * AGAIN_MS, MOST_AGAIN_MS))
+      }
+    }
+  }
+
+  /** What the group committed, however long that takes; `null` when the round is over. */
+  const commitsOf = async (
+    membership: Membership,
+    gained: Parts,
+    isCurrent: () => boolean,
+  ): Promise<ReadonlyMap<string, Commit> | null> => {
+    while (isCurrent()) {
+      try {
+        const commits = await membership.committed(gained)
+        return isCurrent() ? commits : null
+      } catch (error) {
+        logger.debug({ group: names.group, error }, 'what was committed could not be read; trying again')
+        await pause(AGAIN_MS)
+      }
+    }
+    return null
+  }
+
+  /** Says of each partition once, until there is a leader, that it is not read. */
+  const warnOfLeaderless = (gained: Parts): void => {
+    const keys = Object.entries(gained).flatMap(([topic, list]) => list.map((number) => `${topic}/${number}`))
+    const news = keys.filter((key) => !owned.has(key) && !leaderless.has(key))
+    for (const key of news) leaderless.add(key)
+    if (news.length > 0)
+      logger.warn(
+        { group: names.group, partitions: news },
+        'partitions have no leader that answers: they are read as soon as there is one',
+      )
+  }
+
+  /** Starts to read what is gained, what has no leader later. False: the round is over. */
+  const take = async (membership: Membership, gained: Parts, isCurrent: () => boolean): Promise<boolean> => {
+    if (Object.keys(gained).length === 0) return true
+    const commits = await commitsOf(membership, gained, isCurrent)
+    if (commits === null) return false
+    const gain: Gain = { commits, isCurrent, late: false }
+    const patience = new AbortController()
+    await Promise.race([
+      begin(gain, gained).finally(() => patience.abort()),
+      pause(LEADERS_MS, patience.signal),
+    ])
+    gain.late = true
+    if (!isCurrent()) return false
+    warnOfLeaderless(gained)
     return true
   }
 
@@ -104,19 +179,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
       }
       // The others learn that it is free by the next round.
       if (left) membership.rejoin()
-      while (Object.keys(gained).length > 0) {
-        try {
-          if (await begin(membership, gained, isCurrent)) break
-          return null
-        } catch (error) {
-          connection.options.logger.debug(
-            { group: names.group, error },
-            'where to begin could not be read; trying again',
-          )
-          await pause(AGAIN_MS)
-          if (!isCurrent()) return null
-        }
-      }
+      if (!(await take(membership, gained, isCurrent))) return null
       // Who holds what is known before anything of it is handed out.
       await committer.commit(false)
       if (!isCurrent()) return null

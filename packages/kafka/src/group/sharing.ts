@@ -6,7 +6,7 @@ import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
-import { offsetsOf } from '../log/offsets.ts'
+import { offsetsOfLed } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 import { parseNotes } from './tracker.ts'
 import { decodeRecord, encodeAsIs } from '../wire.ts'
@@ -66,13 +66,13 @@ export function createSharing(setup: SharingSetup): Sharing {
   // An order must stay, and so must the places that removals of dead letters name.
   const mayMove = !setup.ordered && !names.main.endsWith('.dlq')
 
-  /** Partitions that others read, or nobody. */
+  /** Partitions that others read, or nobody; without a leader nobody can. */
   const notMine = async (): Promise<Record<string, number[]>> => {
     const known = await connection.topics([names.main, names.later])
     const parts: Record<string, number[]> = {}
     for (const [topic, { leaders }] of known) {
-      for (let number = 0; number < leaders.length; number++)
-        if (!holdings.owned.has(`${topic}/${number}`)) (parts[topic] ??= []).push(number)
+      for (const [number, leader = -1] of leaders.entries())
+        if (leader >= 0 && !holdings.owned.has(`${topic}/${number}`)) (parts[topic] ??= []).push(number)
     }
     return parts
   }
@@ -167,7 +167,7 @@ export function createSharing(setup: SharingSetup): Sharing {
       const mine = setup.membership()
       const parts = await notMine()
       if (mine === null || Object.keys(parts).length === 0) return false
-      const [commits, ends] = await Promise.all([mine.committed(parts), offsetsOf(connection, parts)])
+      const [commits, ends] = await Promise.all([mine.committed(parts), offsetsOfLed(connection, parts)])
       return [...ends].some(([key, { low, high }]) => {
         const commit = commits.get(key)
         const base = Math.max(commit?.offset ?? low, low)

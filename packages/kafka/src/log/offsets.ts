@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { pause } from '../abort.ts'
 import type { Connection } from '../connection.ts'
 import { leaderMoves } from '../errors.ts'
@@ -5,6 +6,10 @@ import { leaderMoves } from '../errors.ts'
 const TRIES = 100
 const AGAIN_MS = 25
 const MOST_MS = 250
+/** How long it is waited for a leader, where others answer, in ms. */
+const LED_MS = 2_000
+
+type Parts = Readonly<Record<string, readonly number[]>>
 
 export interface LogEnds {
   /** First offset that is there. */
@@ -14,17 +19,44 @@ export interface LogEnds {
 }
 
 /** Where the logs of partitions begin and end, by `topic/partition`. */
-export async function offsetsOf(
-  connection: Connection,
-  parts: Readonly<Record<string, readonly number[]>>,
-): Promise<Map<string, LogEnds>> {
+export function offsetsOf(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
+  return persistently(connection, parts, () => offsetsOnce(connection, parts))
+}
+
+/** The same, in one try. */
+export async function offsetsOnce(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
   const [low, high] = await Promise.all([
-    persistently(connection, parts, () => listOffsets(connection, parts, -2)),
-    persistently(connection, parts, () => listOffsets(connection, parts, -1)),
+    listOffsets(connection, parts, -2),
+    listOffsets(connection, parts, -1),
   ])
   const out = new Map<string, LogEnds>()
   for (const [key, first] of low) out.set(key, { low: first, high: high.get(key) ?? first })
   return out
+}
+
+/** The same, without those whose leader does not answer in time: they must not hide all others. Rejects where nobody answers. */
+export async function offsetsOfLed(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
+  const until = performance.now() + LED_MS
+  const out = new Map<string, LogEnds>()
+  let left = parts
+  for (let tries = 1; ; tries++) {
+    const failures: unknown[] = []
+    const failed: Record<string, number[]> = {}
+    const look = async (group: Parts): Promise<void> => {
+      try {
+        for (const [key, ends] of await offsetsOnce(connection, group)) out.set(key, ends)
+      } catch (error) {
+        failures.push(error)
+        for (const [topic, list] of Object.entries(group)) (failed[topic] ??= []).push(...list)
+      }
+    }
+    await Promise.all([...(await byLeader(connection, left)).values()].map(look))
+    if (failures.length === 0) return out
+    if (out.size > 0 && performance.now() >= until) return out
+    if (out.size === 0 && (tries >= TRIES || !failures.some(leaderMoves))) throw failures[0]
+    left = failed
+    await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+  }
 }
 
 async function persistently<T>(
@@ -47,13 +79,12 @@ async function persistently<T>(
 
 async function listOffsets(
   connection: Connection,
-  parts: Readonly<Record<string, readonly number[]>>,
+  parts: Parts,
   timestamp: number,
 ): Promise<Map<string, number>> {
   const out = new Map<string, number>()
   await Promise.all(
     [...(await byLeader(connection, parts))].map(async ([node, topics]) => {
-      const link = await connection.link(node, 'main')
       const args = {
         isolationLevel: 1,
         topics: Object.entries(topics).map(([topic, list]) => ({
@@ -61,18 +92,18 @@ async function listOffsets(
           partitions: list.map((partition) => ({ partition, timestamp })),
         })),
       }
-      const answer = await link
-        .call<{
+      const asked = async () =>
+        (await connection.link(node, 'main')).call<{
           responses: readonly {
             topic: string
             partitions: readonly { partition: number; offset: string }[]
           }[]
         }>('ListOffsets', args)
-        .catch((error: unknown) => {
-          // Its leader may have moved.
-          for (const topic of Object.keys(topics)) connection.forgetTopic(topic)
-          throw error
-        })
+      const answer = await asked().catch((error: unknown) => {
+        // Its leader may have moved.
+        for (const topic of Object.keys(topics)) connection.forgetTopic(topic)
+        throw error
+      })
       for (const { topic, partitions } of answer.responses) {
         for (const { partition, offset } of partitions) out.set(`${topic}/${partition}`, Number(offset))
       }
@@ -106,9 +137,10 @@ export async function deleteRecords(
   )
 }
 
-async function byLeader(
+/** The partitions that each node leads; those of -1 have no leader. */
+export async function byLeader(
   connection: Connection,
-  parts: Readonly<Record<string, readonly number[]>>,
+  parts: Parts,
 ): Promise<Map<number, Record<string, number[]>>> {
   const known = await connection.topics(Object.keys(parts))
   const out = new Map<number, Record<string, number[]>>()

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { until } from '@mq/conformance/fixtures'
 import type { Connection } from '../../src/connection.ts'
 import type { Committer } from '../../src/group/committer.ts'
 import { createHandoff } from '../../src/group/handoff.ts'
@@ -88,6 +89,84 @@ describe('a partition that is taken over', () => {
     expect(await begin(undefined)).toBeNull()
     expect(owned.size).toBe(0)
     expect(await (await gains())(undefined)).toBe(false)
+    expect(owned.size).toBe(1)
+  })
+})
+
+/** A group's member whose partitions hold 10 up to 20 each, as far as they have leaders. */
+function following(leaders: number[]) {
+  const owned = new Map<string, Partition>()
+  const done: string[] = []
+  const warnings: unknown[] = []
+  type Asked = { topics: readonly { partitions: readonly { partition: number; timestamp: number }[] }[] }
+  const call = (_: string, { topics: [asked] }: Asked) => {
+    const partitions = asked?.partitions.map(({ partition, timestamp }) => ({
+      partition,
+      offset: timestamp === -2 ? '10' : '20',
+    }))
+    return Promise.resolve({ responses: [{ topic: 'q', partitions }] })
+  }
+  const membership = { committed: () => Promise.resolve(new Map()), rejoin: () => undefined, sessionMs: 1 }
+  const handoff = createHandoff({
+    connection: {
+      closed: false,
+      options: { logger: { debug: () => undefined, warn: (fields: object) => void warnings.push(fields) } },
+      topics: () => Promise.resolve(new Map([['q', { leaders: [...leaders] }]])),
+      link: (node: number) =>
+        node === 9
+          ? new Promise(() => undefined)
+          : node < 0
+            ? Promise.reject(Object.assign(new Error('no leader'), { type: 'LEADER_NOT_AVAILABLE' }))
+            : Promise.resolve({ call }),
+      forgetTopic: () => undefined,
+    } as unknown as Connection,
+    names: namesOf({ queue: 'q' }, undefined),
+    pattern: undefined,
+    startFrom: 'earliest',
+    owned,
+    committer: {
+      commit: (clean: boolean) => Promise.resolve(void done.push(`commit ${String(clean)}`)),
+    } as unknown as Committer,
+    membership: () => membership as unknown as Membership,
+    drop: (partition) => void owned.delete(`${partition.topic}/${String(partition.number)}`),
+    resumed: () => void done.push(`read ${[...owned.keys()].join(' ')}`),
+  })
+  return { owned, done, warnings, handoff }
+}
+
+describe('a partition without a leader', () => {
+  it.each([
+    ['has none', -1],
+    ['does not answer', 9],
+  ])('keeps nobody from reading the others, nor from giving some up, where it %s', async (_, leader) => {
+    const { owned, done, warnings, handoff } = following([1, leader, 2])
+    expect(await handoff.assigned({ q: [0, 1, 2] }, false)).toBe(false)
+    expect([...owned.keys()].sort()).toEqual(['q/0', 'q/2'])
+    // Another round gives one of them to another.
+    await handoff.assigned({ q: [1, 2] }, false)
+    expect(done).toContain('commit true')
+    expect(warnings).toEqual([{ group: 'mq.q', partitions: ['q/1'] }])
+    handoff.abandon()
+  })
+
+  it('is read as soon as there is one', async () => {
+    const leaders = [1, -1]
+    const { owned, done, handoff } = following(leaders)
+    await handoff.assigned({ q: [0, 1] }, false)
+    expect(owned.size).toBe(1)
+    leaders[1] = 1
+    await until(() => done.includes('read q/0 q/1'))
+    expect(done).toEqual(['commit false', 'commit false', 'read q/0 q/1'])
+  })
+
+  it('is not looked for any more when the round is over', async () => {
+    const leaders = [1, -1]
+    const { owned, handoff } = following(leaders)
+    const assigned = handoff.assigned({ q: [0, 1] }, false)
+    await until(() => owned.size === 1)
+    handoff.abandon()
+    leaders[1] = 1
+    expect(await assigned).toBeNull()
     expect(owned.size).toBe(1)
   })
 })
