@@ -1,4 +1,4 @@
-import { errorType } from '../errors.ts'
+import { classify, errorType } from '../errors.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
@@ -7,6 +7,8 @@ import { encodeAsIs } from '../wire.ts'
 
 /** Characters of a commit's metadata that brokers take unless told otherwise. */
 const METADATA = 4096
+/** Least that they are cut to. */
+const LEAST_METADATA = 64
 /** Delayed records written anew in one go, when the notes of a commit overflow. */
 const REWRITTEN = 50
 
@@ -43,6 +45,8 @@ export function createCommitter(setup: CommitterSetup): Committer {
   let timer: NodeJS.Timeout | undefined
   let stopped = false
   let ending = false
+  /** It was said that commits are refused for good. */
+  let told = false
   let last: Promise<boolean> = Promise.resolve(true)
 
   const commitNow = async (clean: boolean): Promise<boolean> => {
@@ -58,13 +62,15 @@ export function createCommitter(setup: CommitterSetup): Committer {
     if (entries.length === 0) return true
     try {
       await membership.commit(entries.map((each) => ({ ...each, partition: each.partition.number })))
+      told = false
       for (const { partition, offset, metadata } of entries) partition.committed(offset, metadata)
       setup.committed()
       if (full !== null) void rewrite(full).catch(() => undefined)
       return true
     } catch (error) {
       const type = errorType(error)
-      if (type === 'OFFSET_METADATA_TOO_LARGE') metadataLimit = Math.max(64, metadataLimit >> 1)
+      const hopeless = isHopeless(error, metadataLimit)
+      if (type === 'OFFSET_METADATA_TOO_LARGE') metadataLimit = Math.max(LEAST_METADATA, metadataLimit >> 1)
       else if (
         type === 'UNKNOWN_MEMBER_ID' ||
         type === 'ILLEGAL_GENERATION' ||
@@ -72,7 +78,10 @@ export function createCommitter(setup: CommitterSetup): Committer {
       ) {
         membership.poke()
       } else connection.forgetCoordinator(group)
-      logger.debug({ group, error }, 'a commit failed; it will be made again')
+      if (hopeless && !told)
+        logger.warn({ group, error }, 'commits are refused: what is handled now comes again after a restart')
+      else logger.debug({ group, error }, 'a commit failed; it will be made again')
+      told ||= hopeless
       if (setup.membership() === membership && !connection.closed) committer.schedule()
       return false
     }
@@ -143,4 +152,11 @@ export function createCommitter(setup: CommitterSetup): Committer {
     },
   }
   return committer
+}
+
+/** Whether the same commit would be refused again and again, until somebody changes something. */
+function isHopeless(error: unknown, metadataLimit: number): boolean {
+  if (errorType(error) === 'OFFSET_METADATA_TOO_LARGE') return metadataLimit === LEAST_METADATA
+  const { code, retryable } = classify(error)
+  return !retryable && code !== 'MQ_QUEUE_NOT_FOUND'
 }

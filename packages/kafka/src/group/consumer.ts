@@ -79,6 +79,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
               `topic "${names.main}" (or what belongs to it) does not exist any more`,
             ),
           ),
+    failed: fail,
   })
 
   const skip = (partition: Partition, to: number): void => {

@@ -2,7 +2,7 @@ import { pause } from '../abort.ts'
 import { decodeBatches } from '../log/batch-reader.ts'
 import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
-import { errorType, isConnectionError, leaderMoves } from '../errors.ts'
+import { classify, errorType, isConnectionError, leaderMoves } from '../errors.ts'
 import { type FetchAnswer, fetchRequest } from '../log/protocol.ts'
 
 /** A partition as far as fetching goes. */
@@ -34,6 +34,8 @@ export interface FetcherSetup<P extends Fetched> {
   outOfRange(partition: P): Promise<void>
   /** The topic is not there. */
   missing(partition: P): void
+  /** The brokers refuse for good. */
+  failed(error: unknown): void
 }
 
 const RETRY_MS = 100
@@ -83,11 +85,18 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
         }
         for (const [node, partitions] of byNode) if (!busy.has(node)) void fetchFrom(node, partitions)
       } while (poked && !ended.signal.aborted)
-    } catch {
-      retry()
+    } catch (error) {
+      if (!gaveUp(error)) retry()
     } finally {
       looking = false
     }
+  }
+  /** Whether the same would be refused again and again. That a topic is gone is found out otherwise. */
+  const gaveUp = (error: unknown): boolean => {
+    const { code, retryable } = classify(error)
+    if (retryable || code === 'MQ_QUEUE_NOT_FOUND') return false
+    if (!ended.signal.aborted && !connection.closed) setup.failed(error)
+    return true
   }
   const retry = (): void => {
     leaders = new Map()
@@ -135,6 +144,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
       }
     } catch (error) {
       failed = true
+      gaveUp(error)
       if (isConnectionError(error) || leaderMoves(error))
         for (const { topic } of partitions) connection.forgetTopic(topic)
     }
@@ -173,7 +183,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
     if (errorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION' || answer.error === 100) {
       const info = await connection.topic(partition.topic, true).catch(() => undefined)
       if (info === null) setup.missing(partition)
-    } else connection.forgetTopic(partition.topic)
+    } else if (!gaveUp(error)) connection.forgetTopic(partition.topic)
     return false
   }
 

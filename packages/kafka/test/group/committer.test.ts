@@ -202,3 +202,37 @@ describe('what is consumed', () => {
     expect(deleted).toHaveBeenCalledTimes(1)
   })
 })
+
+describe('commits that are refused', () => {
+  const refusal = (type: string) => Object.assign(new Error('no'), { type })
+  it.each([
+    ['for good', 'TOPIC_AUTHORIZATION_FAILED', 1],
+    ['for now', 'NOT_COORDINATOR_FOR_GROUP', 0],
+    ['however short they are', 'OFFSET_METADATA_TOO_LARGE', 1],
+  ])('%s are warned of as often: %s, %i', async (_, type, times) => {
+    const partition = await crowded()
+    const warn = jest.fn()
+    let refusing = true
+    const committer = createCommitter({
+      connection: {
+        options: { commitIntervalMs: 60_000, logger: { debug: () => undefined, warn } },
+        forgetCoordinator: () => undefined,
+      } as unknown as Connection,
+      names: NAMES,
+      ensureLater: () => Promise.resolve(),
+      owned: new Map([['t/0', partition]]),
+      membership: () =>
+        ({
+          commit: () => (refusing ? Promise.reject(refusal(type)) : Promise.resolve()),
+        }) as unknown as Membership,
+      trims: () => Promise.resolve(false),
+      produceTo: () => Promise.reject(new Error('no')),
+      committed: () => undefined,
+    })
+    for (let tries = 0; tries < 12; tries++) expect(await committer.commit(true)).toBe(false)
+    expect(warn).toHaveBeenCalledTimes(times)
+    refusing = false
+    expect(await committer.commit(true)).toBe(true)
+    committer.stop()
+  })
+})
