@@ -1,14 +1,24 @@
 import { performance } from 'node:perf_hooks'
-import { type Buffer } from 'node:buffer'
 import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
-import { untilAborted } from './abort.ts'
+import { pause, untilAborted } from './abort.ts'
+import { nameOf, readTopology, type Topology } from './cluster-map.ts'
 import { type Confirm, createConfirm, unconfirmed } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
 import { createIdleLinks, type IdleLinks } from './idle-links.ts'
 import { hashTag } from './keys.ts'
-import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
+import {
+  type Address,
+  type Argument,
+  ask,
+  type Link,
+  offline,
+  oneOf,
+  openLink,
+  type Reply,
+  SHORT_MS,
+} from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 import { keepBusy, readFacts } from './server.ts'
 import { slotOf, SLOTS } from './slots.ts'
@@ -26,12 +36,6 @@ interface Node {
   readonly idle: IdleLinks
 }
 
-interface Topology {
-  /** Slot → `host:port` of its master. */
-  readonly slots: (string | undefined)[]
-  readonly masters: ReadonlyMap<string, { readonly address: Address; readonly replicas: number }>
-}
-
 /**
  * Connects to every master of a cluster, and follows it: a slot that moved is asked for where it is now, a master that died is replaced by
  * its successor. Only when that takes longer than `PATIENCE_MS` the connection is lost.
@@ -45,7 +49,7 @@ export async function connectCluster(
   signal: AbortSignal,
 ): Promise<Connection> {
   // A dead host must not hold up the look at the others.
-  const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, 2_000) }
+  const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, SHORT_MS) }
   let over = false
   let borrowed = 0
   let fullUntil = 0
@@ -71,8 +75,9 @@ export async function connectCluster(
     on.lost(cause)
   }
 
-  const openNode = (address: Address, until: AbortSignal, within: ResolvedOptions): Promise<Node> => {
+  const openNode = (address: Address, signal: AbortSignal, within: ResolvedOptions): Promise<Node> => {
     const name = nameOf(address)
+    const until = AbortSignal.any([stop.signal, signal])
     let pending = opening.get(name)
     if (pending === undefined) {
       pending = (async () => {
@@ -126,21 +131,12 @@ export async function connectCluster(
       }
     }
     const seeds = [...topology.masters.values()].map((m) => m.address).concat(options.cluster ?? [])
+    const within = topology.masters.size === 0 ? oneOf(options, seeds.length) : short
     for (const address of seeds) {
       until.throwIfAborted()
       try {
-        // A single one has no others to hold up.
-        const within = seeds.length === 1 ? options : short
-        const link = await openLink(
-          { address, options: within, scripts: false, lost: () => undefined },
-          until,
-        )
-        try {
-          topology = readTopology(await link.send(['CLUSTER', 'SLOTS']), address)
-          return
-        } finally {
-          link.destroy(undefined)
-        }
+        topology = readTopology(await ask({ address, options: within }, ['CLUSTER', 'SLOTS'], until), address)
+        return
       } catch (error) {
         last = error
         if (classify(error).code === 'MQ_AUTHENTICATION') throw error
@@ -224,7 +220,12 @@ export async function connectCluster(
           word === 'READONLY'
         if (!elsewhere || performance.now() > until || over) throw error
         if (tries > 0 || word !== 'MOVED') await pause(PAUSE_MS, stop.signal)
-        if (word !== 'MOVED' || !follow(error)) await refresh()
+        if (word !== 'MOVED' || !follow(error)) {
+          const left = deadlineSignal(stop.signal, Math.max(1, until - performance.now()))
+          await untilAborted(refresh(), left).catch(() => {
+            throw error
+          })
+        }
       }
     }
   }
@@ -266,8 +267,8 @@ export async function connectCluster(
         }
       },
       send: (key, args: readonly Argument[]) => routed(key, (node) => node.command.send(args)),
-      borrow: async (key) => {
-        const node = await nodeFor(key)
+      borrow: async (key, until) => {
+        const node = await untilAborted(nodeFor(key), until)
         const free = node.idle.take()
         if (free !== undefined) {
           borrowed++
@@ -277,8 +278,8 @@ export async function connectCluster(
         borrowed++
         try {
           return await openLink(
-            { address: node.address, options, scripts: false, lost: () => undefined },
-            stop.signal,
+            { address: node.address, options: short, scripts: false, lost: () => undefined },
+            AbortSignal.any([stop.signal, until]),
           )
         } catch (error) {
           borrowed--
@@ -328,26 +329,6 @@ export async function connectCluster(
   }
 }
 
-function readTopology(reply: Reply, from: Address): Topology {
-  const slots: (string | undefined)[] = new Array<string | undefined>(SLOTS).fill(undefined)
-  const masters = new Map<string, { address: Address; replicas: number }>()
-  for (const range of reply as readonly (readonly [
-    number,
-    number,
-    readonly [Buffer | null, number],
-    ...Reply[],
-  ])[]) {
-    const [start, stop, master, ...replicas] = range
-    const host = master[0] === null ? '' : String(master[0])
-    // An empty host is the one that was asked.
-    const address = { host: host === '' || host === '?' ? from.host : host, port: master[1] }
-    const name = nameOf(address)
-    masters.set(name, { address, replicas: replicas.length })
-    for (let slot = start; slot <= stop; slot++) slots[slot] = name
-  }
-  return { slots, masters }
-}
-
 /** Arguments of the publish script for a call that has run already: where its mark has arrived, its messages have. */
 function repeated(args: readonly Argument[]): Argument[] {
   const [mode = '', publisher = '', sequence = '', life = '', checks = '', ...messages] = args
@@ -355,10 +336,6 @@ function repeated(args: readonly Argument[]): Argument[] {
   const earlier = checks === '' ? [] : String(checks).split(';')
   const all = earlier.includes(own) ? earlier : [...earlier, own]
   return [mode, publisher, sequence, life, all.join(';'), ...messages]
-}
-
-function nameOf(address: Address): string {
-  return `${address.host}:${address.port}`
 }
 
 function linksOf({ command, confirming, idle }: Node): Link[] {
@@ -369,18 +346,4 @@ function dispose({ command, confirming, idle }: Node, cause: unknown): void {
   command.destroy(cause)
   confirming?.destroy(cause)
   idle.destroy(cause)
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      if (signal.aborted) reject(signal.reason as Error)
-      else resolve()
-    }
-    const timer = setTimeout(done, ms)
-    if (signal.aborted) done()
-    else signal.addEventListener('abort', done, { once: true })
-  })
 }

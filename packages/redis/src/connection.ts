@@ -23,8 +23,8 @@ export interface Connection {
   /** `again`: as for a link; never called where `publisher` is null. */
   publish(script: Script, key: string, args: readonly Argument[], again?: () => void): Promise<Reply>
   send(key: string, args: readonly Argument[]): Promise<Reply>
-  /** A socket for waiting reads of this key; `null` when all are taken, or the server has no room for one more. */
-  borrow(key: string): Promise<Link | null>
+  /** A socket for waiting reads of this key; `null` when all are taken, or the server has no room for one more. Rejects when the signal aborts. */
+  borrow(key: string, signal: AbortSignal): Promise<Link | null>
   giveBack(link: Link): void
   /** Ends a waiting read before its time. */
   unblock(key: string, link: Link): void
@@ -44,6 +44,8 @@ export async function connectSingle(
   signal: AbortSignal,
 ): Promise<Connection> {
   const address: Address = options.sentinel ? await masterOf(options, signal) : options
+  // What is still being opened ends with the connection.
+  const stop = new AbortController()
   let over = false
   const all = new Set<Link>()
   const idle = createIdleLinks((link) => all.delete(link))
@@ -55,6 +57,7 @@ export async function connectSingle(
     if (over) return
     over = true
     rest()
+    stop.abort(offline(cause))
     idle.destroy(cause)
     for (const link of all) link.destroy(cause)
     all.clear()
@@ -65,8 +68,9 @@ export async function connectSingle(
     on.lost(cause)
   }
   const open = async (withScripts: boolean, until: AbortSignal): Promise<Link> => {
+    const within = AbortSignal.any([stop.signal, until])
     // After a fail-over the name, or the sentinels, may lead to another server by now.
-    const link = await openLink({ address, options, scripts: withScripts, lost, demoted: lost }, until)
+    const link = await openLink({ address, options, scripts: withScripts, lost, demoted: lost }, within)
     if (over) {
       link.destroy(offline(undefined))
       throw offline(undefined)
@@ -104,7 +108,7 @@ export async function connectSingle(
       publish:
         confirm === null ? (script, key, args, again) => command.run(script, key, args, again) : publish,
       send: (_, args) => command.send(args),
-      borrow: async () => {
+      borrow: async (_, until) => {
         const free = idle.take()
         if (free !== undefined) {
           borrowed++
@@ -113,7 +117,7 @@ export async function connectSingle(
         if (borrowed + 1 >= options.maxConnections || performance.now() < fullUntil) return null
         borrowed++
         try {
-          return await open(false, AbortSignal.timeout(options.connectTimeoutMs))
+          return await open(false, until)
         } catch (error) {
           borrowed--
           if (replyCode(error) !== 'MAXCLIENTS') throw error
@@ -133,6 +137,7 @@ export async function connectSingle(
         if (over) return
         over = true
         rest()
+        stop.abort(offline(undefined))
         idle.destroy(undefined)
         for (const link of all) if (link !== command) link.destroy(undefined)
         await command.close(until)

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Buffer } from 'node:buffer'
-import { AdapterError } from '@mq/core/adapter'
+import { AdapterError, deadlineSignal } from '@mq/core/adapter'
 import { createClient, RESP_TYPES } from 'redis'
 import { atMost, untilAborted } from './abort.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -48,12 +48,19 @@ export interface LinkOptions {
   demoted?(cause: unknown): void
 }
 
+/** How long one server of several may take to be ready, in ms. */
+export const SHORT_MS = 2_000
+
 const BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer } as const
 
-/** Connects, authenticates and loads the scripts. One attempt; rejects when the signal aborts, leaving nothing open. */
+/**
+ * Connects, authenticates and loads the scripts, all of it within `connectTimeoutMs`: a server that stands still accepts connections, and then says
+ * nothing. One attempt; rejects when the signal aborts, leaving nothing open.
+ */
 export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise<Link> {
   signal.throwIfAborted()
   const { options, address } = setup
+  const within = deadlineSignal(signal, options.connectTimeoutMs)
   const who = setup.credentials ?? options
   // The client's own end of an attempt leaves a socket alone that has not connected yet, and uses it once it has.
   const attempt = new AbortController()
@@ -191,10 +198,10 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
     })
   }
 
-  const abort = (): void => fail(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
+  const abort = (): void => fail(signal.aborted ? signal.reason : silent(setup))
+  within.addEventListener('abort', abort, { once: true })
   try {
-    await untilAborted(client.connect(), signal)
+    await untilAborted(client.connect(), within)
     const [id] = await Promise.all([
       send(['CLIENT', 'ID']).catch(() => 0),
       ...(setup.scripts ? [loadMissing()] : []),
@@ -239,8 +246,40 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
     attempt.abort(reason)
     throw reason
   } finally {
-    signal.removeEventListener('abort', abort)
+    within.removeEventListener('abort', abort)
   }
+}
+
+/** Asks one question over a connection of its own, all of it within `connectTimeoutMs`. */
+export async function ask(
+  setup: Pick<LinkOptions, 'address' | 'options' | 'credentials'>,
+  question: readonly Argument[],
+  signal: AbortSignal,
+): Promise<Reply> {
+  const within = deadlineSignal(signal, setup.options.connectTimeoutMs)
+  const link = await openLink({ ...setup, scripts: false, lost: () => undefined }, within)
+  try {
+    return await untilAborted(link.send(question), within)
+  } catch (error) {
+    throw within.aborted && !signal.aborted ? silent(setup) : error
+  } finally {
+    link.destroy(undefined)
+  }
+}
+
+/** The options for one of several servers that are asked in turn: each has a share of the time, so that one that stands still leaves some for the others. */
+export function oneOf(options: ResolvedOptions, count: number): ResolvedOptions {
+  if (count <= 1) return options
+  const share = Math.max(1, Math.floor(options.connectTimeoutMs / count))
+  return { ...options, connectTimeoutMs: Math.min(share, SHORT_MS) }
+}
+
+function silent({ address, options }: Pick<LinkOptions, 'address' | 'options'>): AdapterError {
+  return new AdapterError(
+    'MQ_CONNECTION',
+    `Redis at ${address.host}:${address.port} was not ready within ${options.connectTimeoutMs} ms`,
+    { retryable: true },
+  )
 }
 
 export function offline(cause: unknown): AdapterError {

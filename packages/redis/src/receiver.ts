@@ -101,7 +101,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
 
   /** Waits at the server for up to `ms`; what a plain queue has then is the answer, of others one has to look again. */
   const wait = async (max: number, ms: number, wake: string, signal: AbortSignal): Promise<Held[]> => {
-    const link = await connection.borrow(base)
+    const link = await connection.borrow(base, signal)
     if (link === null) {
       await pause(Math.min(25, ms), signal)
       return plain ? read(command, max, 0) : []
@@ -135,7 +135,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     try {
       return await wait(max, ms, wake, signal)
     } catch (error) {
-      if (await connection.survived(error)) return []
+      if (await untilAborted(connection.survived(error), signal)) return []
       throw error
     }
   }

@@ -203,14 +203,28 @@ describe('a cluster', () => {
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
   }, 60_000)
 
+  it('goes on when a master stands still: its sockets stay open, and new ones get no answer', async () => {
+    const adapter = adapterFor({ commandTimeoutMs: 2_000 })
+    const events = await connected(adapter)
+    const [low, high] = (await masterAt(2)).slots[0] ?? [0, 0]
+    const queue = await declare(adapter, queueIn(low, high))
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+    broker.freeze(2)
+    try {
+      await until(async () => {
+        const sent = adapter.publish([outbound(queue)], AbortSignal.timeout(5_000))
+        return (await sent.catch(() => []))[0]?.ok === true
+      }, 40_000)
+    } finally {
+      broker.thaw(2)
+    }
+    expect(events.lost).toEqual([])
+  }, 90_000)
+
   it('loses no confirmed message and goes on when a master is killed', async () => {
     const adapter = adapterFor({ commandTimeoutMs: 2_000 })
     const events = await connected(adapter)
-    const owner = (await nodes()).find(
-      (node) => node.master && node.port === Number(new URL(broker.urls[1] as string).port),
-    )
-    expect(owner).toBeDefined()
-    const [low, high] = owner?.slots[0] ?? [0, 0]
+    const [low, high] = (await masterAt(1)).slots[0] ?? [0, 0]
     const queue = await declare(adapter, queueIn(low, high))
     const sent: string[] = []
     let done = false
@@ -264,6 +278,14 @@ async function nodes(): Promise<NodeLine[]> {
         ]),
       }
     })
+}
+
+/** What the cluster says of one of the first masters. */
+async function masterAt(node: number): Promise<NodeLine> {
+  const port = Number(new URL(broker.urls[node] as string).port)
+  const found = (await nodes()).find((line) => line.master && line.port === port)
+  if (found === undefined) throw new Error(`node ${node} is not a master`)
+  return found
 }
 
 /** Whether some master has a client that waits in XREADGROUP. */

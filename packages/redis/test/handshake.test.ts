@@ -1,0 +1,150 @@
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter, type RedisOptions } from '../src/index.ts'
+
+let broker: RunningBroker
+let cluster: RunningBroker
+const open: BrokerAdapter[] = []
+const servers: { close(): void }[] = []
+
+beforeAll(async () => {
+  ;[broker, cluster] = await Promise.all([
+    startBroker('redis', { fresh: true }),
+    startBroker('redis', { fresh: true, extra: { 'cluster-enabled': 'yes' } }),
+  ])
+  await cluster.run('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+  await until(async () => (await cluster.run('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+}, 60_000)
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(2_000))))
+  for (const server of servers.splice(0)) server.close()
+}, 20_000)
+afterAll(() => Promise.all([broker.stop(), cluster.stop()]), 30_000)
+
+function adapterFor(options: RedisOptions): BrokerAdapter {
+  const adapter = redisAdapter(options)
+  open.push(adapter)
+  return adapter
+}
+
+async function listening(accept: (client: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server: Server = createServer((client) => {
+    sockets.add(client)
+    client.on('error', () => client.destroy()).on('close', () => sockets.delete(client))
+    accept(client)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  servers.push({
+    close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
+  })
+  return (server.address() as { port: number }).port
+}
+
+/** Accepts, and never answers. */
+const still = (): Promise<number> => listening((client) => client.resume())
+
+/** Answers what a client says first, and each SENTINEL question with the address of the server. */
+function sentinelFor(url: string, hello = '+OK\r\n'): Promise<number> {
+  const { hostname, port } = new URL(url)
+  const master = `*2\r\n$${hostname.length}\r\n${hostname}\r\n$${port.length}\r\n${port}\r\n`
+  return listening((client) =>
+    client.on('data', (data) => {
+      for (const command of String(data).split(/(?=\*\d+\r\n)/)) {
+        const id = command.includes('\r\nCLIENT\r\n$2\r\nID\r\n')
+        client.write(command.includes('\r\nSENTINEL\r\n') ? master : id ? ':7\r\n' : hello)
+      }
+    }),
+  )
+}
+
+/** In front of a server; after `fall` it leaves new connections without an answer, and goes on with those that there are. */
+async function falling(url: string): Promise<{ port: number; fall(): void; waiting(): number }> {
+  const { hostname, port } = new URL(url)
+  const waiting = new Set<Socket>()
+  let fallen = false
+  const own = await listening((client) => {
+    if (fallen) {
+      waiting.add(client)
+      client.resume().on('close', () => waiting.delete(client))
+      return
+    }
+    const onward = connect(Number(port), hostname)
+    const end = (): void => {
+      client.destroy()
+      onward.destroy()
+    }
+    onward.on('error', end).on('close', end).pipe(client)
+    client.on('close', end).pipe(onward)
+  })
+  return { port: own, fall: () => void (fallen = true), waiting: () => waiting.size }
+}
+
+const at = (port: number): { host: string; port: number } => ({ host: '127.0.0.1', port })
+
+describe('a server that accepts connections and says nothing', () => {
+  it('as the first sentinel, leaves time for the next', async () => {
+    const nodes = [at(await still()), at(await sentinelFor(broker.url))]
+    const adapter = adapterFor({ sentinel: { name: 'mq', nodes }, connectTimeoutMs: 9_000 })
+    await connected(adapter)
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+  }, 30_000)
+
+  it('as the first node of a cluster, leaves time for the next', async () => {
+    const nodes = [at(await still()), at(Number(new URL(cluster.url).port))]
+    const adapter = adapterFor({ cluster: nodes, connectTimeoutMs: 9_000 })
+    await connected(adapter)
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+  }, 30_000)
+
+  it('does not hide that the credentials are wrong', async () => {
+    const wrong = '-WRONGPASS invalid username-password pair or user is disabled.\r\n'
+    const nodes = [at(await sentinelFor(broker.url, wrong)), at(await still())]
+    const adapter = adapterFor({ sentinel: { name: 'mq', nodes, username: 'u', password: 'p' } })
+    const error = await connected(adapter).catch((e: unknown) => e)
+    expect(adapter.classify(error)).toEqual({ code: 'MQ_AUTHENTICATION', retryable: false })
+    const seeds = [at(Number(new URL(cluster.url).port)), at(await still())]
+    const second = adapterFor({ cluster: seeds, username: 'nobody', password: 'wrong' })
+    const refused = await connected(second).catch((e: unknown) => e)
+    expect(second.classify(refused).code).toBe('MQ_AUTHENTICATION')
+  }, 30_000)
+
+  it('does not hold up a receive that is aborted, alone and in a cluster', async () => {
+    for (const server of [broker, cluster]) {
+      const way = await falling(server.url)
+      if (server === cluster) await server.run('CONFIG', 'SET', 'cluster-announce-port', String(way.port))
+      const adapter = adapterFor(server === cluster ? { cluster: [at(way.port)] } : { port: way.port })
+      await connected(adapter)
+      const receiver = await adapter.open(source(await declare(adapter, fresh())), () => undefined)
+      way.fall()
+      const abort = new AbortController()
+      const receiving = receiver.receive(1, abort.signal, 60_000)
+      await until(() => way.waiting() > 0)
+      const since = performance.now()
+      abort.abort()
+      expect(await receiving).toEqual([])
+      expect(performance.now() - since).toBeLessThan(1_500)
+      await until(() => way.waiting() === 0)
+    }
+    await cluster.run('CONFIG', 'SET', 'cluster-announce-port', '0')
+  }, 60_000)
+
+  it('keeps no socket of a connection that was ended meanwhile', async () => {
+    const way = await falling(broker.url)
+    const adapter = adapterFor({ port: way.port })
+    await connected(adapter)
+    const receiver = await adapter.open(source(await declare(adapter, fresh())), () => undefined)
+    way.fall()
+    const receiving = receiver.receive(1, live, 60_000).catch(() => [])
+    await until(() => way.waiting() > 0)
+    await adapter.disconnect(AbortSignal.timeout(300))
+    await until(() => way.waiting() === 0)
+    expect(await receiving).toEqual([])
+  }, 60_000)
+})
