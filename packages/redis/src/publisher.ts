@@ -1,7 +1,7 @@
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted, withShared } from './abort.ts'
 import type { Connection } from './connection.ts'
-import { blockedReason, isReply, neverSent, replyCode } from './errors.ts'
+import { blockedReason, classify, isReply, neverSent, replyCode } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
 import { scripts } from './scripts/index.ts'
@@ -35,6 +35,8 @@ const REFUSALS = new Set([
 ])
 
 const STORED: PublishOutcome = { ok: true }
+
+type Failed = Extract<PublishOutcome, { ok: false }>
 
 export interface Publisher {
   publish(batch: readonly OutboundMessage[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
@@ -129,6 +131,24 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     )
   }
 
+  /** Messages with a key: none is stored before an earlier one that may come again. So what follows a chunk that failed is not sent, and shares its fate. */
+  const publishInTurn = async (
+    connection: Connection,
+    all: readonly (readonly OutboundMessage[])[],
+    signal: AbortSignal,
+  ): Promise<readonly (readonly PublishOutcome[])[]> => {
+    const parts: (readonly PublishOutcome[])[] = []
+    let failed: Failed | undefined
+    for (const chunk of all) {
+      if (failed === undefined) {
+        const part = await publishChunk(connection, chunk, signal)
+        failed = part.find(comesAgain)
+        parts.push(part)
+      } else parts.push(refuseAll(chunk, failed.error))
+    }
+    return parts
+  }
+
   return {
     async publish(batch, signal) {
       if (signal.aborted) return refuseAll(batch, signal.reason)
@@ -138,9 +158,11 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         for (const message of batch) bytes += message.body.length
         if (bytes <= MOST_BYTES) return publishChunk(connection, batch, signal)
       }
-      const parts = await withShared(signal, (shared) =>
-        Promise.all(chunks(batch).map((chunk) => publishChunk(connection, chunk, shared))),
-      )
+      const parts = await withShared(signal, (shared) => {
+        const all = chunks(batch)
+        if (batch.some((message) => message.key !== undefined)) return publishInTurn(connection, all, shared)
+        return Promise.all(all.map((chunk) => publishChunk(connection, chunk, shared)))
+      })
       return parts.flat()
     },
   }
@@ -166,6 +188,13 @@ function chunks(batch: readonly OutboundMessage[]): OutboundMessage[][] {
 
 function refuseAll(batch: readonly OutboundMessage[], error: unknown): readonly PublishOutcome[] {
   return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+}
+
+/** Whether core may publish the message again: after an error that passes, an unknown outcome, or when it has made the missing queue. */
+function comesAgain(outcome: PublishOutcome): outcome is Failed {
+  if (outcome.ok) return false
+  const { code, retryable } = classify(outcome.error)
+  return retryable || code === 'MQ_QUEUE_NOT_FOUND' || outcome.certainty === 'unknown'
 }
 
 function tooManyFields(): PublishOutcome {
