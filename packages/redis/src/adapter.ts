@@ -217,7 +217,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       events = on
       current = over
       heart = setInterval(() => {
-        for (const base of topology.owned) beat(base, '', '0')
+        for (const base of topology.owned.keys()) beat(base, '', '0')
       }, BEAT_MS)
       heart.unref()
       if (resolved.cluster !== undefined) {
@@ -231,9 +231,9 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       if (over === null) return
       const open = [...receivers.values()].flatMap((set) => [...set])
       await withShared(signal, (shared) => Promise.all(open.map((receiver) => receiver.close(shared))))
-      for (const base of topology.owned) {
+      for (const [base, kind] of topology.owned) {
         if (signal.aborted) break
-        await untilAborted(over.run(scripts.remove, base, ['q']), signal).catch(() => undefined)
+        await untilAborted(over.run(scripts.remove, base, [kind]), signal).catch(() => undefined)
       }
       topology.owned.clear()
       if (current === over) settleDown()
@@ -274,7 +274,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         'ex',
         String(HEARTBEAT_LIFE_MS),
       ])
-      topology.owned.add(base)
+      topology.owned.set(base, 'q')
       replies.add(base)
       const source: Source = {
         target: { queue: address },

@@ -24,15 +24,15 @@ export interface Topology {
   remove(connection: Connection, target: DeclareTarget): Promise<void>
   purge(connection: Connection, target: Target): Promise<number>
   size(connection: Connection, target: Target): Promise<number>
-  /** Bases of the exclusive queues declared here. */
-  readonly owned: Set<string>
+  /** Bases of what is declared here and ends with its owner → as what the remove script takes it: a queue or a subscription. */
+  readonly owned: Map<string, 'q' | 's'>
   /** Cluster: where scripts park dead letters for a queue in another slot → that queue. */
   readonly parked: Map<string, { readonly base: string; readonly name: string }>
 }
 
 /** `owner` is this adapter's name on exclusive queues: it stays the owner when it connects again. */
 export function createTopology(keys: Keys, owner: string): Topology {
-  const owned = new Set<string>()
+  const owned: Topology['owned'] = new Map()
   const parked: Topology['parked'] = new Map()
   return {
     owned,
@@ -66,7 +66,7 @@ export function createTopology(keys: Keys, owner: string): Topology {
         Buffer,
       ]
       if (made === 1) {
-        if (settings.exclusive) owned.add(base)
+        if (settings.exclusive) owned.set(base, 'queue' in target ? 'q' : 's')
         return settings
       }
       if (String(holder) !== '' && String(holder) !== owner) {

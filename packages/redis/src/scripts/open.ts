@@ -70,6 +70,7 @@ if moved == 0 then
     redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)
     if redis.call('ZCARD', base..'c') == 0 then
       unlink(base, true)
+      if q.sb ~= '' then redis.call('HDEL', string.match(base, '^(.-}:)')..'topic', q.sb) end
     end
   end
 elseif q.woken then

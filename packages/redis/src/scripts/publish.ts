@@ -61,7 +61,7 @@ if ARGV[5] ~= '' then
   end
 end
 
-local queues = {}
+local queues, ended = {}, {}
 local now = clock()
 if mode ~= 't' then
   local q = load(base)
@@ -75,12 +75,17 @@ else
       if q then
         q.pattern = all[i + 1]
         queues[#queues + 1] = q
+      elseif #ended < 1000 and redis.call('EXISTS', tag..'g:'..all[i]..':s:0') == 0 then
+        ended[#ended + 1] = all[i]
       end
     end
   end
 end
 
 ${MARK}
+-- Subscriptions that ended by themselves. Not before the mark, which the server refuses when it has no memory: after a first write it would not.
+if #ended > 0 then redis.call('HDEL', base, unpack(ended)) end
+
 local function words(text)
   local out = {}
   for w in string.gmatch(text..'.', '([^.]*)%.') do out[#out + 1] = w end
