@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
+import { type Acks, createAcks } from './acks.ts'
 import { pause, untilAborted } from './abort.ts'
 import { nameOf, readTopology, type Topology } from './cluster-map.ts'
-import { type Confirm, createConfirm, unconfirmed } from './confirm.ts'
+import { unconfirmed } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
 import { createIdleLinks, type IdleLinks } from './idle-links.ts'
@@ -30,9 +31,8 @@ const PAUSE_MS = 100
 interface Node {
   readonly address: Address
   readonly command: Link
-  /** Where a replica confirms what is published, and the socket of that. */
-  readonly confirm: Confirm | null
-  readonly confirming: Link | null
+  /** Where a replica confirms what is published. */
+  readonly acks: Acks
   readonly idle: IdleLinks
 }
 
@@ -89,20 +89,24 @@ export async function connectCluster(
           refresh().catch(giveUp)
         }
         const command = await openLink({ address, options: within, scripts: true, lost: fail }, until)
-        const replicas = topology.masters.get(name)?.replicas ?? 0
-        const confirming =
-          options.acks === 'all' && replicas > 0
-            ? await openLink({ address, options: within, scripts: false, lost: fail }, until).catch(
-                (error: unknown) => {
-                  command.destroy(error)
-                  throw error
-                },
-              )
-            : null
-        const confirm = confirming === null ? null : createConfirm(confirming, options)
-        const node: Node = { address, command, confirm, confirming, idle: createIdleLinks() }
+        const acks = await untilAborted(
+          createAcks({
+            options,
+            server: command,
+            open: () =>
+              openLink(
+                { address, options: within, scripts: false, lost: fail },
+                nodes.has(name) ? stop.signal : until,
+              ),
+          }),
+          until,
+        ).catch((error: unknown) => {
+          command.destroy(error)
+          throw error
+        })
+        const node: Node = { address, command, acks, idle: createIdleLinks() }
         // One may have died while the other was opened, when there was no node yet that could be given up.
-        if (over || command.dead || confirming?.dead === true) {
+        if (over || command.dead || acks.link?.dead === true) {
           dispose(node, undefined)
           throw offline(undefined)
         }
@@ -259,7 +263,7 @@ export async function connectCluster(
           return await routed(key, async (node) => {
             const reply = await node.command.run(script, key, ran ? repeated(args) : args)
             ran = true
-            await node.confirm?.(key)
+            await node.acks.confirm?.(key)
             return reply
           })
         } catch (error) {
@@ -338,12 +342,13 @@ function repeated(args: readonly Argument[]): Argument[] {
   return [mode, publisher, sequence, life, all.join(';'), ...messages]
 }
 
-function linksOf({ command, confirming, idle }: Node): Link[] {
-  return confirming === null ? [command, ...idle.all()] : [command, confirming, ...idle.all()]
+function linksOf({ command, acks, idle }: Node): Link[] {
+  return acks.link === null ? [command, ...idle.all()] : [command, acks.link, ...idle.all()]
 }
 
-function dispose({ command, confirming, idle }: Node, cause: unknown): void {
+function dispose({ command, acks, idle }: Node, cause: unknown): void {
+  acks.stop()
   command.destroy(cause)
-  confirming?.destroy(cause)
+  acks.link?.destroy(cause)
   idle.destroy(cause)
 }

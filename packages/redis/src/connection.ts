@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
+import { createAcks } from './acks.ts'
 import { type Caller, createCaller } from './caller.ts'
-import { createConfirm, unconfirmed } from './confirm.ts'
+import { type Confirm, unconfirmed } from './confirm.ts'
 import { replyCode } from './errors.ts'
 import { createIdleLinks } from './idle-links.ts'
 import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
@@ -47,6 +48,7 @@ export async function connectSingle(
   // What is still being opened ends with the connection.
   const stop = new AbortController()
   let over = false
+  let connecting = true
   const all = new Set<Link>()
   const idle = createIdleLinks((link) => all.delete(link))
   let borrowed = 0
@@ -89,12 +91,26 @@ export async function connectSingle(
         { retryable: true },
       )
     }
-    const confirm =
-      options.acks === 'all' && facts.replicas > 0 ? createConfirm(await open(false, signal), options) : null
-    rest = keepBusy(facts, () => all)
-    const publish: Connection['publish'] = async (script, key, args, again) => {
-      const reply = await command.run(script, key, args, again)
-      await confirm?.(key).catch((error: unknown) => {
+    const acks = await untilAborted(
+      createAcks({
+        options,
+        server: command,
+        // A first look is part of the connect, later ones are not.
+        open: () => open(false, connecting ? signal : stop.signal),
+      }),
+      signal,
+    )
+    connecting = false
+    const restless = keepBusy(facts, () => all)
+    rest = () => {
+      acks.stop()
+      restless()
+    }
+    // Lost meanwhile, when there was nothing yet to stop.
+    if (stop.signal.aborted) rest()
+    const confirmed = async (call: Promise<Reply>, confirm: Confirm, key: string): Promise<Reply> => {
+      const reply = await call
+      await confirm(key).catch((error: unknown) => {
         throw unconfirmed(error)
       })
       return reply
@@ -105,8 +121,11 @@ export async function connectSingle(
       publisher: createCaller(`${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`),
       run: (script, key, args) => command.run(script, key, args),
       runKeys: (script, keys, args) => command.runKeys(script, keys, args),
-      publish:
-        confirm === null ? (script, key, args, again) => command.run(script, key, args, again) : publish,
+      publish: (script, key, args, again) => {
+        const { confirm } = acks
+        const call = command.run(script, key, args, again)
+        return confirm === null ? call : confirmed(call, confirm, key)
+      },
       send: (_, args) => command.send(args),
       borrow: async (_, until) => {
         const free = idle.take()

@@ -1,0 +1,80 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter, type RedisOptions } from '../src/index.ts'
+
+let master: RunningBroker
+let replica: RunningBroker
+const open: BrokerAdapter[] = []
+
+beforeAll(async () => {
+  const extra = { 'repl-diskless-sync-delay': '0' }
+  ;[master, replica] = await Promise.all([
+    startBroker('redis', { fresh: true, extra }),
+    startBroker('redis', { fresh: true }),
+  ])
+}, 60_000)
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(3_000))))
+  await replica.run('REPLICAOF', 'NO', 'ONE')
+  await until(async () => (await master.run('INFO', 'replication')).includes('connected_slaves:0'))
+}, 20_000)
+afterAll(() => Promise.all([master.stop(), replica.stop()]), 30_000)
+
+async function warningsOf(options: RedisOptions): Promise<{ adapter: BrokerAdapter; warnings: string[] }> {
+  const warnings: string[] = []
+  const quiet = (): void => undefined
+  const warn = (_: object, text: string): void => void warnings.push(text)
+  const adapter = redisAdapter({ ...options, logger: { debug: quiet, info: quiet, error: quiet, warn } })
+  open.push(adapter)
+  await connected(adapter)
+  return { adapter, warnings }
+}
+
+async function follow(): Promise<void> {
+  const { hostname, port } = new URL(master.url)
+  await replica.run('REPLICAOF', hostname, port)
+  await until(async () => (await master.run('INFO', 'replication')).includes('state=online'), 20_000)
+}
+
+const waits = async (): Promise<number> =>
+  Number(/cmdstat_wait:calls=(\d+)/.exec(await master.run('INFO', 'commandstats'))?.[1] ?? 0)
+
+describe('acks all', () => {
+  it('waits for a replica that comes later, and says once that there is none', async () => {
+    const { adapter, warnings } = await warningsOf({ url: master.url })
+    const queue = await declare(adapter, fresh())
+    const before = await waits()
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+    expect(await waits()).toBe(before)
+    // Longer than it takes to look again.
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    expect(warnings.filter((text) => text.includes('no replica'))).toHaveLength(1)
+    await follow()
+    await until(async () => {
+      expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+      return (await waits()) > before
+    }, 20_000)
+  }, 60_000)
+
+  it('waits for one that is there from the beginning', async () => {
+    await follow()
+    const { adapter, warnings } = await warningsOf({ url: master.url })
+    const before = await waits()
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+    expect(await waits()).toBeGreaterThan(before)
+    expect(warnings.filter((text) => text.includes('no replica'))).toEqual([])
+  }, 60_000)
+})
+
+describe('acks master', () => {
+  it('warns of nothing, and waits for nobody', async () => {
+    const { adapter, warnings } = await warningsOf({ url: master.url, acks: 'master' })
+    await follow()
+    const before = await waits()
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+    expect(await waits()).toBe(before)
+    expect(warnings.filter((text) => text.includes('no replica'))).toEqual([])
+  }, 60_000)
+})
