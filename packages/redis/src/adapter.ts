@@ -100,6 +100,8 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     await over.send(keys.health(), ['SET', keys.health(), '1', 'PX', '1000'])
   }
   const blocked = (reason: string): void => {
+    // In a cluster one server of several: what it refused is sent again by itself, and what goes to the others need not wait.
+    if (resolved.cluster !== undefined) return
     if (probe !== undefined || events === null || current === null) return
     const on = events
     on.blocked(reason)

@@ -1,0 +1,38 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
+import { redisAdapter } from '../src/index.ts'
+
+let cluster: RunningBroker
+
+beforeAll(async () => {
+  cluster = await startBroker('redis', { fresh: true, extra: { 'cluster-enabled': 'yes' } })
+  await cluster.run('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+  await until(async () => (await cluster.run('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+}, 60_000)
+afterAll(() => cluster.stop(), 30_000)
+
+describe('a server of a cluster that is out of memory', () => {
+  it('refuses what is sent to it, and does not stop what goes to the others', async () => {
+    const adapter = redisAdapter({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+    })
+    const events = await connected(adapter)
+    try {
+      const queue = await declare(adapter, fresh())
+      await cluster.run('CONFIG', 'SET', 'maxmemory', '1')
+      const [outcome] = await adapter.publish([outbound(queue)], live)
+      expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
+      expect(adapter.classify(outcome?.ok === false ? outcome.error : null)).toEqual({
+        code: 'MQ_UNAVAILABLE',
+        retryable: true,
+      })
+      expect(events.blocked).toEqual([])
+      await cluster.run('CONFIG', 'SET', 'maxmemory', '0')
+      expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+      expect(events.blocked).toEqual([])
+    } finally {
+      await adapter.disconnect(AbortSignal.timeout(3_000))
+    }
+  }, 30_000)
+})
