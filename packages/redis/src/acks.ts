@@ -27,7 +27,7 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
   let confirm: Confirm | null = null
   let link: Link | null = null
   let over = options.acks !== 'all'
-  let warned = false
+  let told = false
   let looking = false
   let timer: NodeJS.Timeout | undefined
 
@@ -35,11 +35,13 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
     over = true
     clearInterval(timer)
   }
-  const warn = (): void => {
-    if (warned) return
-    warned = true
+  const tell = (): void => {
+    if (told) return
+    told = true
     const { host, port } = server.address
-    options.logger.warn(
+    // Of a server by itself nobody expects one.
+    const level = options.sentinel === undefined && options.cluster === undefined ? 'info' : 'warn'
+    options.logger[level](
       { setting: 'acks', value: 'all', host, port },
       'Redis has no replica: nothing but the server itself confirms what is sent, until there is one',
     )
@@ -47,7 +49,7 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
   const look = async (): Promise<void> => {
     const replicas = await replicasOf(server)
     if (over || replicas === null) return
-    if (replicas === 0) return warn()
+    if (replicas === 0) return tell()
     const opened = await open()
     if (isOver()) return opened.destroy(undefined)
     link = opened

@@ -22,14 +22,14 @@ afterEach(async () => {
 }, 20_000)
 afterAll(() => Promise.all([master.stop(), replica.stop()]), 30_000)
 
-async function warningsOf(options: RedisOptions): Promise<{ adapter: BrokerAdapter; warnings: string[] }> {
-  const warnings: string[] = []
+async function saidBy(options: RedisOptions): Promise<{ adapter: BrokerAdapter; said: string[] }> {
+  const said: string[] = []
   const quiet = (): void => undefined
-  const warn = (_: object, text: string): void => void warnings.push(text)
-  const adapter = redisAdapter({ ...options, logger: { debug: quiet, info: quiet, error: quiet, warn } })
+  const say = (_: object, text: string): void => void said.push(text)
+  const adapter = redisAdapter({ ...options, logger: { debug: quiet, info: say, error: quiet, warn: say } })
   open.push(adapter)
   await connected(adapter)
-  return { adapter, warnings }
+  return { adapter, said }
 }
 
 async function follow(): Promise<void> {
@@ -43,14 +43,14 @@ const waits = async (): Promise<number> =>
 
 describe('acks all', () => {
   it('waits for a replica that comes later, and says once that there is none', async () => {
-    const { adapter, warnings } = await warningsOf({ url: master.url })
+    const { adapter, said } = await saidBy({ url: master.url })
     const queue = await declare(adapter, fresh())
     const before = await waits()
     expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
     expect(await waits()).toBe(before)
     // Longer than it takes to look again.
     await new Promise((resolve) => setTimeout(resolve, 4_000))
-    expect(warnings.filter((text) => text.includes('no replica'))).toHaveLength(1)
+    expect(said.filter((text) => text.includes('no replica'))).toHaveLength(1)
     await follow()
     await until(async () => {
       expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
@@ -60,21 +60,21 @@ describe('acks all', () => {
 
   it('waits for one that is there from the beginning', async () => {
     await follow()
-    const { adapter, warnings } = await warningsOf({ url: master.url })
+    const { adapter, said } = await saidBy({ url: master.url })
     const before = await waits()
     expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
     expect(await waits()).toBeGreaterThan(before)
-    expect(warnings.filter((text) => text.includes('no replica'))).toEqual([])
+    expect(said.filter((text) => text.includes('no replica'))).toEqual([])
   }, 60_000)
 })
 
 describe('acks master', () => {
   it('warns of nothing, and waits for nobody', async () => {
-    const { adapter, warnings } = await warningsOf({ url: master.url, acks: 'master' })
+    const { adapter, said } = await saidBy({ url: master.url, acks: 'master' })
     await follow()
     const before = await waits()
     expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
     expect(await waits()).toBe(before)
-    expect(warnings.filter((text) => text.includes('no replica'))).toEqual([])
+    expect(said.filter((text) => text.includes('no replica'))).toEqual([])
   }, 60_000)
 })
