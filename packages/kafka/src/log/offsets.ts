@@ -52,6 +52,9 @@ export async function offsetsOfLed(connection: Connection, parts: Parts): Promis
     }
     await Promise.all([...(await byLeader(connection, left)).values()].map(look))
     if (failures.length === 0) return out
+    // Not passing, but gone.
+    if ((await connection.topics(Object.keys(failed), true)).size < Object.keys(failed).length)
+      throw failures[0]
     if (out.size > 0 && performance.now() >= until) return out
     if (out.size === 0 && (tries >= TRIES || !failures.some(leaderMoves))) throw failures[0]
     left = failed

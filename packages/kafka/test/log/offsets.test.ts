@@ -50,4 +50,11 @@ describe('ends of logs', () => {
     await expect(offsetsOfLed(connection, { q: [0] })).rejects.toBe(unreachable)
     await expect(offsetsOf(connection, { q: [0, 1] })).rejects.toBe(unreachable)
   })
+
+  it('are an error at once when the topic is gone, whose leaders come no more', async () => {
+    const { connection, tries } = cluster([-1, -1], noLeader)
+    const gone = { ...connection, topics: () => Promise.resolve(new Map()) }
+    await expect(offsetsOfLed(gone, { q: [0, 1] })).rejects.toBe(noLeader)
+    expect(tries()).toBe(2)
+  })
 })
