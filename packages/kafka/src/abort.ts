@@ -1,3 +1,14 @@
+import { setMaxListeners } from 'node:events'
+
+/** One that any number may listen to, Node's warning about eleven listeners notwithstanding. */
+export function sharedController(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
+}
+
+export const NEVER: AbortSignal = sharedController().signal
+
 /** The call's answer, or the signal's reason as a rejection, whichever comes first. The call itself goes on. */
 export async function untilAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
   call.catch(() => undefined)

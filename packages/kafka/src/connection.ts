@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { ConnectionEvents } from '@mq/core/adapter'
 import { AdapterError } from '@mq/core/adapter'
-import { pause, untilAborted } from './abort.ts'
+import { pause, sharedController, untilAborted } from './abort.ts'
 import { firstOf, patience } from './attempts.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
@@ -59,7 +59,7 @@ export async function connect(
   /** Until the first look is over nobody is missed. */
   let probing = true
   /** What is still being opened ends with all else. */
-  const ending = new AbortController()
+  const ending = sharedController()
 
   const closedError = (): Error =>
     markUnsent(new AdapterError('MQ_CONNECTION', 'the connection to Kafka is closed', { retryable: true }))
@@ -244,7 +244,7 @@ export async function connect(
   const firstLook = async (): Promise<void> => {
     signal.throwIfAborted()
     // Ends what is under way to the other addresses, too, when one was enough.
-    const looking = new AbortController()
+    const looking = sharedController()
     const stop = (): void => looking.abort(signal.reason)
     const look = async (address: Address): Promise<void> => {
       const first = await open(address, looking.signal)

@@ -1,5 +1,5 @@
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
-import { untilAborted } from './abort.ts'
+import { NEVER, untilAborted } from './abort.ts'
 import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { type Link, protocolError } from './client.ts'
 import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'
@@ -15,7 +15,6 @@ import { encodeMessage } from './wire.ts'
 const BATCH_BYTES = 900 * 1024
 const STORED: PublishOutcome = { ok: true }
 const ACKS = { all: -1, leader: 1, none: 0 } as const
-const NEVER = new AbortController().signal
 
 interface Sending {
   readonly acks: ResolvedOptions['acks']

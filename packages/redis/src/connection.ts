@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { performance } from 'node:perf_hooks'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { untilAborted } from './abort.ts'
@@ -47,6 +48,7 @@ export async function connectSingle(
   const address: Address = options.sentinel ? await masterOf(options, signal) : options
   // What is still being opened ends with the connection.
   const stop = new AbortController()
+  setMaxListeners(0, stop.signal)
   let over = false
   let connecting = true
   const all = new Set<Link>()

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { AdapterError } from '@mq/core/adapter'
-import { pause } from '../abort.ts'
+import { pause, sharedController } from '../abort.ts'
 import { warnOfGap } from './gaps.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
@@ -141,7 +141,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     const commits = await commitsOf(membership, gained, isCurrent)
     if (commits === null) return false
     const gain: Gain = { commits, isCurrent, late: false }
-    const patience = new AbortController()
+    const patience = sharedController()
     await Promise.race([
       begin(gain, gained).finally(() => patience.abort()),
       pause(LEADERS_MS, patience.signal),

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Buffer } from 'node:buffer'
 import { types } from 'node:util'
-import { atMost, pause, within } from '../abort.ts'
+import { atMost, NEVER, pause, sharedController, within } from '../abort.ts'
 import { assign } from './assignor.ts'
 import type { Link } from '../client.ts'
 import type { Connection } from '../connection.ts'
@@ -21,7 +21,6 @@ const QUICK_MS = 100
 const RETRY_MS = 100
 /** Longest that a member waits for its leave to be confirmed. */
 const LEAVE_MS = 2_000
-const UNLIMITED = new AbortController().signal
 /** Least session that brokers take unless told otherwise. */
 const COMMON_SESSION_MS = 6_000
 
@@ -86,7 +85,7 @@ export interface MembershipSetup {
 export function joinGroup(setup: MembershipSetup): Membership {
   const { connection, group, topics, ghosts, hooks } = setup
   const lane = `group ${group} ${Math.random().toString(36).slice(2)}`
-  const ended = new AbortController()
+  const ended = sharedController()
   let memberId = ''
   let generation = -1
   let sessionMs = Math.max(setup.sessionTimeoutMs, 1_000)
@@ -324,7 +323,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
       poke()
       goodbye ??= sayGoodbye(leaving)
       // Goes on after an abort, as long as there is a connection.
-      const left = within(goodbye, LEAVE_MS, UNLIMITED).then(() => connection.endLane(lane))
+      const left = within(goodbye, LEAVE_MS, NEVER).then(() => connection.endLane(lane))
       await atMost(left, signal)
       await within(loop, 1_000, signal)
     },
