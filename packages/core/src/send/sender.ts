@@ -40,6 +40,11 @@ import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { publishError, withCertainty } from '../wrap-error.ts'
 
+/** Of a message whose destination is being declared: what to do once it is, and those before it have gone. */
+interface Turn {
+  go: (() => void) | null
+}
+
 /** Where a message goes and what is known of the place. */
 export interface Route {
   readonly destination: Destination
@@ -64,8 +69,8 @@ export class Sender {
   /** One random prefix and a counter: a token per message without a random number per message. */
   readonly #tokenPrefix = `${randomUUID()}-`
   #tokens = 0
-  /** Destinations that first messages wait for, and the last of these: what comes later goes after it. */
-  readonly #opening = new Map<string, Promise<void>>()
+  /** Destinations that first messages wait for, and these messages: what comes later goes after them. */
+  readonly #opening = new Map<string, Turn[]>()
   readonly #defaultHeaders: Readonly<Record<string, string>> | null
 
   constructor(engine: Engine, outbox: Outbox, middlewares: readonly Middleware[]) {
@@ -181,12 +186,22 @@ export class Sender {
     handOver: (known: QueueSettings) => void,
     fail: (error: unknown) => void,
   ): void {
-    const before = this.#opening.get(key)
-    const turn = Promise.all([declared, before]).then(([known]) => handOver(known), fail)
-    this.#opening.set(key, turn)
-    void turn.then(() => {
-      if (this.#opening.get(key) === turn) this.#opening.delete(key)
-    })
+    const waiting = this.#opening.get(key) ?? []
+    this.#opening.set(key, waiting)
+    const turn: Turn = { go: null }
+    waiting.push(turn)
+    const ready = (go: () => void) => {
+      turn.go = go
+      for (let first = waiting[0]; first !== undefined && first.go !== null; first = waiting[0]) {
+        waiting.shift()
+        first.go()
+      }
+      if (waiting.length === 0 && this.#opening.get(key) === waiting) this.#opening.delete(key)
+    }
+    declared.then(
+      (known) => ready(() => handOver(known)),
+      (error: unknown) => ready(() => fail(error)),
+    )
   }
 
   #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {

@@ -73,7 +73,8 @@ describe('the first send to a queue', () => {
       bench.queue.send({ queueName: 'new', body: 3 }, { signal }),
     ]
     const ids = await Promise.all(sent)
-    expect(bench.adapter.published.flat().map(({ id }) => id)).toEqual(ids)
+    // Together, as later ones of one turn go.
+    expect(bench.adapter.published.map((call) => call.map(({ id }) => id))).toEqual([ids])
   })
 
   it('is not overtaken by one that finds the queue made by name meanwhile', async () => {
