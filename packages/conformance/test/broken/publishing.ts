@@ -48,7 +48,6 @@ export const publishing: readonly Broken[] = [
       'queues.purge-ordered',
       'receiver.browse',
       'receiver.browse-ordered',
-      'retry.blocks-nothing',
     ],
   },
   {
