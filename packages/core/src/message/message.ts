@@ -188,7 +188,7 @@ export class Message<Body = unknown> {
   }
 
   /**
-   * Every field as JSON but `raw`, which only the client knows to read; bytes as base64 with `bodyEncoding: 'base64'`, times as ISO strings. What
+   * Every field as JSON but `raw`, which only the client knows to read; bytes as base64 with `bodyEncoding: 'base64'`, the timestamp as an ISO string. What
    * only a received message has is there where it says something.
    */
   toJSON(): Record<string, unknown> {
