@@ -1,10 +1,10 @@
 import { Buffer } from 'node:buffer'
 import type { Channel, ConfirmChannel, Message } from 'amqplib'
 import { performance } from 'node:perf_hooks'
-import { types } from 'node:util'
-import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
+import type { PublishOutcome } from '@mq/core/adapter'
 import { closeCause, closeQuietly, type Connection } from './connection.ts'
-import { replyCode } from './errors.ts'
+import { createFrames, type Frames } from './frames.ts'
+import { blame, isRefusal, outcomeOf, STORED, unencodable } from './outcomes.ts'
 import type { Properties } from './wire.ts'
 
 /** One message as it is written. */
@@ -28,13 +28,15 @@ export interface Lane {
   write(items: readonly Item[], signal: AbortSignal): Promise<readonly PublishOutcome[]>
 }
 
-interface Entry {
+export interface Entry {
   readonly item: Item
   returned: boolean
 }
 
 interface Open {
   readonly channel: ConfirmChannel | Channel
+  /** Null: the client writes all messages. */
+  readonly frames: Frames | null
   readonly since: number
   /** Written and not answered. */
   readonly entries: Set<Entry>
@@ -43,11 +45,20 @@ interface Open {
   /** Calls that wrote on it and are not over. */
   calls: number
   full: boolean
+  /** Calls that wait for room, first come first served: each goes on, and answers whether it waits no more. */
+  readonly waiting: (() => boolean)[]
+  /** They are about to be served. */
+  stirred: boolean
   closed: boolean
   /** No call begins on it any more; closed by us, once those that did are over. */
   retired: boolean
   /** When it is closed whatever is under way. */
   deadline: NodeJS.Timeout | undefined
+}
+
+/** The client's own part: what hears of the next confirm that nobody waits for yet. */
+interface Confirming {
+  pushConfirmCallback(confirmed: (error: unknown) => void): void
 }
 
 /** One call of `write`. */
@@ -59,8 +70,6 @@ interface Call {
   pending: number
   over: boolean
 }
-
-const STORED: PublishOutcome = { ok: true }
 
 /** A channel whose messages are refused is used at least so long: a full queue refuses every one. */
 const LEAST_USE_MS = 1_000
@@ -74,14 +83,27 @@ const RETIRED_MS = 60_000
 export function createLane(connection: Connection, window: number, confirms: boolean): Lane {
   let opening: Promise<Open> | null = null
   let current: Open | null = null
-  let waiting: (() => void)[] = []
   const mostAbandoned = Math.min(window, MOST_ABANDONED)
 
-  const wake = (): void => {
-    if (waiting.length === 0) return
-    const woken = waiting
-    waiting = []
-    for (const go of woken) go()
+  const serve = (lane: Open): void => {
+    const waiting = lane.waiting.splice(0)
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      if (next()) continue
+      lane.waiting.push(next)
+      // Nobody overtakes the first; only what did not begin on a channel that was replaced goes elsewhere.
+      if (!lane.retired) break
+    }
+    lane.waiting.push(...waiting)
+  }
+
+  /** A server confirms many at once: what waits goes on once for all of them. */
+  const stir = (lane: Open): void => {
+    if (lane.stirred || lane.waiting.length === 0 || !hasRoom(lane)) return
+    lane.stirred = true
+    queueMicrotask(() => {
+      lane.stirred = false
+      serve(lane)
+    })
   }
 
   const hasRoom = (lane: Open): boolean => !lane.full && lane.entries.size - lane.abandoned < window
@@ -103,11 +125,14 @@ export function createLane(connection: Connection, window: number, confirms: boo
     const since = performance.now()
     const lane: Open = {
       channel,
+      frames: createFrames(channel),
       since,
       entries: new Set(),
       abandoned: 0,
       calls: 0,
       full: false,
+      waiting: [],
+      stirred: false,
       closed: false,
       retired: false,
       deadline: undefined,
@@ -119,12 +144,12 @@ export function createLane(connection: Connection, window: number, confirms: boo
     })
     channel.on('drain', () => {
       lane.full = false
-      wake()
+      serve(lane)
     })
     channel.on('close', () => {
       // The client has failed the callbacks of what was not confirmed; without confirms nobody waits.
       gone(lane)
-      wake()
+      serve(lane)
     })
     current = lane
     return lane
@@ -140,13 +165,13 @@ export function createLane(connection: Connection, window: number, confirms: boo
     leave(lane)
     if (lane.calls === 0) close(lane)
     else lane.deadline = setTimeout(close, RETIRED_MS, lane).unref()
-    wake()
+    serve(lane)
   }
 
   const close = (lane: Open): void => {
     gone(lane)
     closeQuietly(lane.channel)
-    wake()
+    serve(lane)
   }
 
   const begin = (call: Call, lane: Open): void => {
@@ -162,6 +187,22 @@ export function createLane(connection: Connection, window: number, confirms: boo
     lane.abandoned += call.pending
     if (lane.abandoned >= mostAbandoned) retire(lane)
     if (lane.retired && lane.calls === 0 && !lane.closed) close(lane)
+  }
+
+  /** Writes one message, at the latest with the next `flush`. */
+  const put = (lane: Open, item: Item, confirmed: (error: unknown) => void): void => {
+    const { channel, frames } = lane
+    const { exchange, routingKey, properties, body } = item
+    if (frames?.add(item) === true) {
+      if (confirms) (channel as unknown as Confirming).pushConfirmCallback(confirmed)
+      return
+    }
+    if (frames?.flush() === false) lane.full = true
+    if (item.mandatory) properties.mandatory = true
+    const room = confirms
+      ? (channel as ConfirmChannel).publish(exchange, routingKey, bytes(body), properties, confirmed)
+      : channel.publish(exchange, routingKey, bytes(body), properties)
+    if (!room) lane.full = true
   }
 
   const ready = async (): Promise<Open> => {
@@ -193,7 +234,7 @@ export function createLane(connection: Connection, window: number, confirms: boo
           for (let i = 0; i < items.length; i++)
             outcomes[i] ??= { ok: false, error, certainty: i < call.written ? 'unknown' : 'not-stored' }
           finish()
-          wake()
+          if (call.lane !== null) serve(call.lane)
         }
         const settle = (index: number, outcome: PublishOutcome): void => {
           if (call.over) return
@@ -206,53 +247,48 @@ export function createLane(connection: Connection, window: number, confirms: boo
           for (let i = from; i < items.length; i++)
             settle(i, { ok: false, error: errorOf(items[i] as Item), certainty: 'not-stored' })
         }
-        const pump = (lane: Open): void => {
-          while (call.written < items.length && !call.over) {
-            if (call.lane === null && (lane.closed || lane.retired)) return void proceed()
-            if (lane.closed) return refuseRest((item) => blame(item, closeCause(lane.channel)))
-            if (!hasRoom(lane)) {
-              waiting.push(() => pump(lane))
-              return
-            }
+        /** Answers whether there is nothing more to wait for here. */
+        const pump = (lane: Open): boolean => {
+          if (call.lane === null && (lane.closed || lane.retired)) {
+            proceed()
+            return true
+          }
+          const from = call.written
+          while (call.written < items.length && !call.over && !lane.closed && hasRoom(lane)) {
             const index = call.written++
             writeOne(lane, items[index] as Item, index)
           }
+          if (lane.frames?.flush() === false) lane.full = true
+          if (!confirms)
+            for (let i = from; i < call.written; i++) if (outcomes[i] === undefined) settle(i, STORED)
+          if (lane.closed && !call.over) refuseRest((item) => blame(item, closeCause(lane.channel)))
+          return call.written === items.length || call.over
         }
         const proceed = (): void => {
-          if (current !== null) pump(current)
-          else ready().then(pump, (error: unknown) => refuseRest(() => error))
+          if (current === null) ready().then(enter, (error: unknown) => refuseRest(() => error))
+          else enter(current)
+        }
+        const enter = (lane: Open): void => {
+          if (lane.waiting.length > 0 || !pump(lane)) lane.waiting.push(() => pump(lane))
         }
         const writeOne = (lane: Open, item: Item, index: number): void => {
           const entry: Entry = { item, returned: false }
-          const { properties } = item
-          if (item.mandatory) properties.mandatory = true
-          try {
-            if (!confirms) {
-              if (!lane.channel.publish(item.exchange, item.routingKey, bytes(item.body), properties))
-                lane.full = true
-              if (call.lane === null) begin(call, lane)
-              settle(index, STORED)
-              return
+          const confirmed = (error: unknown): void => {
+            lane.entries.delete(entry)
+            if (call.over) lane.abandoned--
+            else call.pending--
+            if (error !== null) {
+              if (isRefusal(error)) {
+                if (performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
+              } else gone(lane)
             }
-            lane.entries.add(entry)
-            const room = (lane.channel as ConfirmChannel).publish(
-              item.exchange,
-              item.routingKey,
-              bytes(item.body),
-              properties,
-              (error: unknown) => {
-                lane.entries.delete(entry)
-                if (call.over) lane.abandoned--
-                else call.pending--
-                if (isRefusal(error)) {
-                  if (performance.now() - lane.since >= LEAST_USE_MS) retire(lane)
-                } else if (types.isNativeError(error)) gone(lane)
-                settle(index, outcomeOf(lane.channel, entry, error))
-                if (waiting.length > 0 && hasRoom(lane)) wake()
-              },
-            )
-            call.pending++
-            if (!room) lane.full = true
+            settle(index, outcomeOf(lane.channel, entry, error))
+            stir(lane)
+          }
+          try {
+            if (confirms) lane.entries.add(entry)
+            put(lane, item, confirmed)
+            if (confirms) call.pending++
             if (call.lane === null) begin(call, lane)
           } catch (error) {
             // It could not be encoded, or the channel closed in this very turn: nothing was written.
@@ -285,73 +321,4 @@ function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message
       return entry
   }
   return undefined
-}
-
-/** The client encodes the properties of a message, headers included, into 64 KiB, and each by itself into what AMQP has for it. */
-function unencodable(error: unknown): unknown {
-  if (!types.isNativeError(error)) return error
-  const tooLarge =
-    error.name === 'RangeError'
-      ? 'the headers of a message on RabbitMQ take at most 64 KiB, and the name of one 255 bytes'
-      : error.name === 'TypeError'
-        ? `AMQP has no room for a part of the message: ${error.message}`
-        : null
-  return tooLarge === null ? error : new AdapterError('MQ_MESSAGE_TOO_LARGE', tooLarge, { cause: error })
-}
-
-function isRefusal(error: unknown): boolean {
-  return types.isNativeError(error) && error.message === 'message nacked'
-}
-
-/** What a confirm, a refusal or the end of the channel says about one message. */
-function outcomeOf(channel: Channel, { item, returned }: Entry, error: unknown): PublishOutcome {
-  if (error === null || error === undefined) {
-    if (!returned) return STORED
-    const missing = `there is no queue "${item.routingKey}"`
-    return { ok: false, error: new AdapterError('MQ_QUEUE_NOT_FOUND', missing), certainty: 'not-stored' }
-  }
-  if (isRefusal(error)) {
-    if (item.limited === true) {
-      // To a topic, other subscriptions may have taken it.
-      const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
-      return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
-    }
-    if (item.limited === undefined && item.exchange === '') {
-      const either = 'the queue, which was not declared here, is full or has no leader'
-      const full = new AdapterError('MQ_QUEUE_FULL', either, { retryable: true })
-      return { ok: false, error: full, certainty: 'unknown' }
-    }
-    const refused = new AdapterError(
-      'MQ_UNAVAILABLE',
-      'RabbitMQ could not store the message: a queue has no leader, or is full by a limit that is not known here',
-      {
-        retryable: true,
-      },
-    )
-    return { ok: false, error: refused, certainty: 'unknown' }
-  }
-  return { ok: false, error: blame(item, closeCause(channel)), certainty: 'unknown' }
-}
-
-/** Whether an ACCESS_REFUSED names where this message goes: `access to [topic 'a.b' in ]exchange 'x' in vhost '/' refused for user 'u'`. */
-function isRefusedTo({ exchange, routingKey }: Item, message: string): boolean {
-  if (!message.includes(`exchange '${exchange === '' ? 'amq.default' : exchange}' in vhost`)) return false
-  const topic = /access to topic '(.*?)' in exchange/.exec(message)?.[1]
-  return topic === undefined || topic === routingKey
-}
-
-/** The server closes a channel because of one message; the others on it are none the worse. */
-function blame(item: Item, cause: unknown): unknown {
-  const code = replyCode(cause)
-  const { message } = cause as Error
-  if (code === 404 && message.includes(`exchange '${item.exchange}'`))
-    return new AdapterError('MQ_QUEUE_NOT_FOUND', `there is no topic "${item.exchange}"`, { cause })
-  if (code === 406) {
-    const size = /message size (\d+)/.exec(message)?.[1]
-    if (size !== undefined && item.body.length >= Number(size)) return cause
-  }
-  if (code === 403 && isRefusedTo(item, message)) return cause
-  return code === null
-    ? cause
-    : new AdapterError('MQ_CONNECTION', 'the channel was closed', { retryable: true, cause })
 }

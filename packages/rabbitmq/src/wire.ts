@@ -31,11 +31,25 @@ const ACTED_ON = new Set(['CC', 'BCC'])
 const MOST_EXPIRATION_MS = 2 ** 32 - 1
 
 export type Headers = Record<string, unknown>
-export type Properties = Options.Publish
+/** What a message is published with. */
+export type Properties = Pick<
+  Options.Publish,
+  | 'contentType'
+  | 'contentEncoding'
+  | 'persistent'
+  | 'priority'
+  | 'correlationId'
+  | 'replyTo'
+  | 'messageId'
+  | 'timestamp'
+  | 'type'
+  | 'appId'
+  | 'mandatory'
+> & { headers?: Headers; expiration?: string }
 
 const SHORT = 255
 
-function isShort(value: string): boolean {
+export function isShort(value: string): boolean {
   // Three bytes at most for each unit of UTF-16.
   return value.length * 3 <= SHORT || Buffer.byteLength(value) <= SHORT
 }
@@ -293,7 +307,7 @@ const ELSEWHERE: Readonly<Partial<Record<(typeof KEPT)[number], string>>> = {
 export function retryCopy(held: Held, now: number, ready: boolean): Properties {
   // What the broker itself dead-lettered says so by headers that a copy does not have, and its time is over no more.
   const out = copyOf(held, (name) => name === WireHeader.EXPIRES_AT && held.expiresAt === undefined)
-  const headers = out.headers as Headers
+  const { headers } = out
   if (held.deadLetter !== undefined)
     for (const [name, value] of Object.entries(deadLetterHeaders(held.deadLetter))) headers[name] ??= value
   headers[WireHeader.ATTEMPT] = held.deliveryCount + 1

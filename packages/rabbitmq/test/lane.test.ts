@@ -193,6 +193,7 @@ describe('a call whose channel ends before all of it is written', () => {
     for (const key of ['a', 'b', 'c', 'd']) {
       expect(opened[0]?.asked).toBe(0)
       opened[0]?.confirm(key)
+      await turn()
     }
     expect(await call).toEqual(['stored', 'stored', 'stored', 'stored'])
     expect(opened[0]?.written).toEqual(['r', 'a', 'b', 'c', 'd'])
@@ -224,7 +225,9 @@ describe('a queue that confirms nothing', () => {
     opened[0]?.confirm('y')
     await turn()
     expect(opened[0]?.written.slice(5)).toEqual(['x', 'd', 'e'])
-    for (const key of ['x', 'd', 'e', 'f']) opened[0]?.confirm(key)
+    for (const key of ['x', 'd', 'e']) opened[0]?.confirm(key)
+    await turn()
+    opened[0]?.confirm('f')
     expect(await again).toEqual(['stored', 'stored', 'stored', 'stored'])
     expect(opened.length).toBe(1)
   })
@@ -286,7 +289,9 @@ describe('a queue that confirms nothing', () => {
       const unknown = 'unknown MQ_CONNECTION true'
       expect(await given).toEqual([unknown, unknown, unknown])
       expect(opened.map(({ asked }) => asked)).toEqual([1, 0])
-      for (const key of ['a', 'b', 'c', 'd']) opened[1]?.confirm(key)
+      for (const key of ['a', 'b', 'c']) opened[1]?.confirm(key)
+      await turn()
+      opened[1]?.confirm('d')
       expect(await waiting).toEqual(['stored', 'stored', 'stored', 'stored'])
     } finally {
       jest.useRealTimers()
