@@ -6,6 +6,7 @@ import { classify } from './errors.ts'
 import { queueOf } from './names.ts'
 import type { Copy, Publisher } from './publisher.ts'
 import { createReplacements } from './replacements.ts'
+import { Unsettled } from './unsettled.ts'
 import { deadCopy, type Held, retryCopy } from './wire.ts'
 
 /** What came over one channel and is not settled yet. */
@@ -43,15 +44,14 @@ export function createSettler(
   deadLetterQueue: () => string | null,
   lost: (deliveries: readonly Delivery[], cause: unknown) => void,
 ): Settler {
-  /** By delivery tag; tags ascend, and so does the map. */
-  const open = new Map<number, Held>()
+  const open = new Unsettled()
   let closed = false
   let written = 0
   let writtenAt = 0
 
   channel.on('close', () => {
     closed = true
-    const taken = [...open.values()]
+    const taken = open.all()
     open.clear()
     for (const held of taken) held.state = 'settled'
     if (taken.length > 0) lost(taken, closeCause(channel))
@@ -60,7 +60,7 @@ export function createSettler(
   const tagOf = (held: Held): number => held.raw.fields.deliveryTag
   const mine = (delivery: Delivery): Held | null => {
     const held = delivery as Held
-    return !closed && held.state === 'open' && open.get(tagOf(held)) === held ? held : null
+    return !closed && held.state === 'open' && open.has(held) ? held : null
   }
   const done = (helds: readonly Held[]): void => {
     if (helds.length === 0) return
@@ -69,7 +69,7 @@ export function createSettler(
     writtenAt = now
     for (const held of helds) {
       held.state = 'settled'
-      open.delete(tagOf(held))
+      open.delete(held)
     }
   }
   /** Those of the deliveries that are open, as ones that are being settled; the outcome of each. */
@@ -90,7 +90,7 @@ export function createSettler(
   const acknowledge = (helds: readonly Held[]): void => {
     if (helds.length === 0) return
     done(helds)
-    const lowest = open.size === 0 ? Infinity : (open.keys().next().value as number)
+    const { lowest } = open
     let last: Held | null = null
     let highest = 0
     let below = 0
@@ -165,7 +165,7 @@ export function createSettler(
   }
 
   return {
-    add: (held) => void open.set(tagOf(held), held),
+    add: (held) => open.add(held),
     get closed() {
       return closed
     },
@@ -218,12 +218,12 @@ export function createSettler(
       Promise.resolve(
         deliveries.map((delivery): SettleOutcome => {
           const held = delivery as Held
-          return !closed && open.get(tagOf(held)) === held ? 'settled' : 'lost'
+          return !closed && open.has(held) ? 'settled' : 'lost'
         }),
       ),
     releaseAll() {
       if (closed) return
-      const all = [...open.values()].filter((held) => held.state === 'open')
+      const all = open.all().filter((held) => held.state === 'open')
       for (const held of all) channel.nack(held.raw, false, true)
       done(all)
     },

@@ -3,6 +3,7 @@ import { connect, credentials } from 'amqplib'
 import { hostname } from 'node:os'
 import type { Duplex } from 'node:stream'
 import { AdapterError } from '@mq/core/adapter'
+import { readDeliveries } from './deliveries.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Role } from './connection.ts'
 
@@ -85,6 +86,7 @@ export async function openSocket(
             if (signal.aborted) destroy(opened)
             else {
               gatherWrites(streamOf(opened))
+              readDeliveries(opened)
               resolve(opened)
               const end = endOf(opened)
               if (end !== null) ended(end.cause)
