@@ -46,7 +46,10 @@ export function createTopology(keys: Keys, owner: string): Topology {
         )
       }
       if (!('queue' in target) && !('subscription' in target)) {
-        await connection.send(keys.topic(target.topic), ['HSET', keys.topic(target.topic), '', ''])
+        const key = keys.topic(target.topic)
+        // Refused where memory is short, although it would change nothing.
+        if ((await connection.send(key, ['HEXISTS', key, ''])) === 1) return {}
+        await connection.send(key, ['HSET', key, '', ''])
         return {}
       }
       const base = keys.target(target)

@@ -37,10 +37,11 @@ end
 -- Acknowledges nothing, but where memory is short a script whose first write is allowed may go on writing.
 local function allow(q) redis.call('XACK', q.base..'s:0', 'mq', '0-0') end
 
--- The queue, made on the spot when it takes dead letters without having been declared.
+-- The queue, made on the spot when it takes dead letters without having been declared, or when a foreign client has made its stream.
 local function loadOrMake(base, name)
   local q = load(base)
   if q then return q end
+  allow({ base = base })
   group(base..'s:0')
   redis.call('HSET', base..'meta', 'p', '1', 'implicit', '1', 'nm', name or '', 'gen', int(clock()))
   return load(base)
