@@ -8,7 +8,7 @@ const LOOK_MS = 3_000
 
 /** Who confirms what one server has stored (acks: all). */
 export interface Acks {
-  /** `null` while the server has no replica, and where nobody waits for one. */
+  /** `null` while the server has no replica that could answer, and where nobody waits for one. */
   readonly confirm: Confirm | null
   /** The socket of that. */
   readonly link: Link | null
@@ -22,13 +22,16 @@ export interface AcksSetup {
   open(): Promise<Link>
 }
 
-/** Begins to confirm as soon as the server has a replica. Rejects when it has one that cannot be asked. */
+/**
+ * Begins to confirm as soon as the server has a replica, and stops when the last one is gone: what no replica confirmed is told so once
+ * it is known whether there is one, so that sending it again goes by that. Rejects when a replica that is there at first cannot be asked.
+ */
 export async function createAcks({ options, server, open }: AcksSetup): Promise<Acks> {
   let confirm: Confirm | null = null
   let link: Link | null = null
   let over = options.acks !== 'all'
   let told = false
-  let looking = false
+  let looking: Promise<void> | null = null
   let timer: NodeJS.Timeout | undefined
 
   const stop = (): void => {
@@ -39,8 +42,9 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
     if (told) return
     told = true
     const { host, port } = server.address
-    // Of a server by itself nobody expects one.
-    const level = options.sentinel === undefined && options.cluster === undefined ? 'info' : 'warn'
+    // Of a server by itself nobody expects one, unless it had one before.
+    const alone = options.sentinel === undefined && options.cluster === undefined && link === null
+    const level = alone ? 'info' : 'warn'
     options.logger[level](
       { setting: 'acks', value: 'all', host, port },
       'Redis has no replica: nothing but the server itself confirms what is sent, until there is one',
@@ -49,25 +53,36 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
   const look = async (): Promise<void> => {
     const replicas = await replicasOf(server)
     if (over || replicas === null) return
-    if (replicas === 0) return tell()
-    const opened = await open()
-    if (isOver()) return opened.destroy(undefined)
-    link = opened
-    confirm = createConfirm(opened, options)
-    clearInterval(timer)
+    if (replicas === 0) {
+      confirm = null
+      return tell()
+    }
+    if (link === null) {
+      const opened = await open()
+      if (isOver()) return opened.destroy(undefined)
+      link = opened
+    }
+    told = false
+    confirm ??= createConfirm(link, options, again)
   }
   const isOver = (): boolean => over
-  const again = (): void => {
-    if (looking) return
-    looking = true
-    look()
+  const again = async (): Promise<void> => {
+    looking ??= look()
       .catch(() => undefined)
-      .finally(() => (looking = false))
+      .finally(() => {
+        looking = null
+        watch()
+      })
+    return looking
+  }
+  const watch = (): void => {
+    clearInterval(timer)
+    if (!over && confirm === null) timer = setInterval(() => void again(), LOOK_MS).unref()
   }
 
   if (!over) {
     await look()
-    if (link === null) timer = setInterval(again, LOOK_MS).unref()
+    watch()
   }
   return {
     get confirm() {
@@ -80,11 +95,11 @@ export async function createAcks({ options, server, open }: AcksSetup): Promise<
   }
 }
 
-/** `null`: the user may not ask. */
+/** How many can confirm: not one that is still being given what the server has. `null`: the user may not ask. */
 async function replicasOf(server: Link): Promise<number | null> {
   try {
     const info = String(await server.send(['INFO', 'replication']))
-    return Number(/connected_slaves:(\d+)/.exec(info)?.[1] ?? 0)
+    return info.match(/^slave\d+:.*\bstate=online\b/gm)?.length ?? 0
   } catch (error) {
     if (replyCode(error) === 'NOPERM' || /unknown command/.test(String(error))) return null
     throw error

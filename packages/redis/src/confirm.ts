@@ -10,8 +10,9 @@ export type Confirm = (key: string) => Promise<void>
 /**
  * WAIT speaks of the writes of its own connection and holds up whatever is behind it there. So a socket of its own writes a mark and waits for
  * that: what the server did earlier has reached the replica then too. One wait at a time confirms all that asked meanwhile.
+ * `missed`: no replica confirmed in time.
  */
-export function createConfirm(link: Link, options: ResolvedOptions): Confirm {
+export function createConfirm(link: Link, options: ResolvedOptions, missed: () => Promise<void>): Confirm {
   let next: Promise<void> | null = null
   let running: Promise<void> = Promise.resolve()
 
@@ -22,6 +23,7 @@ export function createConfirm(link: Link, options: ResolvedOptions): Confirm {
       link.send(['WAIT', '1', String(timeout)], timeout),
     ])
     if (Number(replicas) >= 1) return
+    await missed()
     throw new AdapterError('MQ_TIMEOUT', `no replica confirmed within ${timeout} ms (acks: all)`, {
       retryable: true,
     })
