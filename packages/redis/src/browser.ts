@@ -23,17 +23,23 @@ export function createBrowser(connection: Connection, base: string, source: Sour
   const never = (): Promise<never> => Promise.reject(new Error('a browsed message can only be acknowledged'))
   return {
     async receive(max, signal) {
-      if (closed || signal.aborted) return []
-      const split = position.indexOf(':')
-      const [lane, id] = [position.slice(0, Math.max(0, split)), position.slice(split + 1)]
-      const reply = await connection.run(scripts.browse, base, [lane, id, String(max)])
-      if (reply === null) throw notFound(source.target)
-      const entries = reply as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]
+      let entries: readonly (readonly [Buffer, Buffer, readonly Reply[], number])[] = []
+      let stopped = ''
+      do {
+        if (closed || signal.aborted) return []
+        const split = position.indexOf(':')
+        const [lane, id] = [position.slice(0, Math.max(0, split)), position.slice(split + 1)]
+        const reply = await connection.run(scripts.browse, base, [lane, id, String(max)])
+        if (reply === null) throw notFound(source.target)
+        entries = (reply as readonly [typeof entries, Buffer])[0]
+        stopped = String((reply as readonly Buffer[])[1])
+        if (stopped !== '') position = stopped
+      } while (stopped !== '' && entries.length === 0)
       const deliveries = entries.map((e) => {
         const held = decode(String(e[0]), e[1], e[2], 1, 0, e, true)
         return held.lane === BEHIND ? { ...held, position: `${held.position}:${held.key ?? ''}` } : held
       })
-      position = deliveries.at(-1)?.position ?? position
+      if (stopped === '') position = deliveries.at(-1)?.position ?? position
       return deliveries
     },
     async ack(deliveries) {

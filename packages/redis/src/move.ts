@@ -64,7 +64,10 @@ export async function ferry(
   for (;;) {
     const reply = await connection.run(scripts.browse, parked, ['', '', String(MOST_FERRIED)])
     if (reply === null) return
-    const entries = reply as readonly (readonly [Buffer, Buffer, readonly Buffer[], number])[]
+    const [entries] = reply as readonly [
+      readonly (readonly [Buffer, Buffer, readonly Buffer[], number])[],
+      Buffer,
+    ]
     const done: string[] = ['take', '', '']
     for (const [lane, id, fields] of entries) {
       if (!(await copyAcross(connection, fields, [], `${parked}${String(lane)}.${String(id)}`, base, name)))

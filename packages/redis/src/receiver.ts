@@ -61,7 +61,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     )
 
   /** Promotes, reclaims, and reads the lanes of a queue that is not plain. Answers also the last id of the wake stream. */
-  const take = async (max: number): Promise<{ deliveries: Held[]; wake: string }> => {
+  const take = async (max: number): Promise<{ deliveries: Held[]; wake: string; more: boolean }> => {
     const now = performance.now()
     const look = now >= nextReclaim
     if (look) nextReclaim = now + reclaimEvery
@@ -72,11 +72,17 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       look ? '1' : '0',
     ])
     if (reply === null) throw notFound(source.target)
-    const [time, due, last, entries] = reply as readonly [number, Buffer, Buffer | string, readonly Reply[]]
+    const [time, due, last, entries, more] = reply as readonly [
+      number,
+      Buffer,
+      Buffer | string,
+      readonly Reply[],
+      number,
+    ]
     serverTime = time
     const dueIn = Number(due) === 0 ? Number.POSITIVE_INFINITY : Number(due) - time
     nextTend = performance.now() + Math.max(0, Math.min(LONGEST_BLOCK, reclaimEvery, dueIn))
-    return { deliveries: held(entries, time), wake: String(last) }
+    return { deliveries: held(entries, time), wake: String(last), more: more === 1 }
   }
 
   const read = async (
@@ -148,6 +154,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       if (!plain || performance.now() >= nextTend || (first && waitMs === 0)) {
         const taken = await take(max)
         if (taken.deliveries.length > 0) return taken.deliveries
+        if (taken.more) continue
         wake = taken.wake
       }
       const now = performance.now()

@@ -123,7 +123,8 @@ return { n, more > 0 and 1 or 0 }
 /**
  * Looks at what waits: what may be received, then what waits behind each key, key by key in the order of their bytes. KEYS[1] base. ARGV: lane and
  * stream id, or `k` and `place:key`, after which to go on (`` at the beginning), how many.
- * Answers entries as [lane, stream id, fields, 1] or [`k`, place behind the key, fields, 1]; nil: no such queue.
+ * Answers [entries, where to go on when it stopped amid expired ones, else ``], with entries as [lane, stream id, fields, 1] or [`k`, place behind
+ * the key, fields, 1]; nil: no such queue.
  */
 export const BROWSE = `
 local base = KEYS[1]
@@ -135,6 +136,7 @@ end
 takeBack(q)
 local now = clock()
 local most, out, reached = tonumber(ARGV[3]), {}, ARGV[1] == ''
+local expired, stopped = 0, ''
 local behind, place, of = ARGV[1] == 'k', 0, ''
 if behind then
   local at, key = string.match(ARGV[2], '^(%d+):(.*)$')
@@ -145,39 +147,41 @@ for _, l in ipairs(behind and {} or lanes(q)) do
   local from = nil
   if reached then from = '0-0' elseif l == ARGV[1] then from, reached = ARGV[2], true
   elseif tonumber(l) < tonumber(ARGV[1]) then from, reached = '0-0', true end
-  if from and #out < most and redis.call('EXISTS', key) == 1 then
+  if from and #out < most and stopped == '' and redis.call('EXISTS', key) == 1 then
     local last = lastDelivered(key)
     local a, b = string.match(from, '(%d+)-(%d+)')
     local c, d = string.match(last, '(%d+)-(%d+)')
     a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
     if c > a or (c == a and d > b) then from = last end
-    while #out < most do
+    while #out < most and stopped == '' do
       local es = redis.call('XRANGE', key, '('..from, '+', 'COUNT', most - #out)
       if #es == 0 then break end
       for _, e in ipairs(es) do
         from = e[1]
         local exp = decimal(field(e[2], 'expires-at'))
-        if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } end
+        if exp == 0 or exp > now then out[#out + 1] = { l, e[1], e[2], 1 } else expired = expired + 1 end
       end
+      if expired >= MOST_EXPIRED then stopped = l..':'..from end
     end
   end
 end
-if q.od and #out < most and tonumber(redis.call('HGET', base..'meta', 'wait') or '0') > 0 then
+if q.od and #out < most and stopped == '' and tonumber(redis.call('HGET', base..'meta', 'wait') or '0') > 0 then
   local keys = redis.call('HKEYS', base..'o')
   table.sort(keys)
   for _, key in ipairs(keys) do
     local from = key == of and place or 0
-    while key >= of and #out < most do
+    while key >= of and #out < most and stopped == '' do
       local waiting = redis.call('LRANGE', base..'k:'..key, from, from + most - #out - 1)
       if #waiting == 0 then break end
       for i, packed in ipairs(waiting) do
         local u = cmsgpack.unpack(packed)
-        if u[2] == 0 or u[2] > now then out[#out + 1] = { 'k', int(from + i - 1), u[3], 1 } end
+        if u[2] == 0 or u[2] > now then out[#out + 1] = { 'k', int(from + i - 1), u[3], 1 } else expired = expired + 1 end
       end
       from = from + #waiting
+      if expired >= MOST_EXPIRED then stopped = 'k:'..int(from - 1)..':'..key end
     end
   end
 end
 if q.woken then wake(q) end
-return out
+return { out, stopped }
 `

@@ -17,6 +17,8 @@ local function clock()
 end
 -- Values of one entry: unpack takes no more than 8,000, and an error halfway undoes nothing. A foreign client may write wider ones.
 local WIDEST = 7900
+-- Expired ones that one call passes over: any number may lie before what it looks for, and all others wait for it to end.
+local MOST_EXPIRED = 500
 local function int(n) return string.format('%.0f', n) end
 local function number(v) return v and tonumber(v) or nil end
 

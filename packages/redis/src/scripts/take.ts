@@ -3,8 +3,8 @@
  * plain (priorities, order, byte limit).
  *
  * KEYS[1] base. ARGV: consumer, how many at most, whether to read (`1`; a plain queue is read directly), whether to look at the leases (`1`).
- * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries] with entries as
- * [lane, stream id, fields, deliveries]; nil when the queue does not exist.
+ * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries, 1 when it stopped amid expired ones] with
+ * entries as [lane, stream id, fields, deliveries]; nil when the queue does not exist.
  *
  * A consumer's name ends in its lease, in ms: idle time is compared with the lease of the owner, never with that of who comes to take over.
  */
@@ -64,16 +64,18 @@ if idle > 0 and most > 0 then
   end
 end
 
+local expired = 0
 if read then
   for _, l in ipairs(lanes(q)) do
     local key = q.base..'s:'..l
-    while #out < most do
+    while #out < most and expired < MOST_EXPIRED do
       local r = redis.call('XREADGROUP', 'GROUP', 'mq', consumer, 'COUNT', most - #out, 'STREAMS', key, '>')
       if not r or #r[1][2] == 0 then break end
       for _, e in ipairs(r[1][2]) do
         addBytes(q, -bodySize(e[2]))
         local exp = decimal(field(e[2], 'expires-at'))
         if exp > 0 and exp <= now then
+          expired = expired + 1
           bury(q, e[2], 'expired', now)
           redis.call('XACK', key, 'mq', e[1])
           redis.call('XDEL', key, e[1])
@@ -94,5 +96,5 @@ if read then
   if w then last = w[1] end
 end
 if q.woken then wake(q) end
-return { now, nextDue, last, out }
+return { now, nextDue, last, out, expired < MOST_EXPIRED and 0 or 1 }
 `

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { redisAdapter } from '../src/index.ts'
+import { scripts } from '../src/scripts/index.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+
+beforeAll(async () => {
+  broker = await startBroker('redis', { fresh: true })
+  adapter = redisAdapter({ url: broker.url })
+  await connected(adapter)
+}, 60_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await broker.stop()
+}, 30_000)
+
+const redis = (...args: string[]): Promise<string> => broker.run(...args)
+const length = async (stream: string): Promise<number> => Number(await redis('XLEN', stream))
+
+/** Adds 5,000 that expired long ago, as a foreign client may. */
+const addExpired = (stream: string): Promise<string> =>
+  redis(
+    'EVAL',
+    "for _ = 1, 5000 do redis.call('XADD', KEYS[1], '*', 'body', '', 'expires-at', '1') end",
+    '1',
+    stream,
+  )
+
+describe('any number of expired messages', () => {
+  it('takes several calls to pass over, and hides nothing behind them', async () => {
+    const queue = await declare(adapter, fresh(), { maxPriority: 1 })
+    const base = `{mq:${queue.queue}}:`
+    await addExpired(`${base}s:0`)
+    const sent = outbound(queue)
+    await adapter.publish([sent], live)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    await redis('EVAL', scripts.take.source, '1', base, 'me.30000', '10', '1', '0')
+    expect(await length(`${base}s:0`)).toBeGreaterThan(3_000)
+    expect((await receiver.receive(10, live, 0)).map(({ id }) => id)).toEqual([sent.id])
+    expect(await length(`${base}s:0`)).toBe(1)
+  })
+
+  it('is looked at in several calls by who browses', async () => {
+    const queue = await declare(adapter, fresh())
+    const stream = `{mq:${queue.queue}}:s:0`
+    await addExpired(stream)
+    const sent = outbound(queue)
+    await adapter.publish([sent], live)
+    const calls = async (): Promise<number> =>
+      Number(/cmdstat_xrange:calls=(\d+)/.exec(await redis('INFO', 'commandstats'))?.[1] ?? 0)
+    const before = await calls()
+    await redis('EVAL', scripts.browse.source, '1', `{mq:${queue.queue}}:`, '', '', '10')
+    expect((await calls()) - before).toBeLessThan(100)
+    const browser = await adapter.open(source(queue, { mode: 'browse' }), () => undefined)
+    expect((await browser.receive(10, live, 0)).map(({ id }) => id)).toEqual([sent.id])
+    expect(await browser.receive(10, live, 0)).toEqual([])
+  })
+})
