@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
+import { connected, declare, failure, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
 import { scripts } from '../src/scripts/index.ts'
@@ -59,5 +59,63 @@ describe('any number of expired messages', () => {
     const browser = await adapter.open(source(queue, { mode: 'browse' }), () => undefined)
     expect((await browser.receive(10, live, 0)).map(({ id }) => id)).toEqual([sent.id])
     expect(await browser.receive(10, live, 0)).toEqual([])
+  })
+})
+
+describe('messages that expire where nobody consumes', () => {
+  const old = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 60))
+
+  it('make room for those sent after them', async () => {
+    const queue = await declare(adapter, fresh())
+    const send = async (): Promise<void> => {
+      const expiresAt = Date.now() + 30
+      await adapter.publish(
+        Array.from({ length: 100 }, () => outbound(queue, { expiresAt })),
+        live,
+      )
+    }
+    await send()
+    await old()
+    await send()
+    expect(await length(`{mq:${queue.queue}}:s:0`)).toBeLessThanOrEqual(100)
+  })
+
+  it('make room for those dead-lettered after them', async () => {
+    const name = fresh()
+    await declare(adapter, `${name}.dlq`, { messageTtl: 30 })
+    const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
+    const receiver = await adapter.open(source(queue), () => undefined)
+    const fail = async (): Promise<void> => {
+      await adapter.publish(
+        Array.from({ length: 100 }, () => outbound(queue)),
+        live,
+      )
+      for (let left = 100; left > 0;) {
+        const held = await receiver.receive(left, live, 5_000)
+        left -= held.length
+        await receiver.deadLetter(
+          held,
+          held.map(() => failure()),
+          { queue: `${name}.dlq` },
+        )
+      }
+    }
+    await fail()
+    await old()
+    await fail()
+    expect(await length(`{mq:${name}}:dlq:s:0`)).toBeLessThanOrEqual(100)
+  })
+
+  it('and whose dead-letter queue cannot take them do not stop what is sent', async () => {
+    const name = fresh()
+    const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq` })
+    await redis('SET', `{mq:${name}}:dlq:s:0`, 'mine')
+    for (let i = 0; i < 2; i++) {
+      expect(await adapter.publish([outbound(queue, { expiresAt: Date.now() + 20 })], live)).toEqual([
+        { ok: true },
+      ])
+      await old()
+    }
+    expect(await length(`{mq:${name}}:s:0`)).toBe(2)
   })
 })

@@ -58,6 +58,7 @@ takeBack(q)
 if redis.call('EXISTS', base..'x') == 1 then sweep(q, now, 1000) end
 local n = readyCount(q) - redis.call('ZCOUNT', base..'x', '-inf', now)
 if q.woken then wake(q) end
+tidy(now)
 return math.max(n, 0)
 `
 

@@ -3,6 +3,7 @@ import { ACKNOWLEDGE } from './acknowledge.ts'
 import { BROWSE, DECLARE, PURGE, REMOVE, SIZE } from './admin.ts'
 import { LEASES } from './leases.ts'
 import { LIBRARY } from './library.ts'
+import { LIMITS } from './limits.ts'
 import { OPEN } from './open.ts'
 import { PUBLISH, PUBLISH_PLAIN } from './publish.ts'
 import { RENEW } from './renew.ts'
@@ -19,7 +20,7 @@ function script(name: string, source: string): Script {
   return { name, source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
-const shared = LIBRARY + LEASES
+const shared = LIBRARY + LIMITS + LEASES
 
 /** Every multi-step transition, each atomic on the server. Loaded on each new connection, before any traffic. */
 export const scripts = {

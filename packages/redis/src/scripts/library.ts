@@ -125,7 +125,11 @@ local function wake(q)
   if q.plain then return end
   redis.call('XADD', q.base..'w', 'MAXLEN', '1', '*', 'e', '1')
   lapse(q, 'w')
+  q.woken = false
 end
+
+-- Base → a queue that was given what expires, and how many.
+local expiring = {}
 
 -- Into its lane, whatever its key.
 local function stand(q, m)
@@ -139,7 +143,11 @@ local function stand(q, m)
     end
   end
   local id = redis.call('XADD', q.base..'s:'..l, '*', unpack(m.fields))
-  if m.exp > 0 then redis.call('ZADD', q.base..'x', m.exp, l..':'..id) end
+  if m.exp > 0 then
+    redis.call('ZADD', q.base..'x', m.exp, l..':'..id)
+    local known = expiring[q.base]
+    expiring[q.base] = { q, known and known[2] + 1 or 1 }
+  end
   if q.od and m.key ~= '' then redis.call('HSET', q.base..'o', m.key, l..':'..id) end
   lapse(q, 'x', 'o')
   q.woken = true
@@ -178,179 +186,6 @@ local function postpone(q, m, due)
   redis.call('ZADD', q.base..'d', due, seq)
   lapse(q, 'd', 'dm')
   if redis.call('ZRANGE', q.base..'d', 0, 0)[1] == seq then q.woken = true end
-end
-
-local bury
-
--- Makes room for one more message of \`size\` bytes; false: the queue is full and refuses.
-local function room(q, size, now)
-  if not q.ml and not q.mb then return true end
-  if q.mb and size > q.mb then return false end
-  if q.ready == nil then
-    q.ready = readyCount(q)
-    q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
-  end
-  while (q.ml and q.ready + 1 > q.ml) or (q.mb and q.bytes + size > q.mb) do
-    if not q.swept then
-      q.swept = true
-      if q.sweep(q, now, 1000) > 0 then
-        q.ready = readyCount(q)
-        q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
-      end
-    elseif not q.drop or not q.oldest(q, now) then
-      return false
-    end
-  end
-  return true
-end
-
--- Takes an entry that nobody holds out of its queue.
-local function remove(q, l, id, fields)
-  redis.call('XDEL', q.base..'s:'..l, id)
-  redis.call('ZREM', q.base..'x', l..':'..id)
-  addBytes(q, -bodySize(fields))
-end
-
--- Dead-letters or drops the expired entries that nobody holds. Leased ones are core's.
-local function sweep(q, now, most)
-  local gone = 0
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', q.base..'x', '-inf', now, 'LIMIT', 0, most)) do
-    local l, id = string.match(member, '^(.-):(.+)$')
-    local key = q.base..'s:'..l
-    allow(q)
-    local e = redis.call('XRANGE', key, id, id)[1]
-    if not e or #redis.call('XPENDING', key, 'mq', id, id, 1) > 0 then
-      redis.call('ZREM', q.base..'x', member)
-    else
-      bury(q, e[2], 'expired', now)
-      remove(q, l, id, e[2])
-      advance(q, field(e[2], 'key') or '', member)
-      gone = gone + 1
-    end
-  end
-  return gone
-end
-
-local function lastDelivered(key)
-  local groups = redis.call('XINFO', 'GROUPS', key)
-  for _, g in ipairs(groups) do
-    local name, last
-    for i = 1, #g, 2 do
-      if g[i] == 'name' then name = g[i + 1] elseif g[i] == 'last-delivered-id' then last = g[i + 1] end
-    end
-    if name == 'mq' then return last end
-  end
-  return '0-0'
-end
-
--- Drops the first that waits behind some key; false: none waits.
-local function oldestWaiting(q, now)
-  if not q.od or tonumber(redis.call('HGET', q.base..'meta', 'wait') or '0') <= 0 then return false end
-  local cursor = '0'
-  repeat
-    local page = redis.call('HSCAN', q.base..'o', cursor, 'COUNT', 100)
-    cursor = page[1]
-    for i = 1, #page[2], 2 do
-      local packed = redis.call('LINDEX', q.base..'k:'..page[2][i], 0)
-      if packed then
-        local fields = cmsgpack.unpack(packed)[3]
-        bury(q, fields, 'max-length', now)
-        redis.call('LPOP', q.base..'k:'..page[2][i])
-        redis.call('HINCRBY', q.base..'meta', 'wait', -1)
-        addBytes(q, -bodySize(fields))
-        q.ready = q.ready - 1
-        q.bytes = q.bytes - bodySize(fields)
-        return true
-      end
-    end
-  until cursor == '0'
-  return false
-end
-
--- Drops the oldest ready entry of the lowest lane, or one behind an entry that is leased; false: there is none.
-local function oldest(q, now)
-  local all = lanes(q)
-  for i = #all, 1, -1 do
-    local key = q.base..'s:'..all[i]
-    if redis.call('XLEN', key) > 0 then
-      local e = redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1)[1]
-      if e then
-        bury(q, e[2], 'max-length', now)
-        remove(q, all[i], e[1], e[2])
-        q.ready = q.ready - 1
-        q.bytes = q.bytes - bodySize(e[2])
-        advance(q, field(e[2], 'key') or '', all[i]..':'..e[1])
-        return true
-      end
-    end
-  end
-  return oldestWaiting(q, now)
-end
-
-local function firstFailed(fields, now)
-  local at = decimal(field(fields, 'mq-first-failed-at'))
-  return at > 0 and at or now
-end
-
-local KEEP_OUT = { attempt = true, redeliveries = true, ['expires-at'] = true, ['mq-first-failed-at'] = true, ['mq-redriven'] = true }
-
--- Into a dead-letter queue: the fields but for expiry and counts, and why. False: that queue is full, or there are too many fields.
-local function inter(dead, fields, why, now)
-  local out = changed(fields, KEEP_OUT, why)
-  if #out > WIDEST then return false end
-  dead.sweep, dead.oldest = sweep, oldest
-  if not room(dead, bodySize(out), now) then return false end
-  if dead.mt then
-    out[#out + 1] = 'expires-at'
-    out[#out + 1] = int(now + dead.mt)
-  end
-  if dead.ready ~= nil then
-    dead.ready = dead.ready + 1
-    dead.bytes = dead.bytes + bodySize(out)
-  end
-  put(dead, asMessage(out, field(out, 'key') or '', false))
-  return true
-end
-
--- What the broker itself gives up on goes to the queue's own dead-letter queue, if it has one.
-bury = function(q, fields, reason, now)
-  if q.dl == '' then return end
-  local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = int(decimal(field(fields, 'attempt'))),
-    ['mq-dead-first-failed-at'] = int(firstFailed(fields, now)), ['mq-dead-last-failed-at'] = int(now),
-    ['mq-dead-error-name'] = 'Error',
-    ['mq-dead-error-message'] = reason == 'expired' and 'The message expired while it waited'
-      or 'The queue was full, and drops its oldest messages',
-    ['mq-dead-error-stack'] = '', ['mq-dead-host'] = '' }
-  if q.sb ~= '' then why['mq-dead-subscription'] = q.sb end
-  local dead = loadOrMake(q.dl)
-  inter(dead, fields, why, now)
-  if dead.woken then wake(dead) end
-end
-
-local function promote(q, now, most)
-  local due = redis.call('ZRANGEBYSCORE', q.base..'d', '-inf', now, 'LIMIT', 0, most)
-  if #due > 0 then
-    allow(q)
-    -- Of the wrong type they would end this between the copy and the taking out.
-    redis.call('ZCARD', q.base..'x')
-    redis.call('HLEN', q.base..'o')
-    redis.call('XLEN', q.base..'w')
-  end
-  for _, seq in ipairs(due) do
-    local packed = redis.call('HGET', q.base..'dm', seq)
-    if packed then
-      local u = cmsgpack.unpack(packed)
-      if u[3] > 0 and u[3] <= now then
-        bury(q, u[4], 'expired', now)
-        if u[5] == 1 then advance(q, u[2], 'd:'..seq) end
-      else
-        put(q, { pr = u[1], key = u[2], exp = u[3], fields = u[4], holds = u[5] == 1 })
-      end
-    end
-    redis.call('HDEL', q.base..'dm', seq)
-    redis.call('ZREM', q.base..'d', seq)
-  end
-  return #due
 end
 
 -- A queue with x-expires lives on while somebody uses it; ones with an owner or auto-delete while their heartbeat goes on.

@@ -186,6 +186,7 @@ end
 for _, q in ipairs(queues) do
   if q.woken then wake(q) end
 end
+tidy(now)
 if not statuses then return 1 end
 for j = 1, k do statuses[j] = statuses[j] or 1 end
 ${keep('ARGV[3]', "ARGV[3]..':'..table.concat(statuses)")}

@@ -107,5 +107,6 @@ while i <= #ARGV do
 end
 if dead and dead.woken then wake(dead) end
 if q and q.woken then wake(q) end
+tidy(now)
 return out
 `

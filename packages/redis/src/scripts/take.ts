@@ -96,5 +96,6 @@ if read then
   if w then last = w[1] end
 end
 if q.woken then wake(q) end
+tidy(now)
 return { now, nextDue, last, out, expired < MOST_EXPIRED and 0 or 1 }
 `
