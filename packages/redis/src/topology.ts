@@ -107,12 +107,13 @@ export function createTopology(keys: Keys, owner: string): Topology {
 
     async purge(connection, target) {
       let removed = 0
-      for (;;) {
-        const reply = await connection.run(scripts.purge, keys.target(target), [])
+      for (let from = '0'; ;) {
+        const reply = await connection.run(scripts.purge, keys.target(target), [from])
         if (reply === null) throw notFound(target)
-        const [count, more] = reply as [number, number]
+        const [count, more, next] = reply as readonly [number, number, Buffer]
         removed += count
-        if (more === 0 || count === 0) return removed
+        from = String(next)
+        if (more === 0 || (count === 0 && from === '0')) return removed
       }
     },
 

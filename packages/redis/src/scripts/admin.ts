@@ -63,8 +63,8 @@ return math.max(n, 0)
 `
 
 /**
- * Removes what is ready or delayed, about 1000 entries a call; leased ones stay. KEYS[1] base. Answers [removed, 1 when more is left]; nil: no
- * such queue. Not XTRIM: it would leave leases without an entry.
+ * Removes what is ready or delayed, about 1000 entries a call; leased ones stay. KEYS[1] base. ARGV: where to go on among the ordering keys (`0` at the
+ * beginning). Answers [removed, 1 when more is left, where to go on]; nil: no such queue. Not XTRIM: it would leave leases without an entry.
  */
 export const PURGE = `
 local base = KEYS[1]
@@ -75,31 +75,36 @@ if not q then
 end
 takeBack(q)
 local n = 0
-for _, seq in ipairs(redis.call('ZRANGE', base..'d', 0, 999)) do
-  redis.call('ZREM', base..'d', seq)
-  redis.call('HDEL', base..'dm', seq)
-  n = n + 1
-end
-if q.od then
-  for _, key in ipairs(redis.call('HKEYS', base..'o')) do
-    local list = base..'k:'..key
-    local waiting = redis.call('LLEN', list)
+local function waiting() return tonumber(redis.call('HGET', base..'meta', 'wait') or '0') end
+-- What waits behind a key goes first, in one piece: else each would come forward for the one before it.
+if q.od and waiting() > 0 then
+  local page = redis.call('HSCAN', base..'o', ARGV[1], 'COUNT', 500)
+  for i = 1, #page[2], 2 do
+    local list = base..'k:'..page[2][i]
+    local count = redis.call('LLEN', list)
     -- Their bytes have to be counted, and so looked at.
-    if q.mb then waiting = math.min(waiting, math.max(0, 1000 - n)) end
-    if waiting > 0 then
+    if q.mb then count = math.min(count, math.max(0, 1000 - n)) end
+    if count > 0 then
       if q.mb then
-        for _, packed in ipairs(redis.call('LPOP', list, waiting)) do addBytes(q, -bodySize(cmsgpack.unpack(packed)[3])) end
+        for _, packed in ipairs(redis.call('LPOP', list, count)) do addBytes(q, -bodySize(cmsgpack.unpack(packed)[3])) end
       else
         redis.call('UNLINK', list)
       end
-      n = n + waiting
-      redis.call('HINCRBY', base..'meta', 'wait', -waiting)
-    end
-    local ref = redis.call('HGET', base..'o', key)
-    if string.sub(ref, 1, 2) == 'd:' and redis.call('HEXISTS', base..'dm', string.sub(ref, 3)) == 0 then
-      advance(q, key, ref)
+      n = n + count
+      redis.call('HINCRBY', base..'meta', 'wait', -count)
     end
   end
+  -- Keys that had no turn are on this page.
+  if q.mb and n >= 1000 then return { n, 1, ARGV[1] } end
+  if page[1] ~= '0' then return { n, 1, page[1] } end
+end
+for _, seq in ipairs(n < 1000 and redis.call('ZRANGE', base..'d', 0, 999 - n) or {}) do
+  local packed = redis.call('HGET', base..'dm', seq)
+  local key = packed and q.od and cmsgpack.unpack(packed)[2] or ''
+  redis.call('ZREM', base..'d', seq)
+  redis.call('HDEL', base..'dm', seq)
+  advance(q, key, 'd:'..seq)
+  n = n + 1
 end
 for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
@@ -112,13 +117,13 @@ for _, l in ipairs(lanes(q)) do
     n = n + #es
   end
 end
-local more = redis.call('ZCARD', base..'d') + tonumber(redis.call('HGET', base..'meta', 'wait') or '0')
+local more = redis.call('ZCARD', base..'d') + waiting()
 for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if redis.call('EXISTS', key) == 1 and #redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1) > 0 then more = 1 end
 end
 if q.woken then wake(q) end
-return { n, more > 0 and 1 or 0 }
+return { n, more > 0 and 1 or 0, '0' }
 `
 
 /**
@@ -142,6 +147,22 @@ local behind, place, of = ARGV[1] == 'k', 0, ''
 if behind then
   local at, key = string.match(ARGV[2], '^(%d+):(.*)$')
   place, of = at + 1, key
+end
+-- The next 1000 keys from this one on, in order, and whether there may be more. Sorting all of them would take far longer.
+local function nextKeys(first)
+  local keys, last = {}, nil
+  for _, key in ipairs(redis.call('HKEYS', base..'o')) do
+    if key >= first and (not last or key < last) then
+      keys[#keys + 1] = key
+      if #keys == 2000 then
+        table.sort(keys)
+        last = keys[1000]
+        for i = 2000, 1001, -1 do keys[i] = nil end
+      end
+    end
+  end
+  table.sort(keys)
+  return keys, last
 end
 for _, l in ipairs(behind and {} or lanes(q)) do
   local key = base..'s:'..l
@@ -167,11 +188,10 @@ for _, l in ipairs(behind and {} or lanes(q)) do
   end
 end
 if q.od and #out < most and stopped == '' and tonumber(redis.call('HGET', base..'meta', 'wait') or '0') > 0 then
-  local keys = redis.call('HKEYS', base..'o')
-  table.sort(keys)
-  for _, key in ipairs(keys) do
+  local keys, last = nextKeys(of)
+  for at, key in ipairs(keys) do
     local from = key == of and place or 0
-    while key >= of and #out < most and stopped == '' do
+    while #out < most and stopped == '' do
       local waiting = redis.call('LRANGE', base..'k:'..key, from, from + most - #out - 1)
       if #waiting == 0 then break end
       for i, packed in ipairs(waiting) do
@@ -181,6 +201,7 @@ if q.od and #out < most and stopped == '' and tonumber(redis.call('HGET', base..
       from = from + #waiting
       if expired >= MOST_EXPIRED then stopped = 'k:'..int(from - 1)..':'..key end
     end
+    if at == #keys and last and #out < most and stopped == '' then stopped = 'k:'..int(math.max(from, 1) - 1)..':'..key end
   end
 end
 if q.woken then wake(q) end

@@ -188,14 +188,15 @@ local function postpone(q, m, due)
   if redis.call('ZRANGE', q.base..'d', 0, 0)[1] == seq then q.woken = true end
 end
 
--- A queue with x-expires lives on while somebody uses it; ones with an owner or auto-delete while their heartbeat goes on.
+-- A queue with x-expires lives on while somebody uses it; ones with an owner or auto-delete while their heartbeat goes on. There may be a key for
+-- each of its ordering keys: so it gets a quarter more than it is owed, and nothing until that is used up.
 local function touch(q)
-  if not q.ex then return end
-  local b = q.base
-  for _, name in ipairs({ 'meta', 'ln', 'd', 'dm', 'x', 'o', 'w', 'c' }) do redis.call('PEXPIRE', b..name, q.ex) end
-  for _, l in ipairs(lanes(q)) do redis.call('PEXPIRE', b..'s:'..l, q.ex) end
+  if not q.ex or redis.call('PTTL', q.base..'meta') > q.ex then return end
+  local b, life = q.base, math.ceil(q.ex * 1.25)
+  for _, name in ipairs({ 'meta', 'ln', 'd', 'dm', 'x', 'o', 'w', 'c' }) do redis.call('PEXPIRE', b..name, life) end
+  for _, l in ipairs(lanes(q)) do redis.call('PEXPIRE', b..'s:'..l, life) end
   if q.od then
-    for _, key in ipairs(redis.call('HKEYS', b..'o')) do redis.call('PEXPIRE', b..'k:'..key, q.ex) end
+    for _, key in ipairs(redis.call('HKEYS', b..'o')) do redis.call('PEXPIRE', b..'k:'..key, life) end
   end
 end
 

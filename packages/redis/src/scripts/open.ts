@@ -25,7 +25,10 @@ if not q then return op ~= 'open' and 0 or false end
 local now = clock()
 if op == 'beat' then
   touch(q)
-  if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then redis.call('ZADD', base..'c', now, consumer) end
+  if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then
+    redis.call('ZADD', base..'c', now, consumer)
+    lapse(q, 'c')
+  end
   return 1
 end
 if op == 'open' then
@@ -51,6 +54,8 @@ if op == 'open' then
     end
   end
   touch(q)
+  lapse(q, 'c')
+  for _, l in ipairs(lanes(q)) do lapse(q, 's:'..l) end
   return { q.plain and 1 or 0, least, q.ex or 0 }
 end
 
