@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted, withShared } from './abort.ts'
 import type { Connection } from './connection.ts'
@@ -53,18 +54,31 @@ export interface PublisherSetup {
 interface Attempt {
   readonly publisher: string
   /** Another one once the call has to be sent again. */
-  sequence(): number
-  readonly call: Promise<Reply>
+  sequence: number
+}
+
+/** A call whose outcome is not known. */
+interface Unknown {
+  readonly attempts: readonly Attempt[]
+  /** The last of these. */
+  readonly answer: Promise<Reply>
+  /** How many messages it has. */
+  readonly size: number
+  /** Monotonic time of the last attempt, in ms. */
+  readonly at: number
 }
 
 export function createPublisher(setup: PublisherSetup): Publisher {
-  /** First token of a call whose outcome is not known → every attempt at it. */
-  const unknown = new Map<string, Attempt[]>()
+  /** First token of a call whose outcome is not known → every attempt at it. The oldest come first. */
+  const unknown = new Map<string, Unknown>()
 
-  const remember = (token: string, attempts: Attempt[]): void => {
+  const remember = (token: string, call: Unknown): void => {
     unknown.delete(token)
-    unknown.set(token, attempts)
-    if (unknown.size > 10_000) unknown.delete(unknown.keys().next().value as string)
+    unknown.set(token, call)
+    for (const [oldest, { at }] of unknown) {
+      if (unknown.size <= 10_000 && call.at - at <= Number(MARK_MS)) break
+      unknown.delete(oldest)
+    }
   }
 
   const publishChunk = async (
@@ -77,31 +91,31 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     const key = setup.keys.destination(to)
     const mode = 'reply' in to ? 'r' : 'topic' in to && !('subscription' in to) ? 't' : 'q'
     const token = first.sendToken
-    let attempts = unknown.size === 0 ? undefined : unknown.get(token)
-    const last = attempts?.at(-1)
-    if (last !== undefined && attempts !== undefined) {
+    const known = unknown.size === 0 ? undefined : unknown.get(token)
+    let attempts = known?.attempts
+    if (known !== undefined) {
       // Its own answer may still come, or have come when nobody waited any more: nothing knows better.
       try {
-        const reply = await untilAborted(last.call, signal)
+        const reply = await untilAborted(known.answer, signal)
         unknown.delete(token)
         return outcomes(chunk, reply)
       } catch (error) {
         if (signal.aborted)
           return chunk.map(() => ({ ok: false, error: signal.reason as unknown, certainty: 'unknown' }))
-        if (isReply(error)) attempts = attempts.slice(0, -1)
+        if (isReply(error)) attempts = known.attempts.slice(0, -1)
       }
     }
     const caller = connection.publisher
     const publisher = caller?.name ?? `${token.replace(/[^A-Za-z0-9-]/g, '_')}.${attempts?.length ?? 0}`
-    let number = caller?.next(key) ?? 1
-    const checks = attempts?.map((a) => `${a.publisher},${a.sequence()}`).join(';') ?? ''
-    const args: Argument[] = [mode, publisher, String(number), MARK_MS, checks]
+    const attempt: Attempt = { publisher, sequence: caller?.next(key) ?? 1 }
+    const checks = attempts?.map((a) => `${a.publisher},${a.sequence}`).join(';') ?? ''
+    const args: Argument[] = [mode, publisher, String(attempt.sequence), MARK_MS, checks]
     const soonest = encodeBatch(chunk, args)
     if (soonest === null) return publishNarrow(connection, chunk, signal)
     const call = connection.publish(scripts.publish, key, args, () => {
       // Behind the marks of later calls it would look as if it had run.
-      number = caller?.next(key) ?? 1
-      args[2] = String(number)
+      attempt.sequence = caller?.next(key) ?? 1
+      args[2] = String(attempt.sequence)
     })
     try {
       const reply = await untilAborted(call, signal)
@@ -112,8 +126,10 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       const reason = blockedReason(error)
       if (reason !== null) setup.blocked(reason)
       const refused = neverSent(error) || REFUSALS.has(replyCode(error) ?? '')
-      if (!refused && !isReply(error))
-        remember(token, [...(attempts ?? []), { publisher, sequence: () => number, call }])
+      if (!refused && !isReply(error)) {
+        const all = [...(attempts ?? []), attempt]
+        remember(token, { attempts: all, answer: call, size: chunk.length, at: performance.now() })
+      }
       return chunk.map(() => ({ ok: false, error, certainty: refused ? 'not-stored' : 'unknown' }))
     }
   }
@@ -153,13 +169,15 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     async publish(batch, signal) {
       if (signal.aborted) return refuseAll(batch, signal.reason)
       const connection = setup.connection()
-      if (batch.length <= MOST_MESSAGES) {
+      // What is repeated may be parts of several calls: the others were stored, or refused.
+      const again = unknown.size > 0 && batch.some(({ sendToken }) => unknown.has(sendToken))
+      if (batch.length <= MOST_MESSAGES && !again) {
         let bytes = 0
         for (const message of batch) bytes += message.body.length
         if (bytes <= MOST_BYTES) return publishChunk(connection, batch, signal)
       }
       const parts = await withShared(signal, (shared) => {
-        const all = chunks(batch)
+        const all = chunks(batch, (token) => unknown.get(token)?.size)
         if (batch.some((message) => message.key !== undefined)) return publishInTurn(connection, all, shared)
         return Promise.all(all.map((chunk) => publishChunk(connection, chunk, shared)))
       })
@@ -168,21 +186,27 @@ export function createPublisher(setup: PublisherSetup): Publisher {
   }
 }
 
-/** The same messages always fall into the same chunks, so that a repetition meets the marks of its first attempt. */
-function chunks(batch: readonly OutboundMessage[]): OutboundMessage[][] {
-  const out: OutboundMessage[][] = []
-  let chunk: OutboundMessage[] = []
-  let bytes = 0
-  for (const message of batch) {
-    if (chunk.length > 0 && (chunk.length >= MOST_MESSAGES || bytes + message.body.length > MOST_BYTES)) {
-      out.push(chunk)
-      chunk = []
-      bytes = 0
+/** What was one call, of so many messages from this one on, is one again: so a repetition meets the marks of its first attempt, and nothing else does. */
+function chunks(
+  batch: readonly OutboundMessage[],
+  sizeOf: (token: string) => number | undefined,
+): (readonly OutboundMessage[])[] {
+  const out: (readonly OutboundMessage[])[] = []
+  const at = (index: number): OutboundMessage => batch[index] as OutboundMessage
+  for (let from = 0, to = 0; from < batch.length; from = to) {
+    const size = sizeOf(at(from).sendToken)
+    to = from + (size ?? 1)
+    if (size === undefined) {
+      const end = Math.min(batch.length, from + MOST_MESSAGES)
+      let bytes = at(from).body.length
+      while (to < end && sizeOf(at(to).sendToken) === undefined) {
+        bytes += at(to).body.length
+        if (bytes > MOST_BYTES) break
+        to++
+      }
     }
-    chunk.push(message)
-    bytes += message.body.length
+    out.push(batch.slice(from, to))
   }
-  if (chunk.length > 0) out.push(chunk)
   return out
 }
 

@@ -70,4 +70,31 @@ describe('a call that is cut into chunks', () => {
     expect(perChunk(await publisher.publish(batch(), live))).toEqual([`not-stored: ${BUSY}`, true, true])
     expect(seen).toEqual({ calls: 3, most: 3 })
   })
+
+  it('is cut at the same places again, whatever of it is not repeated', async () => {
+    const cut = new Error('cut')
+    const { publisher, seen } = publisherOver([cut, cut, 1, cut])
+    const wide = Object.fromEntries(Array.from({ length: 2_501 }, (_, i) => [`h${i}`, '']))
+    const all = Array.from({ length: 250 }, (_, i) =>
+      outbound({ queue: 'q' }, i === 10 ? { headers: wide } : {}),
+    )
+    const first = await publisher.publish(all, live)
+    const unknown = all.filter((_, i) => first[i]?.ok === false && first[i].certainty === 'unknown')
+    expect(unknown).toHaveLength(249)
+    const again = await publisher.publish(unknown, live)
+    // The server knows the first call by what it was: one message more would be taken for stored with it.
+    expect(again.map(({ ok }) => ok)).toEqual(unknown.map((_, i) => i < 199))
+    expect(seen.calls).toBe(4)
+  })
+
+  it('is not sent as one when what lay between its parts was stored', async () => {
+    const cut = new Error('cut')
+    const { publisher, seen } = publisherOver([cut, 1, cut, 1, cut])
+    const sized = (kib: number) => outbound({ queue: 'q' }, { body: Buffer.alloc(kib * 1024) })
+    const all = [sized(100), sized(1_000), sized(100)]
+    expect((await publisher.publish(all, live)).map(({ ok }) => ok)).toEqual([false, true, false])
+    const again = await publisher.publish([all[0], all[2]] as OutboundMessage[], live)
+    expect(again.map(({ ok }) => ok)).toEqual([true, false])
+    expect(seen.calls).toBe(5)
+  })
 })
