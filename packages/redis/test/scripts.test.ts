@@ -62,6 +62,18 @@ describe('beside other clients', () => {
     expect((await receiver.receive(1, live))[0]?.body.toString()).toBe('first')
   })
 
+  it('frees a key that is no text when its message is acknowledged', async () => {
+    const queue = await declare(adapter, fresh(), { ordered: true })
+    const base = `{mq:${queue.queue}}:`
+    await redis('EVAL', `redis.call('XADD', KEYS[1], '*', 'body', '', 'key', '\\255')`, '1', `${base}s:0`)
+    const first = await adapter.open(source(queue, { ordered: true }), () => undefined)
+    await first.receive(1, live)
+    await first.close(live)
+    expect((await redis('EXISTS', `${base}o`)).trim()).toBe('1')
+    expect(await drain(await adapter.open(source(queue, { ordered: true }), () => undefined))).toHaveLength(1)
+    expect((await redis('EXISTS', `${base}o`)).trim()).toBe('0')
+  })
+
   it('writes entries that XRANGE shows as they are', async () => {
     const queue = await declare(adapter, fresh())
     await adapter.publish(
@@ -237,6 +249,23 @@ describe('limits', () => {
     expect((await adapter.publish([big()], live))[0]?.ok).toBe(false)
     expect(await adapter.purge(queue)).toBe(3)
     expect((await adapter.publish([big(), big()], live)).map((o) => o.ok)).toEqual([true, true])
+  })
+
+  it.each([
+    ['added', true],
+    ['took out', false],
+  ])('counts as before once what a foreign client %s is gone', async (_, adds) => {
+    const queue = await declare(adapter, fresh(), { maxLengthBytes: 100 })
+    const stream = `{mq:${queue.queue}}:s:0`
+    const big = () => outbound(queue, { body: Buffer.alloc(40, 65) })
+    if (adds) await redis('XADD', stream, '*', 'body', 'x'.repeat(80))
+    else {
+      await adapter.publish([big()], live)
+      await redis('XTRIM', stream, 'MAXLEN', '0')
+    }
+    const receiver = await adapter.open(source(queue), () => undefined)
+    await drain(receiver)
+    expect((await adapter.publish([big(), big(), big()], live)).map((o) => o.ok)).toEqual([true, true, false])
   })
 
   it('counts no bytes of what was purged behind its key', async () => {

@@ -109,8 +109,9 @@ local function readyCount(q)
   return n
 end
 
+-- What a foreign client added was never counted, and is no reason to count less later.
 local function addBytes(q, n)
-  if q.mb and n ~= 0 then redis.call('HINCRBY', q.base..'meta', 'by', n) end
+  if q.mb and n ~= 0 and redis.call('HINCRBY', q.base..'meta', 'by', n) < 0 then redis.call('HSET', q.base..'meta', 'by', '0') end
 end
 
 -- A key that came into being after its queue was last used ends with it.

@@ -4,21 +4,25 @@
 export const LIMITS = `
 local bury
 
+local function measure(q)
+  q.ready = readyCount(q)
+  q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
+  -- A foreign client took out what had been counted.
+  if q.ready == 0 and q.bytes > 0 then
+    redis.call('HSET', q.base..'meta', 'by', '0')
+    q.bytes = 0
+  end
+end
+
 -- Makes room for one more message of \`size\` bytes; false: the queue is full and refuses.
 local function room(q, size, now)
   if not q.ml and not q.mb then return true end
   if q.mb and size > q.mb then return false end
-  if q.ready == nil then
-    q.ready = readyCount(q)
-    q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
-  end
+  if q.ready == nil then measure(q) end
   while (q.ml and q.ready + 1 > q.ml) or (q.mb and q.bytes + size > q.mb) do
     if not q.swept then
       q.swept = true
-      if q.sweep(q, now, 1000) > 0 then
-        q.ready = readyCount(q)
-        q.bytes = q.mb and tonumber(redis.call('HGET', q.base..'meta', 'by') or '0') or 0
-      end
+      if q.sweep(q, now, 1000) > 0 then measure(q) end
     elseif not q.drop or not q.oldest(q, now) then
       return false
     end

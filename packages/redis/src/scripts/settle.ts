@@ -64,6 +64,8 @@ while i <= #ARGV do
   local e = mine and redis.call('XRANGE', stream, id, id)[1] or nil
   if e then
     status = 1
+    -- Its very bytes: the adapter reads one that is no UTF-8 as another.
+    key = field(e[2], 'key') or ''
     if op == 'take' then
       remove(q, l, id, e[2])
       advance(q, key, ref)
