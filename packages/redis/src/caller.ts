@@ -30,3 +30,36 @@ export function createCaller(name: string, mostTags = MOST_TAGS): Caller {
     },
   }
 }
+
+/** Who makes one call. */
+export interface Turn {
+  readonly name: string
+  readonly number: number
+  /** Its answer has come: another call for a key of this hash tag may be the next of this name. */
+  done(): void
+}
+
+/**
+ * For calls whose order is not given: a name for each, which no other has while it runs. As the server keeps a mark for each name, there are no
+ * more of them than calls at once. A turn that is never done leaves its name to its call.
+ */
+export function createTurns(name: string, mostTags = MOST_TAGS): { take(key: string): Turn } {
+  const free = new Map<string, Omit<Turn, 'done'>[]>()
+  let names = 0
+  return {
+    take(key) {
+      const tag = hashTag(key)
+      const next = free.get(tag)?.pop() ?? { name: `${name}.${++names}`, number: 1 }
+      return {
+        ...next,
+        done() {
+          const others = free.get(tag)
+          if (others === undefined && free.size >= mostTags) free.clear()
+          const left = { name: next.name, number: next.number + 1 }
+          if (others === undefined) free.set(tag, [left])
+          else others.push(left)
+        },
+      }
+    },
+  }
+}

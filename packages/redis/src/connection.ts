@@ -18,7 +18,7 @@ export interface Connection {
   readonly facts: ServerFacts
   /** Whether one script can reach both keys. */
   together(a: string, b: string): boolean
-  /** The publisher that this connection is; its calls run in order. `null` where order is not given: then each call is one. */
+  /** The publisher that this connection is; its calls run in order. `null` where order is not given: then each call has a name of its own. */
   readonly publisher: Caller | null
   run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
   runKeys(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply>

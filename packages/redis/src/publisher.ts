@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import { untilAborted, withShared } from './abort.ts'
+import { createTurns } from './caller.ts'
 import type { Connection } from './connection.ts'
 import { blockedReason, classify, isReply, neverSent, replyCode } from './errors.ts'
 import type { Keys } from './keys.ts'
@@ -15,7 +17,7 @@ const MOST_BYTES = 1024 * 1024
 /** Fields of one message. Lua unpacks no more than 8,000 values, twice as many as fields, and Redis takes no command of more than 2^20. */
 const MOST_FIELDS = 2_500
 
-/** How long a publisher's mark lives after its last call; of a mark per call: longer than core goes on repeating a send. */
+/** How long a publisher's mark lives after its last call, in ms: longer than core goes on repeating a send, unless its `deliveryTimeoutMs` is greater. */
 const MARK_MS = '600000'
 
 /** Error replies that come before anything was written. */
@@ -34,6 +36,8 @@ const REFUSALS = new Set([
   'BUSY',
   'NOREPLICAS',
 ])
+
+const nothing = (): void => undefined
 
 const STORED: PublishOutcome = { ok: true }
 
@@ -71,6 +75,7 @@ interface Unknown {
 export function createPublisher(setup: PublisherSetup): Publisher {
   /** First token of a call whose outcome is not known → every attempt at it. The oldest come first. */
   const unknown = new Map<string, Unknown>()
+  const turns = createTurns(randomUUID())
 
   const remember = (token: string, call: Unknown): void => {
     unknown.delete(token)
@@ -106,12 +111,17 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       }
     }
     const caller = connection.publisher
-    const publisher = caller?.name ?? `${token.replace(/[^A-Za-z0-9-]/g, '_')}.${attempts?.length ?? 0}`
-    const attempt: Attempt = { publisher, sequence: caller?.next(key) ?? 1 }
+    const turn =
+      caller === null ? turns.take(key) : { name: caller.name, number: caller.next(key), done: nothing }
+    const publisher = turn.name
+    const attempt: Attempt = { publisher, sequence: turn.number }
     const checks = attempts?.map((a) => `${a.publisher},${a.sequence}`).join(';') ?? ''
     const args: Argument[] = [mode, publisher, String(attempt.sequence), MARK_MS, checks]
     const soonest = encodeBatch(chunk, args)
-    if (soonest === null) return publishNarrow(connection, chunk, signal)
+    if (soonest === null) {
+      turn.done()
+      return publishNarrow(connection, chunk, signal)
+    }
     const call = connection.publish(scripts.publish, key, args, () => {
       // Behind the marks of later calls it would look as if it had run.
       attempt.sequence = caller?.next(key) ?? 1
@@ -120,6 +130,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     try {
       const reply = await untilAborted(call, signal)
       if (attempts !== undefined) unknown.delete(token)
+      else turn.done()
       if (soonest !== Number.POSITIVE_INFINITY) setup.delayed(key, soonest)
       return outcomes(chunk, reply)
     } catch (error) {

@@ -36,3 +36,23 @@ describe('a server of a cluster that is out of memory', () => {
     }
   }, 30_000)
 })
+
+describe('what a cluster remembers of calls', () => {
+  it('is no more than there were at once', async () => {
+    const adapter = redisAdapter({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+    })
+    await connected(adapter)
+    try {
+      const queue = await declare(adapter, fresh())
+      const send = async (): Promise<void> =>
+        expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+      for (let i = 0; i < 50; i++) await Promise.all([send(), send(), send()])
+      expect(await adapter.size(queue)).toBe(150)
+      const marks = (await cluster.run('KEYS', `{mq:${queue.queue}}:tk:*`)).trim().split('\n')
+      expect(marks.length).toBeLessThanOrEqual(3)
+    } finally {
+      await adapter.disconnect(AbortSignal.timeout(3_000))
+    }
+  }, 30_000)
+})
