@@ -40,6 +40,34 @@ describe('receivers that crashed', () => {
   })
 })
 
+describe('the least lease of a queue', () => {
+  const least = async ({ queue }: { queue: string }): Promise<string> =>
+    (await redis('HGET', `{mq:${queue}}:meta`, 'lm')).trim()
+
+  it('is forgotten with who had it', async () => {
+    const queue = await declare(adapter, fresh())
+    const short = await adapter.open(source(queue, { leaseMs: 40 }), () => undefined)
+    await short.receive(1, live, 0)
+    expect(await least(queue)).toBe('40')
+    await short.close(live)
+    await adapter.open(source(queue, { leaseMs: 20_000 }), () => undefined)
+    expect(await least(queue)).toBe('20000')
+  })
+
+  it('is that of all who are there, whoever came last and read first', async () => {
+    const queue = await declare(adapter, fresh())
+    const short = await adapter.open(source(queue, { leaseMs: 5_000 }), () => undefined)
+    const long = await adapter.open(source(queue, { leaseMs: 20_000 }), () => undefined)
+    await long.receive(1, live, 0)
+    expect(await least(queue)).toBe('20000')
+    await adapter.publish([outbound(queue)], live)
+    expect(await short.receive(1, live)).toHaveLength(1)
+    expect(await least(queue)).toBe('5000')
+    await adapter.open(source(queue, { leaseMs: 30_000 }), () => undefined)
+    expect(await least(queue)).toBe('5000')
+  })
+})
+
 describe('queues with an owner', () => {
   it('refuses another connection to consume or declare an exclusive queue, and deletes it when its own goes', async () => {
     const name = fresh()

@@ -11,13 +11,19 @@ local base, op, consumer = KEYS[1], ARGV[1], ARGV[2]
 local q = load(base)
 
 -- Consumers that hold nothing and have not read for ten of their leases crashed, most likely. One that did not is made again by its next read.
-local function forgetGone(key)
+-- Answers the least lease of the others, which may be \`least\`.
+local function forgetGone(key, least)
   for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', key, 'mq')) do
     local is = {}
     for i = 1, #c, 2 do is[c[i]] = c[i + 1] end
     local lease = tonumber(string.match(is.name, '%.(%d+)$'))
-    if lease and is.pending == 0 and is.idle > 10 * lease then redis.call('XGROUP', 'DELCONSUMER', key, 'mq', is.name) end
+    if lease and is.pending == 0 and is.idle > 10 * lease then
+      redis.call('XGROUP', 'DELCONSUMER', key, 'mq', is.name)
+    elseif lease then
+      least = math.min(least, lease)
+    end
   end
+  return least
 end
 
 if not q and op == 'open' and redis.call('EXISTS', base..'s:0') == 1 then q = loadOrMake(base) end
@@ -36,16 +42,13 @@ if op == 'open' then
   if owner and owner ~= ARGV[4] then return 0 end
   -- Who empties the queue is what helps where memory is short.
   allow(q)
+  local least = tonumber(ARGV[3])
   for _, l in ipairs(lanes(q)) do
     group(base..'s:'..l)
-    forgetGone(base..'s:'..l)
+    least = forgetGone(base..'s:'..l, least)
   end
-  local least = tonumber(redis.call('HGET', base..'meta', 'lm') or '0')
-  local lease = tonumber(ARGV[3])
-  if least == 0 or lease < least then
-    redis.call('HSET', base..'meta', 'lm', ARGV[3])
-    least = lease
-  end
+  -- One that has not read yet says so itself when it does: in the take script.
+  redis.call('HSET', base..'meta', 'lm', int(least))
   if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then
     redis.call('ZADD', base..'c', now, consumer)
     if not q.ex then

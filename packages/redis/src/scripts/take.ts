@@ -12,7 +12,11 @@ export const TAKE = `
 local q = load(KEYS[1])
 if not q then return false end
 local consumer, most, read, idle = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 0
-if ARGV[4] == '1' then idle = tonumber(redis.call('HGET', KEYS[1]..'meta', 'lm') or '30000') end
+if ARGV[4] == '1' then
+  idle = tonumber(redis.call('HGET', q.base..'meta', 'lm') or '30000')
+  -- Those who came meanwhile did not know of it. Not where memory is short, which is no reason to stop reading.
+  if leaseOf(consumer) < idle then redis.pcall('HSET', q.base..'meta', 'lm', int(leaseOf(consumer))) end
+end
 local now = clock()
 local out = {}
 touch(q)
@@ -39,7 +43,7 @@ local function reclaim(l, key)
       break
     end
   end
-  -- Not where memory is short, which is no reason to stop reading.
+  -- As above.
   if last then redis.pcall('HSET', meta, at, last) elseif from then redis.call('HDEL', meta, at) end
 end
 
