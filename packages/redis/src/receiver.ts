@@ -9,7 +9,7 @@ import {
   type Source,
   type Target,
 } from '@mq/core/adapter'
-import { atMost, untilAborted } from './abort.ts'
+import { atMost, pause, untilAborted } from './abort.ts'
 import type { Connection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
@@ -19,7 +19,9 @@ import { decode, failureFields, type Held } from './wire.ts'
 
 /** Longest wait at the server in one piece, in ms: a delayed message of another process becomes due unannounced. */
 const LONGEST_BLOCK = 250
-/** Entries in one settling script. */
+/** How long a receiver that has no connection to wait on rests between two looks: at first, and the longest after many that were in vain, in ms. */
+const REST = { first: 25, longest: 250 } as const
+/** Entries in one settling or renewing script. */
 const MOST_SETTLED = 250
 
 export interface ReceiverSetup {
@@ -54,6 +56,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
   let nextTend = 0
   let nextReclaim = 0
   let waiting: { stop(): void; readonly until: number } | null = null
+  let rest: number = REST.first
 
   const held = (entries: readonly Reply[], from: number): Held[] =>
     (entries as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]).map((entry) =>
@@ -109,8 +112,16 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
   const wait = async (max: number, ms: number, wake: string, signal: AbortSignal): Promise<Held[]> => {
     const link = await connection.borrow(base, signal)
     if (link === null) {
-      await pause(Math.min(25, ms), signal)
-      return plain ? read(command, max, 0) : []
+      if (signal.aborted) return []
+      const woken = new AbortController()
+      const stop = (): void => woken.abort()
+      waiting = { stop, until: performance.now() + ms }
+      signal.addEventListener('abort', stop, { once: true })
+      await pause(Math.min(rest, ms), woken.signal).catch(() => undefined)
+      signal.removeEventListener('abort', stop)
+      waiting = null
+      rest = woken.signal.aborted ? REST.first : Math.min(rest * 2, REST.longest)
+      return plain && closed === null ? read(command, max, 0) : []
     }
     // Again until it is heard: the call to unblock may overtake the read that it is meant for.
     let again: NodeJS.Timeout | undefined
@@ -234,6 +245,22 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     return statuses.map((status) => (status === 1 ? 'settled' : 'lost'))
   }
 
+  const renew = async (deliveries: readonly Held[]): Promise<readonly SettleOutcome[]> => {
+    const args: string[] = [consumer]
+    for (const d of deliveries) args.push(d.lane, d.entryId, String(d.count))
+    try {
+      const [time, ...statuses] = (await connection.run(scripts.renew, base, args)) as number[]
+      serverTime = time as number
+      return statuses.map((status, i) => {
+        if (status !== 1) return 'lost'
+        ;(deliveries[i] as Held).leaseEnd = (time as number) + source.leaseMs
+        return 'settled'
+      })
+    } catch (error) {
+      return deliveries.map(() => ({ error }))
+    }
+  }
+
   const receiver: RedisReceiver = {
     base,
     due(inMs) {
@@ -243,10 +270,16 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     },
     receive(max, signal, waitMs = 1_000) {
       if (closed !== null) return Promise.resolve([])
-      receiving = receive(max, signal, waitMs).catch((error: unknown) => {
-        if (signal.aborted || closed !== null) return []
-        throw error
-      })
+      receiving = receive(max, signal, waitMs).then(
+        (got) => {
+          if (got.length > 0) rest = REST.first
+          return got
+        },
+        (error: unknown) => {
+          if (signal.aborted || closed !== null) return []
+          throw error
+        },
+      )
       return receiving
     },
     ack(deliveries) {
@@ -270,19 +303,10 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       return settle('dead', deliveries as readonly Held[], to, failures)
     },
     async renew(deliveries) {
-      const args: string[] = [consumer]
-      for (const d of deliveries as readonly Held[]) args.push(d.lane, d.entryId, String(d.count))
-      try {
-        const [time, ...statuses] = (await connection.run(scripts.renew, base, args)) as number[]
-        serverTime = time as number
-        return statuses.map((status, i) => {
-          if (status !== 1) return 'lost'
-          ;(deliveries[i] as Held).leaseEnd = (time as number) + source.leaseMs
-          return 'settled'
-        })
-      } catch (error) {
-        return deliveries.map(() => ({ error }))
-      }
+      const parts: Promise<readonly SettleOutcome[]>[] = []
+      for (let i = 0; i < deliveries.length; i += MOST_SETTLED)
+        parts.push(renew(deliveries.slice(i, i + MOST_SETTLED) as Held[]))
+      return (await Promise.all(parts)).flat()
     },
     close(signal) {
       closed ??= (async () => {
@@ -319,16 +343,4 @@ export function notFound(target: Target): AdapterError {
       ? `queue "${target.queue}"`
       : `subscription "${target.subscription}" of "${target.topic}"`
   return new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`)
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
-  })
 }

@@ -40,6 +40,43 @@ describe('receivers that crashed', () => {
   })
 })
 
+describe('a receiver that has no connection to wait on', () => {
+  it('looks less and less often, and is heard when something is due', async () => {
+    const alone = redisAdapter({ url: broker.url, maxConnections: 1 })
+    await connected(alone)
+    try {
+      const queue = await declare(alone, fresh())
+      const receiver = await alone.open(source(queue), () => undefined)
+      const looks = async (): Promise<number> =>
+        Number(/cmdstat_xreadgroup:calls=(\d+)/.exec(await redis('INFO', 'commandstats'))?.[1] ?? 0)
+      const before = await looks()
+      expect(await receiver.receive(1, live, 1_500)).toEqual([])
+      expect((await looks()) - before).toBeLessThan(25)
+      const waiting = receiver.receive(1, live, 10_000)
+      await alone.publish([outbound(queue, { delayMs: 50 })], live)
+      expect(await waiting).toHaveLength(1)
+    } finally {
+      await alone.disconnect(AbortSignal.timeout(5_000))
+    }
+  }, 20_000)
+})
+
+describe('many leases', () => {
+  it('are renewed in several calls', async () => {
+    const queue = await declare(adapter, fresh())
+    const sent = Array.from({ length: 600 }, () => outbound(queue))
+    await adapter.publish(sent, live)
+    const receiver = await adapter.open(source(queue, { prefetch: 600 }), () => undefined)
+    const held = []
+    while (held.length < 600) held.push(...(await receiver.receive(600, live)))
+    const calls = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis('INFO', 'commandstats'))?.[1] ?? 0)
+    const before = await calls()
+    expect(await receiver.renew(held)).toEqual(held.map(() => 'settled'))
+    expect((await calls()) - before).toBeGreaterThanOrEqual(3)
+  })
+})
+
 describe('the least lease of a queue', () => {
   const least = async ({ queue }: { queue: string }): Promise<string> =>
     (await redis('HGET', `{mq:${queue}}:meta`, 'lm')).trim()
