@@ -3,6 +3,7 @@ import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
+import { scripts } from '../src/scripts/index.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -75,6 +76,20 @@ describe('many leases', () => {
     expect(await receiver.renew(held)).toEqual(held.map(() => 'settled'))
     expect((await calls()) - before).toBeGreaterThanOrEqual(3)
   })
+})
+
+describe('large messages that are due at once', () => {
+  it('become ready in several calls', async () => {
+    const queue = await declare(adapter, fresh())
+    for (let i = 0; i < 20; i++)
+      await adapter.publish([outbound(queue, { body: Buffer.alloc(1_000_000), delayMs: 1 })], live)
+    const base = `{mq:${queue.queue}}:`
+    await until(async () => (await redis('ZCOUNT', `${base}d`, '-inf', String(Date.now()))).trim() === '20')
+    await redis('EVAL', scripts.take.source, '1', base, 'me.30000', '0', '0', '0')
+    expect(Number(await redis('XLEN', `${base}s:0`))).toBeLessThan(20)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    for (let left = 20; left > 0;) left -= (await receiver.receive(20, live, 5_000)).length
+  }, 30_000)
 })
 
 describe('the least lease of a queue', () => {

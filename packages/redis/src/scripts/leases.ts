@@ -26,6 +26,7 @@ local function leaseOf(consumer) return tonumber(string.match(consumer, '%.(%d+)
 local function takeBack(q)
   local idle = tonumber(redis.call('HGET', q.base..'meta', 'lm') or '0')
   if idle == 0 then return end
+  local left = 1000
   for _, l in ipairs(lanes(q)) do
     local key, last = q.base..'s:'..l, nil
     if redis.call('EXISTS', key) == 1 then
@@ -33,13 +34,13 @@ local function takeBack(q)
         local page = redis.call('XPENDING', key, 'mq', 'IDLE', idle, last and '('..last or '-', '+', 100)
         for _, p in ipairs(page) do
           last = p[1]
-          if p[3] >= leaseOf(p[2]) then
-            -- As in the settle script: where memory is short, this allows the writes that follow.
-            redis.call('XACK', q.base..'s:0', 'mq', '0-0')
+          if p[3] >= leaseOf(p[2]) and left > 0 then
+            allow(q)
             giveBack(q, l, p, 1)
+            left = left - 1
           end
         end
-        if #page < 100 then break end
+        if #page < 100 or left == 0 then break end
       end
     end
   end

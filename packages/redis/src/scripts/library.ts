@@ -19,6 +19,8 @@ end
 local WIDEST = 7900
 -- Expired ones that one call passes over: any number may lie before what it looks for, and all others wait for it to end.
 local MOST_EXPIRED = 500
+-- Bodies that one call copies.
+local MOST_BYTES = 8 * 1024 * 1024
 local function int(n) return string.format('%.0f', n) end
 local function number(v) return v and tonumber(v) or nil end
 

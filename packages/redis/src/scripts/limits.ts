@@ -153,6 +153,7 @@ bury = function(q, fields, reason, now)
   if dead.woken then wake(dead) end
 end
 
+-- What is due becomes ready: so many, and no more than fit into one call.
 local function promote(q, now, most)
   local due = redis.call('ZRANGEBYSCORE', q.base..'d', '-inf', now, 'LIMIT', 0, most)
   if #due > 0 then
@@ -162,9 +163,12 @@ local function promote(q, now, most)
     redis.call('HLEN', q.base..'o')
     redis.call('XLEN', q.base..'w')
   end
+  local bytes = 0
   for _, seq in ipairs(due) do
+    if bytes > MOST_BYTES then break end
     local packed = redis.call('HGET', q.base..'dm', seq)
     if packed then
+      bytes = bytes + #packed
       local u = cmsgpack.unpack(packed)
       if u[3] > 0 and u[3] <= now then
         bury(q, u[4], 'expired', now)
@@ -176,7 +180,6 @@ local function promote(q, now, most)
     redis.call('HDEL', q.base..'dm', seq)
     redis.call('ZREM', q.base..'d', seq)
   end
-  return #due
 end
 
 -- Where nobody consumes, who adds is who makes room: for what came more goes of what has expired. At the end of a script.

@@ -15,8 +15,7 @@ local q = load(base)
 local now = clock()
 local out = { now }
 local dead = nil
--- Acknowledges nothing, but where memory is short a script whose first write is allowed may go on writing.
-if op ~= 'ack' and op ~= 'take' then redis.call('XACK', base..'s:0', 'mq', '0-0') end
+if op ~= 'ack' and op ~= 'take' then allow({ base = base }) end
 if op == 'dead' then
   dead = loadOrMake(ARGV[3])
   redis.call('XLEN', ARGV[3]..'s:0')
