@@ -38,7 +38,7 @@ interface Node {
 
 /**
  * Connects to every master of a cluster, and follows it: a slot that moved is asked for where it is now, a master that died is replaced by
- * its successor. Only when that takes longer than `PATIENCE_MS` the connection is lost.
+ * its successor. While one cannot be reached, what belongs to the others goes on. Only when none was for `PATIENCE_MS` the connection is lost.
  *
  * A slot on its way from one master to another (ASK, TRYAGAIN) is waited for: a queue's keys arrive one by one, and a script that ran among half
  * of them would take a queue for missing.
@@ -51,7 +51,9 @@ export async function connectCluster(
   // A dead host must not hold up the look at the others.
   const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, SHORT_MS) }
   let over = false
-  let borrowed = 0
+  /** Sockets that somebody waits on, and how many are about to be. */
+  const lent = new Set<Link>()
+  let lending = 0
   let fullUntil = 0
   const stop = new AbortController()
   setMaxListeners(0, stop.signal)
@@ -68,6 +70,7 @@ export async function connectCluster(
     stop.abort(offline(cause))
     for (const node of nodes.values()) dispose(node, cause)
     nodes.clear()
+    for (const link of lent) link.destroy(cause)
   }
   const giveUp = (cause: unknown): void => {
     if (over) return
@@ -86,7 +89,9 @@ export async function connectCluster(
           if (node === undefined) return
           nodes.delete(name)
           dispose(node, undefined)
-          refresh().catch(giveUp)
+          refresh().catch((error: unknown) => {
+            if (nodes.size === 0 || classify(error).code === 'MQ_AUTHENTICATION') giveUp(error)
+          })
         }
         const command = await openLink({ address, options: within, scripts: true, lost: fail }, until)
         const acks = await untilAborted(
@@ -237,7 +242,7 @@ export async function connectCluster(
   /** Whether one more socket may be opened; an idle one of another master makes room. */
   const hasRoom = (): boolean => {
     const idle = [...nodes.values()].map((node) => node.idle)
-    const open = borrowed + nodes.size + idle.reduce((sum, { size }) => sum + size, 0)
+    const open = lent.size + lending + nodes.size + idle.reduce((sum, { size }) => sum + size, 0)
     if (open < options.maxConnections) return true
     const spare = idle.find(({ size }) => size > 0)?.take()
     spare?.destroy(undefined)
@@ -275,25 +280,29 @@ export async function connectCluster(
         const node = await untilAborted(nodeFor(key), until)
         const free = node.idle.take()
         if (free !== undefined) {
-          borrowed++
+          lent.add(free)
           return free
         }
         if (performance.now() < fullUntil || !hasRoom()) return null
-        borrowed++
+        lending++
         try {
-          return await openLink(
+          const link = await openLink(
             { address: node.address, options: short, scripts: false, lost: () => undefined },
             AbortSignal.any([stop.signal, until]),
           )
+          lent.add(link)
+          if (over) link.destroy(undefined)
+          return link
         } catch (error) {
-          borrowed--
           if (replyCode(error) !== 'MAXCLIENTS') throw error
           fullUntil = performance.now() + FULL_MS
           return null
+        } finally {
+          lending--
         }
       },
       giveBack: (link) => {
-        borrowed--
+        lent.delete(link)
         const node = nodes.get(nameOf(link.address))
         if (node !== undefined && !over && !link.dead) node.idle.put(link)
         else link.destroy(undefined)
@@ -324,6 +333,7 @@ export async function connectCluster(
         nodes.clear()
         await Promise.all(all.map((node) => node.command.close(until)))
         for (const node of all) dispose(node, undefined)
+        for (const link of lent) link.destroy(undefined)
       },
       destroy: end,
     }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { redisAdapter } from '../src/index.ts'
 
 let cluster: RunningBroker
@@ -54,5 +54,28 @@ describe('what a cluster remembers of calls', () => {
     } finally {
       await adapter.disconnect(AbortSignal.timeout(3_000))
     }
+  }, 30_000)
+})
+
+describe('a socket that a receiver waits on', () => {
+  it('is closed with the connection, although the server says nothing', async () => {
+    const sockets = (): number =>
+      process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
+    const before = sockets()
+    const adapter = redisAdapter({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+    })
+    await connected(adapter)
+    const receiver = await adapter.open(source(await declare(adapter, fresh())), () => undefined)
+    const waiting = receiver.receive(1, live, 60_000)
+    await until(async () => (await cluster.run('INFO', 'clients')).includes('blocked_clients:1'))
+    cluster.freeze()
+    try {
+      await adapter.disconnect(AbortSignal.timeout(300))
+      await until(() => sockets() <= before, 2_000)
+    } finally {
+      cluster.thaw()
+    }
+    await waiting
   }, 30_000)
 })
