@@ -11,7 +11,7 @@ export interface Keys {
   topic(name: string): string
   reply(address: string): string
   target(target: Target): string
-  /** Base of what is declared, or the hash of a topic. */
+  /** Base of what is declared. Not the hash of a topic: a cluster refuses a script whose key is not there while the slot moves, before it has begun. */
   declared(target: DeclareTarget): string
   destination(destination: Destination): string
   /** Where `ping` proves that the server takes writes. */
@@ -41,21 +41,21 @@ export function createKeys(prefix: string): Keys {
     return base
   }
   const subscription = (topic: string, name: string): string => `{${prefix}:${topic}}:g:${name}:`
-  const topic = (name: string): string => `{${prefix}:${name}}:topic`
+  const topicBase = (name: string): string => `{${prefix}:${name}}:`
   const reply = (address: string): string => `{${prefix}:${address}}:`
   const target = (to: Target): string =>
     'queue' in to ? queue(to.queue) : subscription(to.topic, to.subscription)
   return {
     queue,
     subscription,
-    topic,
+    topic: (name) => `${topicBase(name)}topic`,
     reply,
     target,
-    declared: (to) => ('queue' in to || 'subscription' in to ? target(to) : topic(to.topic)),
+    declared: (to) => ('queue' in to || 'subscription' in to ? target(to) : topicBase(to.topic)),
     destination: (to) => {
       if ('queue' in to) return queue(to.queue)
       if ('reply' in to) return reply(to.reply)
-      return 'subscription' in to ? subscription(to.topic, to.subscription) : topic(to.topic)
+      return 'subscription' in to ? subscription(to.topic, to.subscription) : topicBase(to.topic)
     },
     health: () => `{${prefix}}:health`,
   }

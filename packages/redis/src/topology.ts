@@ -98,8 +98,10 @@ export function createTopology(keys: Keys, owner: string): Topology {
     async remove(connection, target) {
       const kind = 'queue' in target ? 'q' : 'subscription' in target ? 's' : 't'
       const key = keys.declared(target)
-      owned.delete(key)
-      if (parked.delete(parkedAt(key))) await connection.run(scripts.remove, parkedAt(key), ['q'])
+      // A queue that is called as a topic has the same base.
+      if (kind !== 't') owned.delete(key)
+      if (kind !== 't' && parked.delete(parkedAt(key)))
+        await connection.run(scripts.remove, parkedAt(key), ['q'])
       // Marks of other publishers end by themselves; ours would be the only key left.
       const own = connection.publisher === null ? [] : [connection.publisher.name]
       await connection.run(scripts.remove, key, [kind, ...own])

@@ -1,6 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, failure, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
+import {
+  connected,
+  declare,
+  failure,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
 import { slotOf } from '../src/slots.ts'
@@ -203,6 +213,25 @@ describe('a cluster', () => {
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
   }, 60_000)
 
+  it('waits with what is sent to a topic until all of its slot has moved', async () => {
+    const adapter = adapterFor()
+    await connected(adapter)
+    const topic = queueIn(0, 1000)
+    const targets = ['a', 'b'].map((subscription) => ({ topic, subscription }))
+    for (const target of targets)
+      await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+    let sending: Promise<unknown> | undefined
+    await moveSlot(slotOf(`{mq:${topic}}:`), `{mq:${topic}}:g:b:meta`, async () => {
+      sending = adapter.publish([outbound({ topic })], live)
+      await Promise.race([sending, new Promise((resolve) => setTimeout(resolve, 300))])
+    })
+    expect(await sending).toEqual([{ ok: true }])
+    for (const target of targets) expect(await adapter.size(target)).toBe(1)
+    await adapter.remove({ topic })
+    for (const target of targets)
+      await expect(adapter.size(target)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+  }, 60_000)
+
   it('goes on when a master stands still: its sockets stay open, and new ones get no answer', async () => {
     const adapter = adapterFor({ commandTimeoutMs: 2_000 })
     const events = await connected(adapter)
@@ -300,8 +329,8 @@ async function blockedReader(): Promise<boolean> {
   return false
 }
 
-/** What `redis-cli --cluster reshard` does, for one slot. */
-async function moveSlot(slot: number): Promise<void> {
+/** What `redis-cli --cluster reshard` does, for one slot. `first`: a key that goes before the others, with something amid. */
+async function moveSlot(slot: number, first?: string, amid?: () => Promise<void>): Promise<void> {
   const { createClient } = await import('redis')
   const all = (await nodes()).filter((node) => node.master)
   const from = all.find((node) => node.slots.some(([low, high]) => slot >= low && slot <= high)) as NodeLine
@@ -314,6 +343,10 @@ async function moveSlot(slot: number): Promise<void> {
   try {
     await target.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', from.id])
     await source.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', to.id])
+    const move = (key: string): Promise<unknown> =>
+      source.sendCommand(['MIGRATE', '127.0.0.1', String(to.port), key, '0', '5000'])
+    if (first !== undefined) await move(first)
+    await amid?.()
     for (;;) {
       const keys = (await source.sendCommand([
         'CLUSTER',
@@ -322,8 +355,7 @@ async function moveSlot(slot: number): Promise<void> {
         '10',
       ])) as unknown as string[]
       if (keys.length === 0) break
-      for (const key of keys)
-        await source.sendCommand(['MIGRATE', '127.0.0.1', String(to.port), key, '0', '5000'])
+      for (const key of keys) await move(key)
     }
     for (const c of [target, source]) await c.sendCommand(['CLUSTER', 'SETSLOT', String(slot), 'NODE', to.id])
   } finally {

@@ -72,7 +72,7 @@ describe('a socket that a receiver waits on', () => {
     cluster.freeze()
     try {
       await adapter.disconnect(AbortSignal.timeout(300))
-      await until(() => sockets() <= before, 2_000)
+      await until(() => sockets() <= before, 4_000)
     } finally {
       cluster.thaw()
     }

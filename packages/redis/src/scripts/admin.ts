@@ -26,17 +26,17 @@ touch(load(base))
 return { 1, '' }
 `
 
-/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base or hash; ARGV: `q`, `s` or `t`, the publisher whose marks go too. */
+/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base; ARGV: `q`, `s` or `t`, the publisher whose marks go too. */
 export const REMOVE = `
 local base = KEYS[1]
 local tag = string.match(base, '^(.-}:)')
 -- What else lives under the tag may still be written to.
 if ARGV[2] and (ARGV[1] == 't' or base == tag) then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then
-  for _, name in ipairs(redis.call('HKEYS', base)) do
+  for _, name in ipairs(redis.call('HKEYS', base..'topic')) do
     if name ~= '' then unlink(tag..'g:'..name..':', true) end
   end
-  redis.call('UNLINK', base)
+  redis.call('UNLINK', base..'topic')
   return 1
 end
 unlink(base, true)

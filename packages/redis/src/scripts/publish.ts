@@ -22,7 +22,7 @@ const MARK = `
 /**
  * Stores the messages of one call.
  *
- * KEYS[1] base of a queue or subscription, or the hash of a topic (mode `t`).
+ * KEYS[1] base of a queue, a subscription or a topic (mode `t`).
  * ARGV: mode (`q` queue, `r` reply place: missing is fine, `t` topic), publisher, sequence, lifetime of its mark in ms, earlier attempts
  * (`publisher,sequence;…`), number of names. Where all messages have the same fields: these names, `` or `x`, then per message (with `x`: priority,
  * delay in ms, expiry, key, deduplication id, and) the values. Else 0, then per message: number of field arguments, `` or `x` (followed by the
@@ -68,6 +68,7 @@ if mode ~= 't' then
   if not q then return mode == 'r' and 1 or 0 end
   queues[1] = q
 else
+  base = base..'topic'
   local all = redis.call('HGETALL', base)
   for i = 1, #all, 2 do
     if all[i] ~= '' then
