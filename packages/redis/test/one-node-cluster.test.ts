@@ -64,18 +64,26 @@ describe('a socket that a receiver waits on', () => {
     const before = sockets()
     const adapter = redisAdapter({
       cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+      acks: 'master',
     })
-    await connected(adapter)
+    const events = await connected(adapter)
     const receiver = await adapter.open(source(await declare(adapter, fresh())), () => undefined)
-    const waiting = receiver.receive(1, live, 60_000)
+    const ended = receiver.receive(1, live, 60_000).catch(() => undefined)
     await until(async () => (await cluster.run('INFO', 'clients')).includes('blocked_clients:1'))
-    cluster.freeze()
+    const clients = (await cluster.run('CLIENT', 'LIST')).split('\n')
+    const command = clients.find((line) => line.includes('name=mq') && line.includes('flags=N'))
+    // Whoever connects anew is refused, and that ends the connection.
+    await cluster.run('CONFIG', 'SET', 'requirepass', 'new')
+    const as = ['-a', 'new', '--no-auth-warning']
     try {
-      await adapter.disconnect(AbortSignal.timeout(300))
+      await cluster.run(...as, 'CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(command ?? '')?.[1] ?? '')
+      await events.gone
+      cluster.freeze()
       await until(() => sockets() <= before, 4_000)
     } finally {
       cluster.thaw()
+      await cluster.run(...as, 'CONFIG', 'SET', 'requirepass', '')
     }
-    await waiting
+    await ended
   }, 30_000)
 })
