@@ -311,6 +311,23 @@ describe('limits', () => {
     expect(dead[0]?.deadLetter).toMatchObject({ reason: 'max-length', queue: name })
   })
 
+  it('drops for good what would go in a circle', async () => {
+    const [a, b] = [fresh(), fresh()]
+    const over = { maxLength: 2, overflow: 'drop-oldest' } as const
+    for (const [name, deadLetterQueue] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      await declare(adapter, name, { ...over, deadLetterQueue })
+    const filler = [1, 2].map(() => outbound({ queue: b }))
+    const sent = [1, 2, 3].map(() => outbound({ queue: a }))
+    await adapter.publish(filler, live)
+    expect((await adapter.publish(sent, live)).map((o) => o.ok)).toEqual([true, true, true])
+    const left = async (queue: string) => drain(await adapter.open(source({ queue }), () => undefined))
+    expect(await left(a)).toEqual(ids(sent.slice(1)))
+    expect(await left(b)).toEqual(ids([...filler.slice(1), ...sent.slice(0, 1)]))
+  })
+
   it('drops nothing for a body that has no room in an empty queue', async () => {
     const queue = await declare(adapter, fresh(), { maxLengthBytes: 100, overflow: 'drop-oldest' })
     await adapter.publish([outbound(queue), outbound(queue)], live)

@@ -138,9 +138,12 @@ local function inter(dead, fields, why, now)
   return true
 end
 
--- What the broker itself gives up on goes to the queue's own dead-letter queue, if it has one.
+-- Bases of queues out of which something is moved.
+local moving = {}
+
+-- What the broker itself gives up on goes to the queue's own dead-letter queue, if it has one. Nowhere, if that makes room for what comes from there.
 bury = function(q, fields, reason, now)
-  if q.dl == '' then return end
+  if q.dl == '' or moving[q.dl] then return end
   local why = { ['mq-dead-reason'] = reason, ['mq-dead-queue'] = q.nm, ['mq-dead-attempts'] = int(decimal(field(fields, 'attempt'))),
     ['mq-dead-first-failed-at'] = int(firstFailed(fields, now)), ['mq-dead-last-failed-at'] = int(now),
     ['mq-dead-error-name'] = 'Error',
@@ -149,7 +152,9 @@ bury = function(q, fields, reason, now)
     ['mq-dead-error-stack'] = '', ['mq-dead-host'] = '' }
   if q.sb ~= '' then why['mq-dead-subscription'] = q.sb end
   local dead = loadOrMake(q.dl)
+  moving[q.base] = true
   inter(dead, fields, why, now)
+  moving[q.base] = nil
   if dead.woken then wake(dead) end
 end
 
@@ -189,7 +194,7 @@ local function tidy(now)
   for _, given in pairs(all) do
     local q = given[1]
     -- What stands in its way is told to who consumes.
-    pcall(sweep, q, now, math.min(2 * given[2] + 10, MOST_EXPIRED))
+    if not pcall(sweep, q, now, math.min(2 * given[2] + 10, MOST_EXPIRED)) then moving = {} end
     if q.woken then wake(q) end
   end
 end
