@@ -24,7 +24,7 @@ import type { ResolvedOptions } from './options.ts'
 import { keepBusy, readFacts } from './server.ts'
 import { slotOf, SLOTS } from './slots.ts'
 
-/** How long a master may be away, or a slot on its way, before the cluster counts as lost, in ms. */
+/** How long a master that is away, or a slot on its way, is looked for in one go, in ms. */
 const PATIENCE_MS = 60_000
 const PAUSE_MS = 100
 
@@ -51,9 +51,7 @@ export async function connectCluster(
   // A dead host must not hold up the look at the others.
   const short = { ...options, connectTimeoutMs: Math.min(options.connectTimeoutMs, SHORT_MS) }
   let over = false
-  /** Sockets that somebody waits on, and how many are about to be. */
-  const lent = new Set<Link>()
-  let lending = 0
+  let borrowed = 0
   let fullUntil = 0
   const stop = new AbortController()
   setMaxListeners(0, stop.signal)
@@ -70,7 +68,6 @@ export async function connectCluster(
     stop.abort(offline(cause))
     for (const node of nodes.values()) dispose(node, cause)
     nodes.clear()
-    for (const link of lent) link.destroy(cause)
   }
   const giveUp = (cause: unknown): void => {
     if (over) return
@@ -242,7 +239,7 @@ export async function connectCluster(
   /** Whether one more socket may be opened; an idle one of another master makes room. */
   const hasRoom = (): boolean => {
     const idle = [...nodes.values()].map((node) => node.idle)
-    const open = lent.size + lending + nodes.size + idle.reduce((sum, { size }) => sum + size, 0)
+    const open = borrowed + nodes.size + idle.reduce((sum, { size }) => sum + size, 0)
     if (open < options.maxConnections) return true
     const spare = idle.find(({ size }) => size > 0)?.take()
     spare?.destroy(undefined)
@@ -280,29 +277,25 @@ export async function connectCluster(
         const node = await untilAborted(nodeFor(key), until)
         const free = node.idle.take()
         if (free !== undefined) {
-          lent.add(free)
+          borrowed++
           return free
         }
         if (performance.now() < fullUntil || !hasRoom()) return null
-        lending++
+        borrowed++
         try {
-          const link = await openLink(
+          return await openLink(
             { address: node.address, options: short, scripts: false, lost: () => undefined },
             AbortSignal.any([stop.signal, until]),
           )
-          lent.add(link)
-          if (over) link.destroy(undefined)
-          return link
         } catch (error) {
+          borrowed--
           if (replyCode(error) !== 'MAXCLIENTS') throw error
           fullUntil = performance.now() + FULL_MS
           return null
-        } finally {
-          lending--
         }
       },
       giveBack: (link) => {
-        lent.delete(link)
+        borrowed--
         const node = nodes.get(nameOf(link.address))
         if (node !== undefined && !over && !link.dead) node.idle.put(link)
         else link.destroy(undefined)
@@ -333,7 +326,6 @@ export async function connectCluster(
         nodes.clear()
         await Promise.all(all.map((node) => node.command.close(until)))
         for (const node of all) dispose(node, undefined)
-        for (const link of lent) link.destroy(undefined)
       },
       destroy: end,
     }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
+import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
 import { redisAdapter } from '../src/index.ts'
 
 let cluster: RunningBroker
@@ -54,36 +54,5 @@ describe('what a cluster remembers of calls', () => {
     } finally {
       await adapter.disconnect(AbortSignal.timeout(3_000))
     }
-  }, 30_000)
-})
-
-describe('a socket that a receiver waits on', () => {
-  it('is closed with the connection, although the server says nothing', async () => {
-    const sockets = (): number =>
-      process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
-    const before = sockets()
-    const adapter = redisAdapter({
-      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
-      acks: 'master',
-    })
-    const events = await connected(adapter)
-    const receiver = await adapter.open(source(await declare(adapter, fresh())), () => undefined)
-    const ended = receiver.receive(1, live, 60_000).catch(() => undefined)
-    await until(async () => (await cluster.run('INFO', 'clients')).includes('blocked_clients:1'))
-    const clients = (await cluster.run('CLIENT', 'LIST')).split('\n')
-    const command = clients.find((line) => line.includes('name=mq') && line.includes('flags=N'))
-    // Whoever connects anew is refused, and that ends the connection.
-    await cluster.run('CONFIG', 'SET', 'requirepass', 'new')
-    const as = ['-a', 'new', '--no-auth-warning']
-    try {
-      await cluster.run(...as, 'CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(command ?? '')?.[1] ?? '')
-      await events.gone
-      cluster.freeze()
-      await until(() => sockets() <= before, 4_000)
-    } finally {
-      cluster.thaw()
-      await cluster.run(...as, 'CONFIG', 'SET', 'requirepass', '')
-    }
-    await ended
   }, 30_000)
 })
