@@ -56,11 +56,6 @@ export function createTopology(keys: Keys, owner: string): Topology {
       const requested = JSON.stringify(settings)
       const meta = metaFields(connection, keys, base, target, settings)
       const args = [requested, pattern ?? '', settings.exclusive ? owner : '', ...meta]
-      if (settings.deadLetterQueue !== null) {
-        const dead = keys.queue(settings.deadLetterQueue)
-        if (!connection.together(base, dead))
-          parked.set(parkedAt(base), { base: dead, name: settings.deadLetterQueue })
-      }
       const on = 'queue' in target ? [base] : [base, keys.topic(target.topic)]
       const [made, config, known, holder] = (await connection.runKeys(scripts.declare, on, args)) as [
         number,
@@ -68,6 +63,10 @@ export function createTopology(keys: Keys, owner: string): Topology {
         Buffer,
         Buffer,
       ]
+      const existing = made === 1 ? settings : parseSettings(String(config))
+      const name = existing?.deadLetterQueue ?? null
+      if (name !== null && !connection.together(base, keys.queue(name)))
+        parked.set(parkedAt(base), { base: keys.queue(name), name })
       if (made === 1) {
         if (settings.exclusive) owned.set(base, 'queue' in target ? 'q' : 's')
         return settings
@@ -75,7 +74,6 @@ export function createTopology(keys: Keys, owner: string): Topology {
       if (String(holder) !== '' && String(holder) !== owner) {
         throw new AdapterError('MQ_QUEUE_CONFLICT', `${nameOf(target)} is exclusive to another connection`)
       }
-      const existing = parseSettings(String(config))
       if (ifExists === 'compare' && existing !== null) {
         const differences = compare(existing, settings)
         if (pattern !== undefined && String(known) !== pattern) {
@@ -99,9 +97,10 @@ export function createTopology(keys: Keys, owner: string): Topology {
       const kind = 'queue' in target ? 'q' : 'subscription' in target ? 's' : 't'
       const key = keys.declared(target)
       // A queue that is called as a topic has the same base.
-      if (kind !== 't') owned.delete(key)
-      if (kind !== 't' && parked.delete(parkedAt(key)))
-        await connection.run(scripts.remove, parkedAt(key), ['q'])
+      if (kind !== 't') {
+        owned.delete(key)
+        parked.delete(parkedAt(key))
+      }
       // Marks of other publishers end by themselves; ours would be the only key left.
       const own = connection.publisher === null ? [] : [connection.publisher.name]
       await connection.run(scripts.remove, key, [kind, ...own])
@@ -127,6 +126,7 @@ export function createTopology(keys: Keys, owner: string): Topology {
   }
 }
 
+/** As in the remove script. */
 function parkedAt(base: string): string {
   return `${base}parked:`
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
+import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
 
 let cluster: RunningBroker
@@ -53,6 +54,38 @@ describe('what a cluster remembers of calls', () => {
       expect(marks.length).toBeLessThanOrEqual(3)
     } finally {
       await adapter.disconnect(AbortSignal.timeout(3_000))
+    }
+  }, 30_000)
+})
+
+describe('a dead-letter queue in another slot', () => {
+  const member = async (): Promise<BrokerAdapter> => {
+    const adapter = redisAdapter({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+    })
+    await connected(adapter)
+    return adapter
+  }
+  const leave = (adapter: BrokerAdapter): Promise<void> => adapter.disconnect(AbortSignal.timeout(3_000))
+
+  it('is the one that the queue has, whatever a later declaration asked for, and nothing of it stays', async () => {
+    const [name, dead, other] = [fresh(), fresh('dead'), fresh('other')]
+    const first = await member()
+    await declare(first, dead)
+    await declare(first, other)
+    await declare(first, name, { deadLetterQueue: dead })
+    await leave(first)
+    const [second, third] = [await member(), await member()]
+    try {
+      const queue = await declare(second, name, { deadLetterQueue: other })
+      await second.publish([outbound(queue, { expiresAt: Date.now() + 20 })], live)
+      await until(async () => (await second.size(queue)) === 0)
+      await until(async () => (await third.size({ queue: dead })) === 1)
+      expect(await third.size({ queue: other })).toBe(0)
+      await third.remove(queue)
+      expect(await cluster.run('KEYS', `{mq:${name}}:parked:*`)).toBe('')
+    } finally {
+      await Promise.all([leave(second), leave(third)])
     }
   }, 30_000)
 })

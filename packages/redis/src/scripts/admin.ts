@@ -34,12 +34,12 @@ local tag = string.match(base, '^(.-}:)')
 if ARGV[2] and (ARGV[1] == 't' or base == tag) then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then
   for _, name in ipairs(redis.call('HKEYS', base..'topic')) do
-    if name ~= '' then unlink(tag..'g:'..name..':', true) end
+    if name ~= '' then unlinkAll(tag..'g:'..name..':') end
   end
   redis.call('UNLINK', base..'topic')
   return 1
 end
-unlink(base, true)
+unlinkAll(base)
 if ARGV[1] == 's' then redis.call('HDEL', tag..'topic', string.match(base, ':g:(.+):$')) end
 return 1
 `

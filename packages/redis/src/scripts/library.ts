@@ -213,4 +213,9 @@ local function unlink(base, stream)
   for _, key in ipairs(redis.call('HKEYS', base..'o')) do redis.call('UNLINK', base..'k:'..key) end
   redis.call('UNLINK', unpack(names))
 end
+-- With what is parked for its dead-letter queue.
+local function unlinkAll(base)
+  unlink(base, true)
+  unlink(base..'parked:', true)
+end
 `

@@ -79,7 +79,7 @@ if moved == 0 then
   if redis.call('ZREM', base..'c', consumer) == 1 then
     redis.call('ZREMRANGEBYSCORE', base..'c', '-inf', now - 60000)
     if redis.call('ZCARD', base..'c') == 0 then
-      unlink(base, true)
+      unlinkAll(base)
       if q.sb ~= '' then redis.call('HDEL', string.match(base, '^(.-}:)')..'topic', q.sb) end
     end
   end
