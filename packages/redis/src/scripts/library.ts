@@ -5,6 +5,10 @@
  * a queue with priorities, `d`/`dm` delayed messages by due time, `x` expiry index of entries, `o` key → entry that stands for it and
  * `k:<key>` those waiting behind it, `w` one-entry stream that wakes blocked receivers, `dd:*` deduplication, `tk:*` publishers.
  *
+ * In `meta`: `cfg` the settings as JSON, `pattern`, `nm` and `sb` names, `gen` when it was made, `implicit` (nobody declared it), `p` plain, `ml`, `mb` and
+ * `ov` limits, `mp` priorities, `od` order, `dw` deduplication window, `mt` ttl, `dl` base of the dead-letter queue, `ex` life, `ad` autoDelete, `xo` owner;
+ * counters: `wait` messages behind their keys, `by` bytes ready, `seq` delayed ones, `lm` least lease, `at:<lane>` where the look at the leases goes on.
+ *
  * A message inside Lua is `{ pr, key, exp, fields, holds }`: priority, ordering key, absolute expiry (0: none), flat stream fields, and
  * whether it holds its key already (a retry of an ordered queue keeps it blocked).
  *
