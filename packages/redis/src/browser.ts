@@ -24,7 +24,7 @@ export function createBrowser(connection: Connection, base: string, source: Sour
   return {
     async receive(max, signal) {
       let entries: readonly (readonly [Buffer, Buffer, readonly Reply[], number])[] = []
-      let stopped = ''
+      let stopped: string
       do {
         if (closed || signal.aborted) return []
         const split = position.indexOf(':')

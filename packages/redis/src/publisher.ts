@@ -204,7 +204,7 @@ function chunks(
 ): (readonly OutboundMessage[])[] {
   const out: (readonly OutboundMessage[])[] = []
   const at = (index: number): OutboundMessage => batch[index] as OutboundMessage
-  for (let from = 0, to = 0; from < batch.length; from = to) {
+  for (let from = 0, to: number; from < batch.length; from = to) {
     const size = sizeOf(at(from).sendToken)
     to = from + (size ?? 1)
     if (size === undefined) {
