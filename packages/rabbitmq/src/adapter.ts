@@ -70,7 +70,7 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
     const publisher = createPublisher(connection, resolved, () => topology, delays)
     const record = (queue: string, text: string): Promise<void> =>
       storeText(publisher, queue, text, AbortSignal.timeout(resolved.rpcTimeoutMs))
-    const topology = createTopology(connection, resolved, record, delays.bind)
+    const topology = createTopology(connection, resolved, record, delays)
     return { connection, topology, publisher, receivers: new Set() }
   }
 

@@ -17,6 +17,8 @@ export interface Delays {
   bind(queue: string): Promise<void>
   /** The same for messages that go to a topic afterwards, by their own routing key. */
   forTopic(topic: string, tierMs: number): Promise<string>
+  /** After a topic is made: what is due for it, from before as well, reaches it. */
+  bindTopic(topic: string): Promise<void>
   forget(): void
 }
 
@@ -85,7 +87,7 @@ export function createDelays(connection: Connection): Delays {
 
   /**
    * What waits for a topic comes out here. A message that no subscription wants would never leave the queue where it waited, since nobody
-   * takes it: so it always goes to one more queue, which keeps nothing.
+   * takes it: so it always goes to one more queue, which keeps nothing. It outlives its topic, as what waits does.
    */
   const relay = (topic: string): Promise<void> =>
     once(own.relay(topic), () =>
@@ -163,6 +165,14 @@ export function createDelays(connection: Connection): Delays {
       await relay(topic)
       await once(name, () => tolerant(waitingQueue(name, tierMs, own.relay(topic)), name))
       return name
+    },
+    async bindTopic(topic) {
+      try {
+        await connection.admin((channel) => channel.bindExchange(topic, own.relay(topic), ''))
+      } catch (error) {
+        // Nothing has waited for it yet, or who may not bind it: then that happens with the first message that waits.
+        if (replyCode(error) !== 404 && replyCode(error) !== 403) throw error
+      }
     },
     forget() {
       made.clear()

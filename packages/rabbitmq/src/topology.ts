@@ -8,11 +8,13 @@ import {
   type QueueSettings,
   type Target,
 } from '@mq/core/adapter'
-import { closeQuietly, type Connection, type Role } from './connection.ts'
+import type { Connection, Role } from './connection.ts'
+import type { Delays } from './delays.ts'
 import { inequivalence, type Inequivalence, replyCode } from './errors.ts'
-import { own, partitionQueue, queueOf } from './names.ts'
+import { partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { adopt, fieldOf, formOf, revealed, settingOf } from './queue-arguments.ts'
+import { createTopics } from './topics.ts'
 
 /** What this connection knows of a queue. */
 export interface Known {
@@ -48,6 +50,23 @@ export interface Topology {
   forget(name: string): void
 }
 
+/** What topics need of queues. */
+export interface Queues {
+  exists(queue: string): Promise<boolean>
+  /** On a channel of the socket that may touch the queue. */
+  on<T>(queue: string, call: (channel: Channel) => Promise<T>): Promise<T>
+  declare(
+    label: string,
+    queue: string,
+    settings: QueueSettings,
+    ifExists: Declaration['ifExists'],
+  ): Promise<Partial<QueueSettings>>
+  makeRegister(queue: string): Promise<void>
+  remove(queue: string): Promise<void>
+  conflict(label: string, differences: readonly Difference[]): AdapterError
+  peek(queue: string): Known | undefined
+}
+
 /** How long a server goes on telling consumers of a queue that it is gone. */
 const TELLING_MS = 100
 const MOST_TELLING_MS = 2_000
@@ -80,14 +99,11 @@ export function createTopology(
   options: ResolvedOptions,
   /** Stores a record in a queue, confirmed. */
   record: (queue: string, text: string) => Promise<void>,
-  /** What is due for a queue that is made anew has to reach it. */
-  bindDue: (queue: string) => Promise<void>,
+  delays: Delays,
 ): Topology {
   const queues = new Map<string, Known>()
   /** When queues were found to be gone. */
   const gone = new Map<string, number>()
-  const topics = new Set<string>()
-  const limitedTopics = new Set<string>()
   /** Of another user: there, and nothing is said about what they are like. */
   const unseen = new Set<string>()
 
@@ -203,7 +219,7 @@ export function createTopology(
     const inForce = { ...settings, ...revealed(differences) }
     if (inForce.ordered && !settings.ordered) partitions = await countPartitions(queue)
     if (!inForce.ordered) partitions = 1
-    for (let n = 0; n < partitions; n++) await bindDue(partitionQueue(queue, n))
+    for (let n = 0; n < partitions; n++) await delays.bind(partitionQueue(queue, n))
     queues.set(queue, {
       partitions,
       ordered: inForce.ordered,
@@ -221,61 +237,6 @@ export function createTopology(
     return { ...revealed(differences), ...(inForce.ordered && { partitions }) }
   }
 
-  const declareSubscription = async (
-    target: { readonly topic: string; readonly subscription: string },
-    { settings, pattern = '#', ifExists }: Declaration,
-  ): Promise<Partial<QueueSettings>> => {
-    const { topic } = target
-    const queue = queueOf(target)
-    const label = `${topic}/${target.subscription}`
-    // Whatever is known of it: somebody may have deleted it under its subscribers.
-    topics.delete(topic)
-    await declareTopic(topic)
-    // Written down before it is made: whoever deletes the topic finds it.
-    if (!(await exists(queue))) {
-      // A note of one that is gone says nothing against what is asked for now.
-      if (ifExists === 'compare')
-        await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
-      const register = own.register(topic)
-      await settle(register, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })
-      await record(register, target.subscription)
-    }
-    // Copies of one key go to one queue whichever it is, so one is enough.
-    const answer = await declareQueue(label, queue, { ...settings, partitions: 1 }, ifExists)
-    if (queues.get(queue)?.limited === true) limitedTopics.add(topic)
-    // What goes by itself would leave the note about its pattern behind.
-    const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
-    const existing = noted ? await notePattern(queue, pattern) : pattern
-    // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
-    await on(queue, (channel) => channel.bindQueue(queue, topic, existing))
-    if (ifExists === 'compare' && existing !== pattern)
-      throw conflict(label, [{ field: 'pattern', existing, requested: pattern }])
-    return answer
-  }
-
-  /**
-   * AMQP tells nobody which bindings there are. An exchange that is never published to holds the pattern as an argument that
-   * the server compares when it is declared again; answers the one in force.
-   */
-  const notePattern = async (queue: string, pattern: string): Promise<string> => {
-    try {
-      await connection.admin((channel) =>
-        channel.assertExchange(own.pattern(queue), 'fanout', { durable: true, alternateExchange: pattern }),
-      )
-      return pattern
-    } catch (error) {
-      const found = inequivalence(error)
-      if (found?.argument !== 'alternate-exchange') throw error
-      return typeof found.current === 'string' ? found.current : pattern
-    }
-  }
-
-  const declareTopic = async (name: string): Promise<void> => {
-    if (topics.has(name)) return
-    await connection.admin((channel) => channel.assertExchange(name, 'topic', { durable: true }))
-    topics.add(name)
-  }
-
   const removeQueue = async (queue: string): Promise<void> => {
     const partitions = queues.get(queue)?.partitions ?? (await countPartitions(queue))
     const role = roleOf(queue)
@@ -286,39 +247,6 @@ export function createTopology(
     // Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell.
     const telling = Math.max(TELLING_MS, 4 * (performance.now() - since))
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(telling, MOST_TELLING_MS)))
-  }
-
-  const removeSubscription = async (topic: string, subscription: string): Promise<void> => {
-    const queue = queueOf({ topic, subscription })
-    await removeQueue(queue)
-    await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
-  }
-
-  const removeTopic = async (topic: string): Promise<void> => {
-    const register = own.register(topic)
-    const names = new Set<string>()
-    if (await exists(register)) {
-      // Nothing is acknowledged: until the register itself goes, last, whoever is interrupted can begin again.
-      const channel = await connection.channel('admin')
-      try {
-        for (;;) {
-          const entry = await connection.rpc(channel.get(register), 'reading the subscriptions')
-          if (entry === false) break
-          names.add(entry.content.toString())
-        }
-      } finally {
-        closeQuietly(channel)
-      }
-    }
-    topics.delete(topic)
-    limitedTopics.delete(topic)
-    // Before the queues: a subscriber who hears that its queue is gone makes all of it again, and that must last.
-    await connection.admin((channel) => channel.deleteExchange(topic))
-    for (const name of names) await removeSubscription(topic, name)
-    await connection.admin(async (channel) => {
-      await channel.deleteExchange(own.relay(topic))
-      await channel.deleteQueue(register)
-    })
   }
 
   const inspect = async (queue: string): Promise<Known> => {
@@ -340,7 +268,7 @@ export function createTopology(
 
   const forget = (name: string): void => {
     if (queues.delete(name)) gone.set(name, performance.now())
-    topics.delete(name)
+    topics.forget(name)
   }
 
   const overPartitions = async (
@@ -355,25 +283,37 @@ export function createTopology(
     return sum
   }
 
+  const queuesOf: Queues = {
+    exists,
+    on,
+    declare: declareQueue,
+    makeRegister: async (name) =>
+      void (await settle(name, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })),
+    remove: removeQueue,
+    conflict,
+    peek: (queue) => queues.get(queue),
+  }
+  const topics = createTopics(connection, queuesOf, delays, record)
+
   return {
     async declare(target, declaration) {
-      if ('subscription' in target) return declareSubscription(target, declaration)
+      if ('subscription' in target) return topics.subscribe(target, declaration)
       if ('queue' in target)
         return declareQueue(target.queue, target.queue, declaration.settings, declaration.ifExists)
-      await declareTopic(target.topic)
+      await topics.declare(target.topic)
       return {}
     },
     async remove(target) {
       if ('queue' in target) await removeQueue(target.queue)
-      else if ('subscription' in target) await removeSubscription(target.topic, target.subscription)
-      else await removeTopic(target.topic)
+      else if ('subscription' in target) await topics.unsubscribe(target)
+      else await topics.remove(target.topic)
     },
     purge: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.purgeQueue(queue)).messageCount),
     size: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.checkQueue(queue)).messageCount),
     peek: (queue) => queues.get(queue),
-    limits: (topic) => limitedTopics.has(topic),
+    limits: topics.limits,
     inspect,
     async recheck(queue) {
       if (!(await exists(queue))) {
@@ -381,11 +321,7 @@ export function createTopology(
         throw new AdapterError('MQ_QUEUE_NOT_FOUND', `queue "${queue}" does not exist`)
       }
     },
-    async topic(name) {
-      if (topics.has(name)) return
-      await connection.admin((channel) => channel.checkExchange(name))
-      topics.add(name)
-    },
+    topic: topics.check,
     forget,
   }
 }

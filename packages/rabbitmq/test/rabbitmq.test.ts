@@ -241,6 +241,35 @@ describe('a topic', () => {
   })
 })
 
+describe('a topic that is made again', () => {
+  const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+
+  it.each([
+    ['was removed', (topic: string) => adapter.remove({ topic })],
+    ['another client deleted', (topic: string) => channel.deleteExchange(topic)],
+  ])('after it %s gets what is delayed, by those that knew it before as well', async (_, lose) => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const sendAndTake = async (by: BrokerAdapter): Promise<void> => {
+      const sent = outbound({ topic }, { delayMs: 100 })
+      expect(await by.publish([sent], live)).toEqual([{ ok: true }])
+      const receiver = await adapter.open(source(target), () => undefined)
+      const got = await take(receiver, 1)
+      expect(got.map(({ id }) => id)).toEqual([sent.id])
+      await receiver.ack(got)
+      await receiver.close(live)
+    }
+    await adapter.declare(target, declaration)
+    for (const by of [adapter, other]) await sendAndTake(by)
+    await lose(topic)
+    await adapter.declare(target, declaration)
+    for (const by of [adapter, other]) await sendAndTake(by)
+    await other.disconnect(live)
+  })
+})
+
 describe('a topic with a full subscription', () => {
   it('is full for who declared that, and cannot be served for others', async () => {
     const topic = fresh('topic')
