@@ -71,6 +71,9 @@ export interface Queues {
 const TELLING_MS = 100
 const MOST_TELLING_MS = 2_000
 
+/** Partitions behind the last one found that are looked for. */
+const MOST_MISSING = 2
+
 /** More differences than arguments there are. */
 const MOST_DIFFERENCES = 24
 
@@ -121,10 +124,12 @@ export function createTopology(
     }
   }
 
-  const countPartitions = async (queue: string): Promise<number> => {
-    let n = 1
-    while (await exists(partitionQueue(queue, n))) n++
-    return n
+  /** Up to the last one that is there: somebody may have deleted one of them alone. `atLeast`: how many there should be. */
+  const countPartitions = async (queue: string, atLeast: number): Promise<number> => {
+    let count = 1
+    for (let n = 1; n < Math.max(atLeast, count + MOST_MISSING); n++)
+      if (await exists(partitionQueue(queue, n))) count = n + 1
+    return count
   }
 
   /** Declares one physical queue, whatever it is like; answers in what it differs. */
@@ -200,7 +205,7 @@ export function createTopology(
     let { partitions } = settings
     const found: Difference[] = []
     if (settings.ordered && (await exists(queue))) {
-      partitions = await countPartitions(queue)
+      partitions = await countPartitions(queue, settings.partitions)
       if (partitions !== settings.partitions)
         found.push({ field: 'partitions', existing: partitions, requested: settings.partitions })
     }
@@ -217,7 +222,10 @@ export function createTopology(
       })
     if (ifExists === 'compare' && found.length > 0) throw conflict(label, found)
     const inForce = { ...settings, ...revealed(differences) }
-    if (inForce.ordered && !settings.ordered) partitions = await countPartitions(queue)
+    if (inForce.ordered && !settings.ordered) {
+      partitions = await countPartitions(queue, 1)
+      for (let n = 1; n < partitions; n++) await settle(partitionQueue(queue, n), inForce)
+    }
     if (!inForce.ordered) partitions = 1
     for (let n = 0; n < partitions; n++) await delays.bind(partitionQueue(queue, n))
     queues.set(queue, {
@@ -238,11 +246,13 @@ export function createTopology(
   }
 
   const removeQueue = async (queue: string): Promise<void> => {
-    const partitions = queues.get(queue)?.partitions ?? (await countPartitions(queue))
+    const known = queues.get(queue)
     const role = roleOf(queue)
+    const partitions = known?.ordered === false ? 1 : await countPartitions(queue, known?.partitions ?? 1)
     queues.delete(queue)
     const since = performance.now()
-    for (let n = 0; n < partitions; n++)
+    // The queue itself last: whoever is interrupted finds what is left by it.
+    for (let n = partitions - 1; n >= 0; n--)
       await connection.admin((channel) => channel.deleteQueue(partitionQueue(queue, n)), role)
     // Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell.
     const telling = Math.max(TELLING_MS, 4 * (performance.now() - since))
@@ -253,7 +263,7 @@ export function createTopology(
     const known = queues.get(queue)
     if (known !== undefined) return known
     await connection.admin((channel) => channel.checkQueue(queue))
-    const partitions = await countPartitions(queue)
+    const partitions = await countPartitions(queue, 1)
     const found: Known = {
       partitions,
       ordered: partitions > 1,

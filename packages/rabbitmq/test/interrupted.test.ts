@@ -67,6 +67,42 @@ describe('what is interrupted', () => {
     for (const each of subscriptions) expect([each, await exists(`${topic}:${each}`)]).toEqual([each, false])
   })
 
+  it('an ordered queue that lost one of its partitions has all of them again, and is removed whole', async () => {
+    const queue = fresh('ordered')
+    const all = [queue, `${queue}::p1`, `${queue}::p2`, `${queue}::p3`]
+    const there = async () => (await Promise.all(all.map(exists))).filter(Boolean).length
+    const lose = async () => (await foreign.createChannel()).deleteQueue(`${queue}::p1`)
+    await declare(adapter, queue, { ordered: true, partitions: 4 })
+    for (const settings of [{ ...plainSettings, ordered: true, partitions: 4 }, plainSettings]) {
+      await lose()
+      const other = rabbitmqAdapter({ url: broker.url })
+      await connected(other)
+      const taken = await other.declare({ queue }, { settings, pattern: undefined, ifExists: 'take' })
+      expect([taken.partitions, await there()]).toEqual([4, 4])
+      await other.disconnect(live)
+    }
+    await lose()
+    const stranger = rabbitmqAdapter({ url: broker.url })
+    await connected(stranger)
+    await stranger.remove({ queue })
+    expect(await there()).toBe(0)
+    await stranger.disconnect(live)
+  })
+
+  it('the removal of an ordered queue is finished by the next call', async () => {
+    const queue = fresh('ordered')
+    const last = `${queue}::p9`
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await declare(other, queue, { ordered: true, partitions: 10 })
+    const removing = other.remove({ queue }).catch(() => undefined)
+    await until(async () => !(await exists(queue)) || !(await exists(last)))
+    await other.disconnect(AbortSignal.abort())
+    await removing
+    await adapter.remove({ queue })
+    expect([await exists(queue), await exists(last)]).toEqual([false, false])
+  })
+
   it.each([
     ['queue', (channel: Channel, topic: string) => channel.deleteQueue(`${topic}:s`)],
     ['topic', (channel: Channel, topic: string) => channel.deleteExchange(topic)],
