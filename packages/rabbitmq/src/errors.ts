@@ -123,19 +123,23 @@ export interface Inequivalence {
   readonly current: unknown
 }
 
+/** Stands for both values where the server cut its text, which has at most 255 bytes: the queue's name, or a value, was too long. */
+export const CUT: unique symbol = Symbol('cut')
+
 /** `undefined` stands for an argument that is not there. Null when the error says nothing of the kind. */
 export function inequivalence(error: unknown): Inequivalence | null {
   if (replyCode(error) !== 406) return null
-  const found = /inequivalent arg '([^']+)' for .*?: received (.*) but current is (.*?)"?$/s.exec(
-    (error as Error).message,
-  )
+  const { message } = error as Error
+  const argument = /inequivalent arg '([^']+)' for /.exec(message)?.[1]
+  if (argument === undefined) return null
+  if (/\.\.\."?$/.test(message)) return { argument, received: CUT, current: CUT }
+  const found = /: received (.*) but current is (.*?)"?$/s.exec(message)
   if (found === null) return null
-  const argument = found[1] as string
   const numeric = !TEXT_ARGUMENTS.test(argument)
   return {
     argument,
-    received: value(found[2] as string, numeric),
-    current: value(found[3] as string, numeric),
+    received: value(found[1] as string, numeric),
+    current: value(found[2] as string, numeric),
   }
 }
 

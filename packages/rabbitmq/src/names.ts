@@ -14,9 +14,13 @@ export function queueOf(target: Target): string {
   return cut(`${target.topic}:${target.subscription}`)
 }
 
+function hashOf(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, 16)
+}
+
 function cut(name: string): string {
   if (name.length <= LONGEST) return name
-  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16)
+  const hash = hashOf(name)
   return `${name.slice(0, LONGEST - hash.length - 1)}~${hash}`
 }
 
@@ -42,8 +46,8 @@ export const own = {
   sink: 'mq::sink',
   last: (unique: string) => `mq:last:${unique}`,
   register: (topic: string) => `mq:topic:${topic}`,
-  /** Says what a subscription's pattern is: AMQP does not tell. */
-  pattern: (subscriptionQueue: string) => `${subscriptionQueue}:pattern`,
+  /** Says what a subscription's pattern is: AMQP does not tell. Short, since the server cuts what it says of it. */
+  pattern: (subscriptionQueue: string) => `mq:pattern:${hashOf(subscriptionQueue)}`,
 } as const
 
 /** Whether a queue only holds messages until they are due. */

@@ -1,5 +1,5 @@
 import { AdapterError, type QueueSettings } from '@mq/core/adapter'
-import type { Inequivalence } from './errors.ts'
+import { CUT, type Inequivalence } from './errors.ts'
 import { checkArguments } from './known-arguments.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Version } from './version.ts'
@@ -85,22 +85,32 @@ export function formOf(settings: QueueSettings, options: ResolvedOptions, versio
 
 /** Makes a form agree with what an existing queue is said to be. */
 export function adopt(form: QueueForm, { argument, current }: Inequivalence): boolean {
-  switch (argument) {
-    case 'durable':
-      form.durable = current === true
-      return true
-    case 'auto_delete':
-      form.autoDelete = current === true
-      return true
-    case 'exclusive':
-      form.exclusive = current === true
-      return true
-    default:
-      if (form.arguments[argument] === current) return false
-      if (current === undefined) delete form.arguments[argument]
-      else form.arguments[argument] = current
-      return true
+  if (isFlag(argument)) {
+    form[FLAGS[argument]] = current === true
+    return true
   }
+  if (form.arguments[argument] === current) return false
+  if (current === undefined) delete form.arguments[argument]
+  else form.arguments[argument] = current
+  return true
+}
+
+/** What an existing queue may be like of which the server's text was cut: the other of two, or none, which is also shorter to say. `CUT`: who knows. */
+export function supposed(form: QueueForm, argument: string): unknown {
+  if (isFlag(argument)) return !form[FLAGS[argument]]
+  if (argument in form.arguments) return undefined
+  return argument === 'x-single-active-consumer' ? true : CUT
+}
+
+/** The value that a form has. */
+export function valueIn(form: QueueForm, argument: string): unknown {
+  return isFlag(argument) ? form[FLAGS[argument]] : form.arguments[argument]
+}
+
+const FLAGS = { durable: 'durable', auto_delete: 'autoDelete', exclusive: 'exclusive' } as const
+
+function isFlag(argument: string): argument is keyof typeof FLAGS {
+  return argument in FLAGS
 }
 
 /** Argument → the portable setting that it stands for. */
@@ -124,8 +134,9 @@ export function fieldOf(argument: string): string {
   return FIELDS[argument] ?? argument
 }
 
-/** An argument's value as the value of its setting. */
+/** An argument's value as the value of its setting. `undefined`: not known. */
 export function settingOf(argument: string, value: unknown): unknown {
+  if (value === CUT) return undefined
   switch (argument) {
     case 'x-overflow':
       return value === undefined || value === 'drop-head' ? 'drop-oldest' : 'reject'
@@ -148,7 +159,7 @@ export function revealed(differences: readonly Inequivalence[]): Partial<QueueSe
   const out: Record<string, unknown> = {}
   for (const { argument, current } of differences) {
     const field = FIELDS[argument]
-    if (field !== undefined) out[field] = settingOf(argument, current)
+    if (field !== undefined && current !== CUT) out[field] = settingOf(argument, current)
   }
   return out
 }

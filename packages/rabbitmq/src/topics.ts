@@ -1,8 +1,9 @@
 import type { Declaration, QueueSettings } from '@mq/core/adapter'
 import { closeQuietly, type Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { inequivalence, replyCode } from './errors.ts'
+import { replyCode } from './errors.ts'
 import { own, queueOf } from './names.ts'
+import { createPatterns } from './patterns.ts'
 import type { Queues } from './topology.ts'
 
 /** The exchanges of topics, and the queues that are bound to them. */
@@ -33,6 +34,7 @@ export function createTopics(
 ): Topics {
   const known = new Set<string>()
   const limited = new Set<string>()
+  const patterns = createPatterns(connection)
 
   const exists = async (name: string): Promise<boolean> => {
     try {
@@ -66,8 +68,7 @@ export function createTopics(
     // Written down before it is made: whoever deletes the topic finds it.
     if (!(await queues.exists(queue))) {
       // A note of one that is gone says nothing against what is asked for now.
-      if (ifExists === 'compare')
-        await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
+      if (ifExists === 'compare') await patterns.remove(queue)
       const register = own.register(topic)
       await queues.makeRegister(register)
       await record(register, target.subscription)
@@ -77,35 +78,20 @@ export function createTopics(
     if (queues.peek(queue)?.limited === true) limited.add(topic)
     // What goes by itself would leave the note about its pattern behind.
     const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
-    const existing = noted ? await notePattern(queue, pattern) : pattern
+    const existing = noted ? await patterns.note(queue, pattern) : pattern
     // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
-    await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
+    if (existing !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
     if (ifExists === 'compare' && existing !== pattern)
-      throw queues.conflict(label, [{ field: 'pattern', existing, requested: pattern }])
+      throw queues.conflict(label, [
+        { field: 'pattern', existing: existing ?? undefined, requested: pattern },
+      ])
     return answer
-  }
-
-  /**
-   * AMQP tells nobody which bindings there are. An exchange that is never published to holds the pattern as an argument that
-   * the server compares when it is declared again; answers the one in force.
-   */
-  const notePattern = async (queue: string, pattern: string): Promise<string> => {
-    try {
-      await connection.admin((channel) =>
-        channel.assertExchange(own.pattern(queue), 'fanout', { durable: true, alternateExchange: pattern }),
-      )
-      return pattern
-    } catch (error) {
-      const found = inequivalence(error)
-      if (found?.argument !== 'alternate-exchange') throw error
-      return typeof found.current === 'string' ? found.current : pattern
-    }
   }
 
   const unsubscribe = async (target: Subscription): Promise<void> => {
     const queue = queueOf(target)
     await queues.remove(queue)
-    await connection.admin((channel) => channel.deleteExchange(own.pattern(queue)))
+    await patterns.remove(queue)
   }
 
   const remove = async (topic: string): Promise<void> => {

@@ -10,10 +10,10 @@ import {
 } from '@mq/core/adapter'
 import type { Connection, Role } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { inequivalence, type Inequivalence, replyCode } from './errors.ts'
+import { CUT, inequivalence, type Inequivalence, replyCode } from './errors.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
-import { adopt, fieldOf, formOf, revealed, settingOf } from './queue-arguments.ts'
+import { adopt, fieldOf, formOf, revealed, settingOf, supposed, valueIn } from './queue-arguments.ts'
 import { createTopics } from './topics.ts'
 
 /** What this connection knows of a queue. */
@@ -107,7 +107,7 @@ export function createTopology(
   const queues = new Map<string, Known>()
   /** When queues were found to be gone. */
   const gone = new Map<string, number>()
-  /** Of another user: there, and nothing is said about what they are like. */
+  /** Of another user, or with too long a name: there, and not all is said about what they are like. */
   const unseen = new Set<string>()
 
   const roleOf = (queue: string): Role => (queues.get(queue)?.exclusive === true ? 'consume' : 'admin')
@@ -136,7 +136,8 @@ export function createTopology(
   const settle = async (queue: string, settings: QueueSettings): Promise<Inequivalence[]> => {
     const form = formOf(settings, options, connection.version)
     const { chosen } = form
-    const differences: Inequivalence[] = []
+    const differences = new Map<string, Inequivalence>()
+    unseen.delete(queue)
     const role: Role = settings.exclusive ? 'consume' : roleOf(queue)
     for (let i = 0; i < MOST_DIFFERENCES; i++) {
       try {
@@ -144,7 +145,7 @@ export function createTopology(
           (channel) => channel.assertQueue(queue, { ...form, arguments: { ...form.arguments } }),
           role,
         )
-        return differences
+        break
       } catch (error) {
         if (replyCode(error) === 405)
           throw new AdapterError('MQ_QUEUE_CONFLICT', `${queue} is exclusive to another connection`, {
@@ -153,21 +154,33 @@ export function createTopology(
         // Without the right to configure it can still be used, if somebody else made it.
         if (replyCode(error) === 403 && (await exists(queue).catch(() => false))) {
           unseen.add(queue)
-          return differences
+          break
         }
         const found = inequivalence(error)
-        if (found === null || !adopt(form, found)) throw error
-        if (!chosen.has(found.argument)) differences.push(found)
+        if (found === null) throw error
+        const { argument } = found
+        const current = found.current === CUT ? supposed(form, argument) : found.current
+        const received = differences.get(argument)?.received ?? valueIn(form, argument)
+        if (!chosen.has(argument)) differences.set(argument, { argument, received, current })
+        if (current === CUT) {
+          unseen.add(queue)
+          break
+        }
+        if (!adopt(form, { argument, received, current })) throw error
       }
     }
-    return differences
+    return [...differences.values()]
   }
 
   const conflict = (label: string, differences: readonly Difference[]): AdapterError =>
     new AdapterError(
       'MQ_QUEUE_CONFLICT',
       `${label} exists with other settings: ${differences
-        .map(({ field, existing, requested }) => `${field} is ${show(existing)}, not ${show(requested)}`)
+        .map(({ field, existing, requested }) =>
+          existing === undefined
+            ? `${field} is not ${show(requested)}`
+            : `${field} is ${show(existing)}, not ${show(requested)}`,
+        )
         .join('; ')}`,
       { differences },
     )
@@ -341,5 +354,5 @@ function isLimited({ maxLength, maxLengthBytes, overflow }: QueueSettings): bool
 }
 
 function show(value: unknown): string {
-  return value === undefined ? 'none' : (JSON.stringify(value) ?? typeof value)
+  return JSON.stringify(value) ?? typeof value
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError } from '@mq/core/adapter'
-import { classify, inequivalence } from '../src/errors.ts'
+import { classify, CUT, inequivalence } from '../src/errors.ts'
 
 const amqp = (code: number, text: string) => Object.assign(new Error(text), { code })
 
@@ -64,6 +64,14 @@ describe('inequivalence', () => {
     expect(
       of("'x-dead-letter-routing-key' for queue 'q' in vhost '/': received '12' but current is '13'"),
     ).toEqual({ argument: 'x-dead-letter-routing-key', received: '12', current: '13' })
+  })
+
+  it.each([
+    "'x-queue-type' for queue 'xxx' in vhost '/': received the value 'quorum' of type 'lon...",
+    "'alternate-exchange' for exchange 'xxx' in vhost '/': received 'a' but current is 'orders...",
+    "'durable' for queue 'xxx...",
+  ])('says no value of a text that is cut: %s', (tail) => {
+    expect(of(tail)).toMatchObject({ received: CUT, current: CUT })
   })
 
   it('is null for every other error', () => {

@@ -212,6 +212,47 @@ describe('declaring', () => {
     expect(answer.maxPriority).toBe(4)
   })
 
+  it.each([60, 120, 190])(
+    'takes one with a name of %d bytes, of which the server does not say all',
+    async (length) => {
+      const queue = fresh().padEnd(length, 'x')
+      await channel.assertQueue(queue, {
+        durable: true,
+        arguments: { 'x-single-active-consumer': true, 'x-message-ttl': 60_000 },
+      })
+      const declaring = (ifExists: 'take' | 'compare') =>
+        adapter.declare(
+          { queue },
+          { settings: { ...plainSettings, maxLength: 7 }, pattern: undefined, ifExists },
+        )
+      await expect(declaring('compare')).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
+      await declaring('take')
+      expect(await adapter.publish([outbound({ queue })], live)).toEqual([{ ok: true }])
+      const receiver = await adapter.open(source({ queue }), () => undefined)
+      expect(await take(receiver, 1)).toHaveLength(1)
+      await receiver.close(live)
+    },
+  )
+
+  it('names what differs there, with the values as far as the server says them', async () => {
+    const queue = fresh().padEnd(190, 'x')
+    await channel.assertQueue(queue, { durable: false, arguments: { 'x-max-length': 5 } })
+    const differences = (settings: object) =>
+      adapter
+        .declare(
+          { queue },
+          { settings: { ...plainSettings, ...settings }, pattern: undefined, ifExists: 'compare' },
+        )
+        .catch((error: unknown) => error as { differences: object[]; message: string })
+    expect(await differences({ maxLength: 7, messageTtl: 1 })).toMatchObject({
+      message: expect.stringContaining('maxLength is not 7'),
+      differences: expect.arrayContaining([
+        { field: 'durable', existing: false, requested: true },
+        { field: 'maxLength', existing: undefined, requested: 7 },
+      ]),
+    })
+  })
+
   it('passes arguments through, and refuses those that cannot be honoured', async () => {
     const queue = fresh()
     const of = (args: Record<string, unknown>) =>
@@ -222,70 +263,6 @@ describe('declaring', () => {
     await of({ 'x-queue-type': 'classic' })
     await expect(channel.checkQueue(queue)).resolves.toMatchObject({ queue })
     await expect(of({ 'x-queue-type': 'stream' })).rejects.toMatchObject({ code: 'MQ_UNSUPPORTED' })
-  })
-})
-
-describe('a topic', () => {
-  it('delivers what was delayed by its routing key, and drops what nobody wants', async () => {
-    const topic = fresh('topic')
-    const target = { topic, subscription: 's' }
-    await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-    await adapter.declare(target, { settings: plainSettings, pattern: 'a.*', ifExists: 'take' })
-    const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic }, { routingKey, delayMs: 100 }))
-    expect(await adapter.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
-    const receiver = await adapter.open(source(target), () => undefined)
-    const [got] = await take(receiver, 1)
-    expect([got?.id, got?.routingKey]).toEqual([batch[0]?.id, 'a.x'])
-    expect(await receiver.receive(1, live, 200)).toEqual([])
-    await receiver.close(live)
-  })
-})
-
-describe('a topic that is made again', () => {
-  const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
-
-  it.each([
-    ['was removed', (topic: string) => adapter.remove({ topic })],
-    ['another client deleted', (topic: string) => channel.deleteExchange(topic)],
-  ])('after it %s gets what is delayed, by those that knew it before as well', async (_, lose) => {
-    const topic = fresh('topic')
-    const target = { topic, subscription: 's' }
-    const other = rabbitmqAdapter({ url: broker.url })
-    await connected(other)
-    const sendAndTake = async (by: BrokerAdapter): Promise<void> => {
-      const sent = outbound({ topic }, { delayMs: 100 })
-      expect(await by.publish([sent], live)).toEqual([{ ok: true }])
-      const receiver = await adapter.open(source(target), () => undefined)
-      const got = await take(receiver, 1)
-      expect(got.map(({ id }) => id)).toEqual([sent.id])
-      await receiver.ack(got)
-      await receiver.close(live)
-    }
-    await adapter.declare(target, declaration)
-    for (const by of [adapter, other]) await sendAndTake(by)
-    await lose(topic)
-    await adapter.declare(target, declaration)
-    for (const by of [adapter, other]) await sendAndTake(by)
-    await other.disconnect(live)
-  })
-})
-
-describe('a topic with a full subscription', () => {
-  it('is full for who declared that, and cannot be served for others', async () => {
-    const topic = fresh('topic')
-    const limited = { ...plainSettings, maxLength: 1 }
-    await adapter.declare({ topic, subscription: 's' }, { settings: limited, pattern: '#', ifExists: 'take' })
-    const other = rabbitmqAdapter({ url: broker.url })
-    await connected(other)
-    const code = async (by: BrokerAdapter): Promise<unknown> => {
-      for (let i = 0; i < 20; i++) {
-        const [outcome] = await by.publish([outbound({ topic })], live)
-        if (outcome?.ok === false) return by.classify(outcome.error).code
-      }
-      return null
-    }
-    expect([await code(adapter), await code(other)]).toEqual(['MQ_QUEUE_FULL', 'MQ_UNAVAILABLE'])
-    await other.disconnect(live)
   })
 })
 

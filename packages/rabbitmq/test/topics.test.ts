@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { connect, type ChannelModel, type Channel } from 'amqplib'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
+import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+let foreign: ChannelModel
+let channel: Channel
+
+beforeAll(async () => {
+  broker = await startBroker('rabbitmq', { fresh: true })
+  adapter = rabbitmqAdapter({ url: broker.url })
+  await connected(adapter)
+  foreign = await connect(broker.url)
+  channel = await foreign.createChannel()
+}, 120_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await foreign.close()
+  await broker.stop()
+}, 60_000)
+
+/** Exactly `n`, however many calls it takes. */
+async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
+  const got: Delivery[] = []
+  while (got.length < n) {
+    const more = await receiver.receive(n - got.length, live, 20_000)
+    if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
+    got.push(...more)
+  }
+  return got
+}
+
+describe('a topic', () => {
+  it('delivers what was delayed by its routing key, and drops what nobody wants', async () => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    await adapter.declare(target, { settings: plainSettings, pattern: 'a.*', ifExists: 'take' })
+    const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic }, { routingKey, delayMs: 100 }))
+    expect(await adapter.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
+    const receiver = await adapter.open(source(target), () => undefined)
+    const [got] = await take(receiver, 1)
+    expect([got?.id, got?.routingKey]).toEqual([batch[0]?.id, 'a.x'])
+    expect(await receiver.receive(1, live, 200)).toEqual([])
+    await receiver.close(live)
+  })
+})
+
+describe('a topic that is made again', () => {
+  const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+
+  it.each([
+    ['was removed', (topic: string) => adapter.remove({ topic })],
+    ['another client deleted', (topic: string) => channel.deleteExchange(topic)],
+  ])('after it %s gets what is delayed, by those that knew it before as well', async (_, lose) => {
+    const topic = fresh('topic')
+    const target = { topic, subscription: 's' }
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const sendAndTake = async (by: BrokerAdapter): Promise<void> => {
+      const sent = outbound({ topic }, { delayMs: 100 })
+      expect(await by.publish([sent], live)).toEqual([{ ok: true }])
+      const receiver = await adapter.open(source(target), () => undefined)
+      const got = await take(receiver, 1)
+      expect(got.map(({ id }) => id)).toEqual([sent.id])
+      await receiver.ack(got)
+      await receiver.close(live)
+    }
+    await adapter.declare(target, declaration)
+    for (const by of [adapter, other]) await sendAndTake(by)
+    await lose(topic)
+    await adapter.declare(target, declaration)
+    for (const by of [adapter, other]) await sendAndTake(by)
+    await other.disconnect(live)
+  })
+})
+
+describe('a subscription of long names', () => {
+  it.each([
+    ['orders.*', 'orders.*'],
+    [`orders.*.${'x'.repeat(90)}`, `orders.*.${'x'.repeat(90)}`],
+    // More than the server says.
+    [`orders.*.${'x'.repeat(190)}`, undefined],
+  ])('keeps its pattern %s whatever it is taken by', async (pattern, existing) => {
+    const target = { topic: fresh('topic').padEnd(70, 't'), subscription: 's'.repeat(40) }
+    const declaring = (by: BrokerAdapter, asked: string, ifExists: 'take' | 'compare') =>
+      by.declare(target, { settings: plainSettings, pattern: asked, ifExists })
+    await declaring(adapter, pattern, 'compare')
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await declaring(other, '#', 'take')
+    await expect(declaring(other, '#.a', 'compare')).rejects.toMatchObject({
+      code: 'MQ_QUEUE_CONFLICT',
+      differences: [{ field: 'pattern', existing, requested: '#.a' }],
+    })
+    const keys = ['bills.a', pattern.replace('*', 'a')]
+    await other.publish(
+      keys.map((routingKey) => outbound({ topic: target.topic }, { routingKey })),
+      live,
+    )
+    expect(await other.size(target)).toBe(1)
+    await other.disconnect(live)
+  })
+})
+
+describe('a topic with a full subscription', () => {
+  it('is full for who declared that, and cannot be served for others', async () => {
+    const topic = fresh('topic')
+    const limited = { ...plainSettings, maxLength: 1 }
+    await adapter.declare({ topic, subscription: 's' }, { settings: limited, pattern: '#', ifExists: 'take' })
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const code = async (by: BrokerAdapter): Promise<unknown> => {
+      for (let i = 0; i < 20; i++) {
+        const [outcome] = await by.publish([outbound({ topic })], live)
+        if (outcome?.ok === false) return by.classify(outcome.error).code
+      }
+      return null
+    }
+    expect([await code(adapter), await code(other)]).toEqual(['MQ_QUEUE_FULL', 'MQ_UNAVAILABLE'])
+    await other.disconnect(live)
+  })
+})
