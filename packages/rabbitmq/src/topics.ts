@@ -1,9 +1,10 @@
 import type { Declaration, QueueSettings } from '@mq/core/adapter'
-import { closeQuietly, type Connection } from './connection.ts'
+import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { replyCode } from './errors.ts'
-import { own, queueOf } from './names.ts'
+import { queueOf } from './names.ts'
 import { createPatterns } from './patterns.ts'
+import { createRegister } from './register.ts'
 import type { Queues } from './topology.ts'
 
 /** The exchanges of topics, and the queues that are bound to them. */
@@ -33,8 +34,10 @@ export function createTopics(
   record: (queue: string, text: string) => Promise<void>,
 ): Topics {
   const known = new Set<string>()
-  const limited = new Set<string>()
-  const patterns = createPatterns(connection)
+  /** The subscriptions' queues, by topic. */
+  const limited = new Map<string, Set<string>>()
+  const patterns = createPatterns(connection, queues)
+  const register = createRegister(connection, queues, record)
 
   const exists = async (name: string): Promise<boolean> => {
     try {
@@ -50,9 +53,26 @@ export function createTopics(
     if (known.has(name)) return
     const isNew = !(await exists(name))
     await connection.admin((channel) => channel.assertExchange(name, 'topic', { durable: true }))
-    // One that somebody deleted has lost what was bound to it.
-    if (isNew) await delays.bindTopic(name)
+    if (isNew) await bindAgain(name)
     known.add(name)
+  }
+
+  /** An exchange that somebody deleted has lost what was bound to it. */
+  const bindAgain = async (topic: string): Promise<void> => {
+    await delays.bindTopic(topic)
+    const bind = async (subscription: string): Promise<void> => {
+      const queue = queueOf({ topic, subscription })
+      const pattern = await patterns.read(queue)
+      if (pattern !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, pattern))
+    }
+    try {
+      // A queue that is gone, or belongs to another connection.
+      const tolerant = (subscription: string) => bind(subscription).catch(unless(404, 405))
+      await abreast([...(await register.names(topic))], tolerant)
+    } catch (error) {
+      // Who may not do that may publish all the same.
+      unless(403)(error)
+    }
   }
 
   const subscribe = async (
@@ -69,16 +89,13 @@ export function createTopics(
     if (!(await queues.exists(queue))) {
       // A note of one that is gone says nothing against what is asked for now.
       if (ifExists === 'compare') await patterns.remove(queue)
-      const register = own.register(topic)
-      await queues.makeRegister(register)
-      await record(register, target.subscription)
+      await register.add(topic, target.subscription)
     }
     // Copies of one key go to one queue whichever it is, so one is enough.
     const answer = await queues.declare(label, queue, { ...settings, partitions: 1 }, ifExists)
-    if (queues.peek(queue)?.limited === true) limited.add(topic)
-    // What goes by itself would leave the note about its pattern behind.
-    const noted = !settings.autoDelete && !settings.exclusive && settings.expires === null
-    const existing = noted ? await patterns.note(queue, pattern) : pattern
+    limit(target, queues.peek(queue)?.limited === true)
+    const fleeting = settings.autoDelete || settings.exclusive || settings.expires !== null
+    const existing = await patterns.note(queue, pattern, fleeting)
     // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
     if (existing !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
     if (ifExists === 'compare' && existing !== pattern)
@@ -88,35 +105,29 @@ export function createTopics(
     return answer
   }
 
+  const limit = (target: Subscription, isLimited: boolean): void => {
+    const those = limited.get(target.topic) ?? new Set()
+    if (isLimited) those.add(queueOf(target))
+    else those.delete(queueOf(target))
+    if (those.size > 0) limited.set(target.topic, those)
+    else limited.delete(target.topic)
+  }
+
   const unsubscribe = async (target: Subscription): Promise<void> => {
     const queue = queueOf(target)
+    limit(target, false)
     await queues.remove(queue)
     await patterns.remove(queue)
   }
 
-  const remove = async (topic: string): Promise<void> => {
-    const register = own.register(topic)
-    const names = new Set<string>()
-    if (await queues.exists(register)) {
-      // Nothing is acknowledged: until the register itself goes, last, whoever is interrupted can begin again.
-      const channel = await connection.channel('admin')
-      try {
-        for (;;) {
-          const entry = await connection.rpc(channel.get(register), 'reading the subscriptions')
-          if (entry === false) break
-          names.add(entry.content.toString())
-        }
-      } finally {
-        closeQuietly(channel)
-      }
-    }
-    known.delete(topic)
-    limited.delete(topic)
-    // Before the queues: a subscriber who hears that its queue is gone makes all of it again, and that must last.
-    await connection.admin((channel) => channel.deleteExchange(topic))
-    for (const subscription of names) await unsubscribe({ topic, subscription })
-    await connection.admin((channel) => channel.deleteQueue(register))
-  }
+  const remove = (topic: string): Promise<void> =>
+    register.empty(topic, async (names) => {
+      known.delete(topic)
+      limited.delete(topic)
+      // Before the queues: a subscriber who hears that its queue is gone makes all of it again, and that must last.
+      await connection.admin((channel) => channel.deleteExchange(topic))
+      await abreast([...names], (subscription) => unsubscribe({ topic, subscription }))
+    })
 
   return {
     declare,
@@ -130,5 +141,19 @@ export function createTopics(
     },
     limits: (name) => limited.has(name),
     forget: (name) => void known.delete(name),
+  }
+}
+
+/** Most queues at a time. */
+const ABREAST = 16
+
+async function abreast<T>(all: readonly T[], call: (each: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < all.length; i += ABREAST) await Promise.all(all.slice(i, i + ABREAST).map(call))
+}
+
+/** Throws an error with any other reply code. */
+function unless(...codes: readonly number[]): (error: unknown) => void {
+  return (error) => {
+    if (!codes.includes(replyCode(error) ?? 0)) throw error
   }
 }

@@ -62,6 +62,7 @@ export interface Queues {
     ifExists: Declaration['ifExists'],
   ): Promise<Partial<QueueSettings>>
   makeRegister(queue: string): Promise<void>
+  /** One without partitions. */
   remove(queue: string): Promise<void>
   conflict(label: string, differences: readonly Difference[]): AdapterError
   peek(queue: string): Known | undefined
@@ -260,14 +261,23 @@ export function createTopology(
 
   const removeQueue = async (queue: string): Promise<void> => {
     const known = queues.get(queue)
-    const role = roleOf(queue)
     const partitions = known?.ordered === false ? 1 : await countPartitions(queue, known?.partitions ?? 1)
-    queues.delete(queue)
-    const since = performance.now()
     // The queue itself last: whoever is interrupted finds what is left by it.
-    for (let n = partitions - 1; n >= 0; n--)
-      await connection.admin((channel) => channel.deleteQueue(partitionQueue(queue, n)), role)
-    // Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell.
+    for (let n = partitions - 1; n > 0; n--)
+      await on(queue, (channel) => channel.deleteQueue(partitionQueue(queue, n)))
+    await removeWhole(queue)
+  }
+
+  const removeWhole = async (queue: string): Promise<void> => {
+    const role = roleOf(queue)
+    queues.delete(queue)
+    await connection.admin((channel) => channel.deleteQueue(queue), role)
+  }
+
+  /** Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell. */
+  const untilTold = async (removing: Promise<void>): Promise<void> => {
+    const since = performance.now()
+    await removing
     const telling = Math.max(TELLING_MS, 4 * (performance.now() - since))
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(telling, MOST_TELLING_MS)))
   }
@@ -312,7 +322,7 @@ export function createTopology(
     declare: declareQueue,
     makeRegister: async (name) =>
       void (await settle(name, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })),
-    remove: removeQueue,
+    remove: removeWhole,
     conflict,
     peek: (queue) => queues.get(queue),
   }
@@ -327,9 +337,9 @@ export function createTopology(
       return {}
     },
     async remove(target) {
-      if ('queue' in target) await removeQueue(target.queue)
-      else if ('subscription' in target) await topics.unsubscribe(target)
-      else await topics.remove(target.topic)
+      if ('queue' in target) await untilTold(removeQueue(target.queue))
+      else
+        await untilTold('subscription' in target ? topics.unsubscribe(target) : topics.remove(target.topic))
     },
     purge: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.purgeQueue(queue)).messageCount),

@@ -80,6 +80,71 @@ describe('a topic that is made again', () => {
   })
 })
 
+describe('a topic that a publisher makes again', () => {
+  it('has its subscriptions, by the patterns that they had', async () => {
+    const topic = fresh('topic')
+    const targets = ['kept', 'passing'].map((subscription) => ({ topic, subscription }))
+    for (const [i, target] of targets.entries())
+      await adapter.declare(target, {
+        settings: { ...plainSettings, autoDelete: i === 1 },
+        pattern: 'a.*',
+        ifExists: 'take',
+      })
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const declaration = { settings: plainSettings, pattern: undefined, ifExists: 'take' } as const
+    await other.declare({ topic }, declaration)
+    await channel.deleteExchange(topic)
+    const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic }, { routingKey }))
+    expect(await other.publish(batch, live)).toMatchObject([{ ok: false }, { ok: false }])
+    await other.declare({ topic }, declaration)
+    expect(await other.publish(batch, live)).toEqual([{ ok: true }, { ok: true }])
+    for (const target of targets) expect(await adapter.size(target)).toBe(1)
+    await other.disconnect(live)
+  })
+})
+
+describe('the register of a topic', () => {
+  it('does not grow with subscriptions that are gone', async () => {
+    const topic = fresh('topic')
+    const declaring = (subscription: string) =>
+      adapter.declare(
+        { topic, subscription },
+        { settings: { ...plainSettings, autoDelete: true }, pattern: '#', ifExists: 'take' },
+      )
+    await declaring('kept')
+    for (let n = 0; n < 60; n++) {
+      await declaring(`passing${n}`)
+      await channel.deleteQueue(`${topic}:passing${n}`)
+    }
+    expect((await channel.checkQueue(`mq:topic:${topic}`)).messageCount).toBeLessThan(40)
+    await adapter.remove({ topic })
+    const looking = await foreign.createChannel()
+    looking.on('error', () => undefined)
+    await expect(looking.checkQueue(`${topic}:kept`)).rejects.toMatchObject({ code: 404 })
+  }, 60_000)
+})
+
+describe('a subscription that goes by itself', () => {
+  it.each([['autoDelete'], ['exclusive']])('(%s) has one pattern as long as it is there', async (setting) => {
+    const target = { topic: fresh('topic'), subscription: 's' }
+    const declaring = (pattern: string, ifExists: 'take' | 'compare') =>
+      adapter.declare(target, { settings: { ...plainSettings, [setting]: true }, pattern, ifExists })
+    await declaring('a.*', 'compare')
+    await expect(declaring('b.*', 'compare')).rejects.toMatchObject({
+      code: 'MQ_QUEUE_CONFLICT',
+      differences: [{ field: 'pattern', existing: 'a.*', requested: 'b.*' }],
+    })
+    const receiver = await adapter.open(source(target), () => undefined)
+    await receiver.close(live)
+    if (setting === 'exclusive') await adapter.remove(target)
+    await declaring('b.*', 'take')
+    const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic: target.topic }, { routingKey }))
+    await adapter.publish(batch, live)
+    expect(await adapter.size(target)).toBe(1)
+  })
+})
+
 describe('a subscription of long names', () => {
   it.each([
     ['orders.*', 'orders.*'],
