@@ -262,7 +262,9 @@ function copyOf(held: Held, drop: (name: string) => boolean): Properties & { hea
   const headers: Headers = {}
   const given = (properties.headers ?? {}) as Headers
   for (const name in given)
-    if (!isBrokerHeader(name) && !drop(name)) headers[nameOf(name)] = writable(given[name])
+    if (!isBrokerHeader(name) && !drop(name))
+      // They have been acted on when it was published, and its copies are for one queue.
+      headers[ACTED_ON.has(name) ? USER + name : nameOf(name)] = writable(given[name])
   const out: Properties & { headers: Headers } = { headers, persistent: true }
   const kept = out as unknown as Headers
   for (const name of KEPT) {

@@ -21,6 +21,14 @@ describe('a foreign message', () => {
     expect(headers).toEqual({ a: '1', type: 'order.made', 'app-id': 'shop' })
   })
 
+  it('that was for several queues is for one when it is tried again, and shows the same headers', () => {
+    const held = decode(foreign({ headers: { CC: ['a', 'b'], BCC: ['c'] } }), 'q', undefined)
+    const { headers } = retryCopy(held, 1, true)
+    expect(Object.keys(headers as object)).not.toEqual(expect.arrayContaining(['CC']))
+    expect(Object.keys(headers as object)).not.toEqual(expect.arrayContaining(['BCC']))
+    expect(decode(foreign({ headers }), 'q', undefined).headers).toEqual(held.headers)
+  })
+
   it('has them from its headers where these say more', () => {
     const headers = { type: 'of the headers', 'app-id': 'too' }
     expect(decode(foreign({ type: 'a', appId: 'b', headers }), 'q', undefined).headers).toEqual(headers)
