@@ -32,6 +32,11 @@ export function partitionQueue(queue: string, partition: number): string {
   return partition === 0 ? queue : `${queue}::p${partition}`
 }
 
+/** The queue that a partition belongs to. */
+export function baseOf(queue: string): string {
+  return queue.replace(/::p\d+$/, '')
+}
+
 /** Names that this adapter makes for itself. None can be given to a queue or topic. */
 export const own = {
   delay: (ms: number) => `mq:delayed:${ms}`,
@@ -52,7 +57,7 @@ export const own = {
 
 /** Whether a queue only holds messages until they are due. */
 export function isDelayQueue(queue: string): boolean {
-  return queue.startsWith('mq:delay')
+  return /^mq:delay(ed)?:/.test(queue)
 }
 
 /** Which partition a key belongs to: FNV-1a over UTF-8, the same in every process and version. */

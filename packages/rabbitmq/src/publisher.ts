@@ -5,7 +5,7 @@ import type { Delays } from './delays.ts'
 import { MAX_DELAY_MS, tierOf } from './delay-tiers.ts'
 import { classify } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
-import { partitionOf, partitionQueue, queueOf } from './names.ts'
+import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { answerable } from './replies.ts'
 import type { Known, Topology } from './topology.ts'
@@ -152,7 +152,7 @@ export function createPublisher(
       const items: Item[] = []
       try {
         for (const { queue, delayMs, body, properties } of copies) {
-          const limited = topology().peek(queue)?.limited
+          const limited = topology().peek(baseOf(queue))?.limited
           const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
           items.push({
             exchange: delayMs > 0 ? await delays.forQueue(tier, queue, limited === true) : '',

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type Receiver } from '@mq/core/adapter'
+import type { Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { flush } from './flush.ts'
@@ -75,22 +75,11 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   ): Promise<readonly Held[]> => {
     await connection.rpc(channel.prefetch(1), 'setting the prefetch')
     const tags: string[] = []
-    let cancelledByServer = false
+    const cancelled = new AbortController()
     for (const physical of from) {
       const { consumerTag } = await connection.rpc(
         channel.consume(physical, (raw) => {
-          if (raw === null) {
-            cancelledByServer = true
-            topology.forget(queue)
-            topology.inspect(queue).then(
-              () =>
-                inbox.fail(
-                  new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
-                ),
-              (error: unknown) => inbox.fail(openError(source.target, error)),
-            )
-            return
-          }
+          if (raw === null) return cancelled.abort()
           const held = decode(raw, physical, undefined)
           settler.add(held)
           inbox.push(held)
@@ -101,16 +90,22 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     }
     let got: Held[]
     try {
-      got = [...(await inbox.take(max, signal, waitMs))]
+      got = [...(await inbox.take(max, AbortSignal.any([signal, cancelled.signal]), waitMs))]
     } finally {
-      if (!settler.closed && !cancelledByServer)
+      if (!settler.closed)
         await Promise.all(tags.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
     }
     // What came between the first and the cancelling.
     const rest = inbox.drain()
     const room = Math.max(0, max - got.length)
     if (rest.length > room) await settler.release(rest.slice(room))
-    return [...got, ...rest.slice(0, room)]
+    got.push(...rest.slice(0, room))
+    if (cancelled.signal.aborted && got.length === 0) {
+      // The queue is gone, or its leader moved: then whoever asks again is served again.
+      await topology.recheck(queue)
+      await new Promise<void>((resolve) => idle(resolve, signal, POLL_MS))
+    }
+    return got
   }
 
   const waiting = async (physical: string): Promise<number> =>

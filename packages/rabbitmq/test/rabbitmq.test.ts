@@ -10,6 +10,7 @@ import {
   outbound,
   plainSettings,
   source,
+  until,
 } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
@@ -266,6 +267,27 @@ describe('declaring', () => {
   })
 })
 
+describe('a queue that is made again while a call waits for its messages', () => {
+  it('gives them to the next call', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const receiver = await adapter.open(source({ queue }, { mode: 'pull' }), () => undefined)
+    const first = receiver.receive(1, live, 20_000)
+    await until(async () => (await channel.checkQueue(queue)).consumerCount === 1)
+    await channel.deleteQueue(queue)
+    await channel.assertQueue(queue, { durable: true })
+    expect(await first).toEqual([])
+    await adapter.publish([outbound({ queue })], live)
+    let got: readonly Delivery[] = []
+    await until(async () => (got = await receiver.receive(1, live, 200)).length === 1)
+    expect(await receiver.ack(got)).toEqual(['settled'])
+    const second = receiver.receive(1, live, 20_000)
+    await until(async () => (await channel.checkQueue(queue)).consumerCount === 1)
+    await channel.deleteQueue(queue)
+    await expect(second).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+    await receiver.close(live)
+  })
+})
+
 describe('an ordered queue that was not declared here', () => {
   it('gives back before the next consumer becomes the active one', async () => {
     const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
@@ -334,6 +356,21 @@ describe('an ordered queue of several partitions', () => {
       looking.on('error', () => undefined)
       await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
     }
+  })
+
+  it('that refuses when it is full has waiting queues of its own, retries included', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions: 2, maxLength: 9 })
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+    await adapter.publish(
+      keys.map((key) => outbound({ queue }, { key })),
+      live,
+    )
+    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
+    const outcomes = await receiver.retry(await take(receiver, keys.length), 100)
+    expect(outcomes).toEqual(keys.map(() => 'settled'))
+    for (const name of [queue, `${queue}::p1`])
+      await expect(channel.checkQueue(`mq:delayed:100:${name}`)).resolves.toMatchObject({ consumerCount: 0 })
+    await receiver.close(live)
   })
 
   it('does not meet a topic of the same name, whatever its subscriptions are called', async () => {
