@@ -7,11 +7,12 @@ import {
   type Source,
   type Target,
 } from '@mq/core/adapter'
-import { atMost, untilAborted } from './abort.ts'
+import { atMost, pause, untilAborted } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connect, type Connection } from './connection.ts'
 import { createConsumer } from './group/consumer.ts'
 import type { Consumer } from './group/consumer-contract.ts'
+import { createSolitude, rivalOf } from './group/rivals.ts'
 import { classify } from './errors.ts'
 import { namesOf } from './names.ts'
 import { type KafkaOptions, parseOptions } from './options.ts'
@@ -24,6 +25,8 @@ import { createContents } from './contents.ts'
 import { createTopology } from './topology.ts'
 
 const FOREVER_MS = 2 ** 31 - 1
+/** How long a consumer waits to be told of another group of its queue: it is looked for again before anything is deleted. */
+const RIVALS_MS = 2_000
 
 /** Ten years: what waits is kept without end. */
 const MOST_DELAY_MS = 10 * 365 * 86_400_000
@@ -114,6 +117,11 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     const names = namesOf(target, resolved.groupId)
     const pattern = await topology.find(target)
     const ensureLater = (): Promise<void> => topology.ensureLater(names.later, names.main)
+    if (shared(target) === undefined) {
+      const looked = rivalOf(over, names).catch(() => null)
+      const rival = await Promise.race([looked, pause(RIVALS_MS).then(() => null)])
+      if (rival !== null) throw rival
+    }
     let entry = shared(target)
     if (entry === undefined || entry.consumer.error !== null) {
       const key = keyOf(target)
@@ -127,6 +135,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
           Promise.resolve(
             resolved.trim && ('queue' in target || topic === names.later) && topology.keepsForEver(topic),
           ),
+        isAlone: createSolitude(over, names, (rival) => consumer.fail(rival)),
         produceTo: (topic, partition, records) => publisher.produceTo(topic, partition, records),
         ensureLater,
         ghosts,

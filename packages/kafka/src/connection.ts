@@ -22,6 +22,8 @@ export interface Connection {
   readonly closed: boolean
   /** Most brokers that were seen at once: fewer now means that some will be back. */
   readonly mostBrokers: number
+  /** Those that are there now. */
+  readonly nodes: readonly number[]
   link(node: number, lane: string): Promise<Link>
   /** Any broker that answers, the controller, or the coordinator of a group. */
   any(): Promise<Link>
@@ -31,7 +33,6 @@ export interface Connection {
   /** What is known of a topic; `null`: there is none. `fresh` asks the broker. */
   topic(name: string, fresh?: boolean): Promise<TopicInfo | null>
   topics(names: readonly string[], fresh?: boolean): Promise<Map<string, TopicInfo>>
-  allTopics(): Promise<readonly TopicInfo[]>
   forgetTopic(name: string): void
   /** Ends the sockets of a lane. */
   endLane(lane: string): void
@@ -170,7 +171,7 @@ export async function connect(
     return firstOf(ways())
   }
 
-  const ask = async (names: readonly string[] | null, patienceMs?: number): Promise<Metadata> => {
+  const ask = async (names: readonly string[], patienceMs?: number): Promise<Metadata> => {
     if (closed) throw closedError()
     const asking = ways().map((way) => async () => {
       const over = await way()
@@ -285,6 +286,9 @@ export async function connect(
     get mostBrokers() {
       return mostBrokers
     },
+    get nodes() {
+      return [...brokers.keys()]
+    },
     get closed() {
       return closed
     },
@@ -338,7 +342,6 @@ export async function connect(
         for (const info of (await ask(stale)).topics) if (info.error !== 3) found.set(info.name, info)
       return found
     },
-    allTopics: async () => (await ask(null)).topics,
     forgetTopic: (name) => void known.delete(name),
     endLane(lane) {
       for (const [key, opening] of links) {

@@ -9,7 +9,7 @@ import {
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Consumer } from './group/consumer-contract.ts'
-import { commitFor, committedOf, deleteGroup, groupsOf, hasMembers } from './group/groups.ts'
+import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './group/groups.ts'
 import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
@@ -229,7 +229,9 @@ export function createTopology(setup: TopologySetup): Topology {
         const prefix = groupPrefix(target.topic, groupId)
         const registered = keyOf({ ...target, subscription: '' })
         const subscriptions = new Set([
-          ...(await groupsOf(connection, prefix)).map((group) => group.slice(prefix.length)),
+          ...(await allGroups(connection))
+            .filter((group) => group.startsWith(prefix))
+            .map((group) => group.slice(prefix.length)),
           ...(await setup.registry().keys(registered)).map((key) => key.slice(registered.length)),
         ])
         for (const subscription of subscriptions) {

@@ -1,13 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
-import type { Target } from '@mq/core/adapter'
+import type { Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import { configOf } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
 import { hold } from './requests.ts'
-import { adapters, consuming, declaration, take } from './support.ts'
+import { adapters, consuming, declaration, take, until } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -101,6 +101,53 @@ describe('a groupId', () => {
     await adapter.remove({ queue: other })
     expect(await adapter.size({ queue })).toBe(0)
   })
+
+  it('that is not the first to read a queue is refused: what the first has done is deleted, and what it retries is its own', async () => {
+    const [first, second] = [fresh('group'), fresh('group')]
+    const [one, other] = [await connect({ groupId: first }), await connect({ groupId: second })]
+    const [topic, queue] = [fresh(), fresh()]
+    // Its group is named as one of the queue is: that alone says nothing.
+    const alike = `${first}.${queue}`
+    await one.declare({ queue }, declaration)
+    await one.declare({ queue: alike }, declaration)
+    await one.declare({ topic }, declaration)
+    await one.declare({ topic, subscription: 's' }, { ...declaration, pattern: '#' })
+    for (const target of [{ queue }, { topic, subscription: 's' }]) {
+      await one.publish([outbound('queue' in target ? target : { topic })], live)
+      await take(await consuming(one, target), 1)
+      await expect(consuming(other, target)).rejects.toMatchObject({
+        code: 'MQ_QUEUE_CONFLICT',
+        message: expect.stringContaining(`"${first}.`) as unknown,
+      })
+    }
+    const third = await connect({ groupId: second })
+    await third.publish([outbound({ queue: alike })], live)
+    await take(await consuming(third, { queue: alike }), 1)
+  })
+
+  it('that begins at the same time as another is found out before anything is deleted', async () => {
+    const [one, other] = [
+      await connect({ groupId: fresh('group') }),
+      await connect({ groupId: fresh('group'), clientId: 'slow' }),
+    ]
+    const target = { queue: fresh() }
+    await one.declare(target, declaration)
+    await one.publish([outbound(target), outbound(target)], live)
+    const receivers = [await consuming(one, target)]
+    const taken = [await take(receivers[0] as Receiver, 2)]
+    // It looks before the first one is there, so to speak.
+    const held = hold('slow', 'ListGroups')
+    receivers.push(await consuming(other, target))
+    taken.push(await take(receivers[1] as Receiver, 2))
+    held.letGo()
+    for (const [i, receiver] of receivers.entries()) await receiver.ack(taken[i] as Delivery[])
+    for (const receiver of receivers)
+      await expect(until(() => receiver.receive(1, live).then(() => false))).rejects.toMatchObject({
+        code: 'MQ_QUEUE_CONFLICT',
+      })
+    const reader = await connect({ groupId: fresh('group') })
+    expect(await reader.size(target)).toBe(2)
+  }, 60_000)
 })
 
 describe('what is set on a topic', () => {

@@ -30,7 +30,7 @@ export interface Committer {
 
 export interface CommitterSetup extends Pick<
   ConsumerSetup,
-  'connection' | 'names' | 'trims' | 'produceTo' | 'ensureLater'
+  'connection' | 'names' | 'trims' | 'isAlone' | 'produceTo' | 'ensureLater'
 > {
   readonly owned: ReadonlyMap<string, Partition>
   membership(): Membership | null
@@ -129,15 +129,14 @@ export function createCommitter(setup: CommitterSetup): Committer {
       ending = clean
     },
     async trim() {
-      const below: Record<string, { partition: number; offset: number }[]> = {}
-      for (const partition of [...owned.values()]) {
-        const { base } = partition.tracker
-        if (base <= partition.trimmed || !(await setup.trims(partition.topic))) continue
-        ;(below[partition.topic] ??= []).push({ partition: partition.number, offset: base })
-      }
-      if (Object.keys(below).length === 0) return
+      const moved = [...owned.values()]
+        .filter(({ tracker, trimmed }) => tracker.base > trimmed)
+        .map(({ topic, number, tracker }) => ({ topic, partition: number, offset: tracker.base }))
       // What is not committed must stay.
-      if (!(await committer.commit(false))) return
+      if (moved.length === 0 || !(await committer.commit(false)) || !(await setup.isAlone())) return
+      const below: Record<string, { partition: number; offset: number }[]> = {}
+      for (const each of moved) if (await setup.trims(each.topic)) (below[each.topic] ??= []).push(each)
+      if (Object.keys(below).length === 0) return
       await deleteRecords(connection, below)
       for (const [topic, list] of Object.entries(below)) {
         for (const { partition, offset } of list) {

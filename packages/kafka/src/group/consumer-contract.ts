@@ -55,6 +55,8 @@ export interface ConsumerSetup {
   readonly startFrom: 'earliest' | 'latest'
   /** Whether what is consumed is deleted. */
   readonly trims: (topic: string) => Promise<boolean>
+  /** Whether no other group reads the same. Asked after a commit: of two that begin together one at least sees the other. */
+  readonly isAlone: () => Promise<boolean>
   readonly produceTo: (topic: string, partition: number, records: readonly RecordParts[]) => Promise<void>
   /** Makes the topic that keeps what waits. */
   readonly ensureLater: () => Promise<void>

@@ -49,11 +49,16 @@ export async function deleteGroup(connection: Connection, group: string): Promis
   }
 }
 
-/** Names of all groups that begin so. */
-export async function groupsOf(connection: Connection, prefix: string): Promise<string[]> {
-  const link = await connection.any()
-  const answer = await link.call<{ groups: readonly { groupId: string }[] }>('ListGroups', {})
-  return answer.groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(prefix))
+/** Names of all groups: each broker knows those that it coordinates. */
+export async function allGroups(connection: Connection): Promise<string[]> {
+  const lists = await Promise.all(
+    connection.nodes.map(async (node) => {
+      const link = await connection.link(node, 'main')
+      const { groups } = await link.call<{ groups: readonly { groupId: string }[] }>('ListGroups', {})
+      return groups.map(({ groupId }) => groupId)
+    }),
+  )
+  return lists.flat()
 }
 
 const PASSING = new Set([

@@ -147,6 +147,11 @@ export function encodeNotes(
   return { text, fits }
 }
 
+/** Whether a commit was made by this adapter, whatever its version. */
+export function hasNotes(text: string | null): boolean {
+  return text?.split(' ', 1)[0] === MARK
+}
+
 /** The inverse. What it does not understand, of another client or a later version, is as if it were not there. */
 export function parseNotes(base: number, text: string | null | undefined): CommitNotes {
   const done: Range[] = []

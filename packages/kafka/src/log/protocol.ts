@@ -25,14 +25,9 @@ export interface Metadata {
   readonly topics: readonly TopicInfo[]
 }
 
-/** `null`: every topic. */
-export function metadataRequest(topics: readonly string[] | null): CustomRequest<Metadata> {
-  const body = createWriter()
-  if (topics === null) body.int32(-1)
-  else {
-    body.int32(topics.length)
-    for (const topic of topics) body.string(topic)
-  }
+export function metadataRequest(topics: readonly string[]): CustomRequest<Metadata> {
+  const body = createWriter().int32(topics.length)
+  for (const topic of topics) body.string(topic)
   // Topics are made by declaring them, never by looking at them.
   body.int8(0)
   return {

@@ -52,6 +52,7 @@ async function rewriting(
     ensureLater: () => Promise.resolve(),
     owned: new Map([['t/0', partition]]),
     membership: () => ({ commit: () => Promise.resolve() }) as unknown as Membership,
+    isAlone: () => Promise.resolve(true),
     trims: () => Promise.resolve(false),
     produceTo: (topic, number) => {
       place = `${topic}/${number}`
@@ -154,6 +155,7 @@ describe('an end without anything held', () => {
             return Promise.resolve()
           },
         }) as unknown as Membership,
+      isAlone: () => Promise.resolve(true),
       trims: () => Promise.resolve(true),
       produceTo: () => Promise.resolve(),
       committed: () => undefined,
@@ -168,9 +170,10 @@ describe('an end without anything held', () => {
 })
 
 describe('what is consumed', () => {
-  it('is not deleted while the group refuses its commit', async () => {
+  it('is not deleted while the group refuses its commit, nor while another group reads it', async () => {
     const partition = await crowded()
     let refusing = true
+    let alone = false
     const deleted = jest.fn(() => Promise.resolve({}))
     const committer = createCommitter({
       connection: {
@@ -189,6 +192,7 @@ describe('what is consumed', () => {
               ? Promise.reject(Object.assign(new Error('no'), { type: 'REBALANCE_IN_PROGRESS' }))
               : Promise.resolve(),
         }) as unknown as Membership,
+      isAlone: () => Promise.resolve(alone),
       trims: () => Promise.resolve(true),
       produceTo: () => Promise.reject(new Error('no')),
       committed: () => undefined,
@@ -197,6 +201,9 @@ describe('what is consumed', () => {
     await committer.trim()
     expect(deleted).not.toHaveBeenCalled()
     refusing = false
+    await committer.trim()
+    expect(deleted).not.toHaveBeenCalled()
+    alone = true
     await committer.trim()
     committer.stop()
     expect(deleted).toHaveBeenCalledTimes(1)
@@ -225,6 +232,7 @@ describe('commits that are refused', () => {
         ({
           commit: () => (refusing ? Promise.reject(refusal(type)) : Promise.resolve()),
         }) as unknown as Membership,
+      isAlone: () => Promise.resolve(true),
       trims: () => Promise.resolve(false),
       produceTo: () => Promise.reject(new Error('no')),
       committed: () => undefined,
