@@ -146,9 +146,14 @@ const { createErrorFromCode } = protocolErrors as {
   createErrorFromCode(code: number): Error & { type: string }
 }
 
+/** Newer than kafkajs: the topic of that id is gone, or its name is another's. */
+const NEWER: Readonly<Record<number, string>> = { 100: 'UNKNOWN_TOPIC_ID', 103: 'INCONSISTENT_TOPIC_ID' }
+
 /** kafkajs's error for a code of the protocol; `null` for success. */
 export function protocolError(code: number): (Error & { type: string }) | null {
-  return code === 0 ? null : createErrorFromCode(code)
+  if (code === 0) return null
+  const error = createErrorFromCode(code)
+  return Object.assign(error, { type: NEWER[code] ?? error.type })
 }
 
 const NOTHING = Buffer.alloc(0)

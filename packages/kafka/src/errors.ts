@@ -5,6 +5,7 @@ import { adapterErrorOf, type Classification } from '@mq/core/adapter'
 const PROTOCOL: Readonly<Record<string, Classification>> = {
   UNKNOWN_TOPIC_OR_PARTITION: { code: 'MQ_QUEUE_NOT_FOUND', retryable: false },
   UNKNOWN_TOPIC_ID: { code: 'MQ_QUEUE_NOT_FOUND', retryable: false },
+  INCONSISTENT_TOPIC_ID: { code: 'MQ_QUEUE_NOT_FOUND', retryable: false },
   GROUP_ID_NOT_FOUND: { code: 'MQ_QUEUE_NOT_FOUND', retryable: false },
   MESSAGE_TOO_LARGE: { code: 'MQ_MESSAGE_TOO_LARGE', retryable: false },
   RECORD_LIST_TOO_LARGE: { code: 'MQ_MESSAGE_TOO_LARGE', retryable: false },
@@ -162,6 +163,8 @@ const LEADER_MOVES = new Set([
   'NOT_LEADER_FOR_PARTITION',
   'LEADER_NOT_AVAILABLE',
   'UNKNOWN_TOPIC_OR_PARTITION',
+  'UNKNOWN_TOPIC_ID',
+  'INCONSISTENT_TOPIC_ID',
   'REPLICA_NOT_AVAILABLE',
   'NOT_ENOUGH_REPLICAS',
   'NOT_ENOUGH_REPLICAS_AFTER_APPEND',

@@ -51,7 +51,7 @@ export async function openReplies(
     const link = await connection.link(known?.leaders[partition] ?? -1, lane)
     const limits = { maxWaitMs: MAX_WAIT_MS, minBytes: 1, partitionBytes: 1024 * 1024, bytes: 1024 * 1024 }
     const [answer] = await link.custom(
-      fetchRequest([{ topic: REPLY_TOPIC, partition, offset: position }], limits),
+      fetchRequest([{ topic: REPLY_TOPIC, topicId: known?.id ?? '', partition, offset: position }], limits),
     )
     const failure = protocolError((answer as FetchAnswer).error)
     if (failure !== null) throw failure

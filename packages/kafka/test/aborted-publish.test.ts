@@ -18,7 +18,7 @@ async function leading(): Promise<{ leader: FakeBroker; connection: Connection }
   for (const each of nodes) {
     ends.push(() => each.close())
     each.nodes = nodes
-    each.topics = [{ name: 'q', error: 0, leaders: [2], replicas: 1 }]
+    each.topics = [{ name: 'q', error: 0, id: '', leaders: [2], replicas: 1 }]
   }
   const connection = await connect(
     parseOptions({ brokers: nodes[0].address }),

@@ -140,7 +140,7 @@ describe('a node that says nothing', () => {
     const connection = await connect([second])
     first.mute = true
     await third.close()
-    second.topics = [{ name: 'q', error: 0, leaders: [2], replicas: 1 }]
+    second.topics = [{ name: 'q', error: 0, id: '', leaders: [2], replicas: 1 }]
     expect((await connection.topic('q', true))?.leaders).toEqual([2])
     expect(await connection.any()).toBe(await connection.link(2, 'main'))
   })

@@ -3,15 +3,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { fresh } from '@mq/conformance/fixtures'
+import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
+import { connect as connectTo } from '../src/connection.ts'
+import { parseOptions } from '../src/options.ts'
+import { createTopics, deleteTopic, keepingConfig } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
-import { connections, until } from './support.ts'
+import { adapters, connections, consuming, declaration, take, until } from './support.ts'
 
 let broker: RunningBroker
 let folder: string
 const { connect, closeAll } = connections(() => broker.url)
+const { connect: connectAdapter, closeAll: closeAdapters } = adapters(() => broker.url)
 const warnings: { topic?: string; from?: number; to?: number }[] = []
 
 beforeAll(async () => {
@@ -20,6 +24,7 @@ beforeAll(async () => {
 }, 180_000)
 afterAll(async () => {
   await closeAll()
+  await closeAdapters()
   await broker.stop()
   rmSync(folder, { recursive: true, force: true })
 }, 60_000)
@@ -108,5 +113,42 @@ describe('records that are deleted before they were handled', () => {
     } finally {
       await queue.disconnect()
     }
+  }, 120_000)
+})
+
+describe('a topic that is made anew', () => {
+  it('under a consumer that is held up: it reads the new one from its beginning, and deletes nothing of it', async () => {
+    const [consumer, sender] = [await connectAdapter(), await connectAdapter()]
+    const target = { queue: fresh('anew') }
+    await sender.declare(target, declaration)
+    // More than is fetched at once.
+    const body = Buffer.alloc(100_000)
+    for (let n = 0; n < 5; n++)
+      await sender.publish(
+        Array.from({ length: 10 }, () => outbound(target, { body })),
+        live,
+      )
+    const receiver = await consuming(consumer, target)
+    // The topic of what waits is there, too: nobody looks for a missing one.
+    await receiver.retry(await take(receiver, 1), 1)
+    const held = await take(receiver, 1)
+    const over = await connectTo(
+      parseOptions(testOptions(broker.url)),
+      { lost: () => undefined, blocked: () => undefined },
+      live,
+    )
+    await deleteTopic(over, target.queue)
+    await createTopics(over, [{ name: target.queue, partitions: 1, replicas: 1, config: keepingConfig() }])
+    over.close(undefined)
+    const sent = Array.from({ length: 2_000 }, () => outbound(target))
+    for (const outcome of await sender.publish(sent, live)) expect(outcome).toEqual({ ok: true })
+    const left = new Set(sent.map(({ id }) => id))
+    await receiver.ack(held)
+    await until(async () => {
+      const got = await receiver.receive(100, live)
+      await receiver.ack(got)
+      for (const { id } of got) left.delete(id)
+      return left.size === 0
+    })
   }, 120_000)
 })

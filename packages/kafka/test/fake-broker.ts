@@ -86,7 +86,7 @@ const ANSWERS: Readonly<Record<number, (answer: Writer, broker: FakeBroker) => v
     answer.int16(0).int32(5)
     for (const [key, most] of [
       [PRODUCE, 7],
-      [METADATA, 6],
+      [METADATA, 12],
       [SASL_HANDSHAKE, 1],
       [API_VERSIONS, 2],
       [SASL_AUTHENTICATE, 1],
@@ -95,15 +95,39 @@ const ANSWERS: Readonly<Record<number, (answer: Writer, broker: FakeBroker) => v
     answer.int32(0)
   },
   [METADATA](answer, { nodes, topics, id }) {
-    answer.int32(0).int32(nodes.length)
-    for (const node of nodes) answer.int32(node.id).string(node.host).int32(node.port).string(null)
-    answer.string(null).int32(id).int32(topics.length)
+    const none = 0
+    answer
+      .int8(none)
+      .int32(0)
+      .uvarint(nodes.length + 1)
+    for (const node of nodes)
+      answer.int32(node.id).compactString(node.host).int32(node.port).uvarint(0).int8(none)
+    answer
+      .uvarint(0)
+      .int32(id)
+      .uvarint(topics.length + 1)
     for (const { name, error, leaders } of topics) {
-      answer.int16(error).string(name).int8(0).int32(leaders.length)
+      answer
+        .int16(error)
+        .compactString(name)
+        .raw(Buffer.alloc(16))
+        .int8(0)
+        .uvarint(leaders.length + 1)
       leaders.forEach((leader, partition) =>
-        answer.int16(0).int32(partition).int32(leader).int32(1).int32(leader).int32(0).int32(0),
+        answer
+          .int16(0)
+          .int32(partition)
+          .int32(leader)
+          .int32(0)
+          .uvarint(2)
+          .int32(leader)
+          .uvarint(1)
+          .uvarint(1)
+          .int8(none),
       )
+      answer.int32(0).int8(none)
     }
+    answer.int8(none)
   },
   /** It knows no mechanism. */
   [SASL_HANDSHAKE]: (answer) => void answer.int16(33).int32(0),

@@ -11,6 +11,8 @@ const METADATA = 4096
 const LEAST_METADATA = 64
 /** Delayed records written anew in one go, when the notes of a commit overflow. */
 const REWRITTEN = 50
+/** How long after a fetch a topic is taken for what it was. */
+const SEEN_MS = 1_000
 
 /** Tells the group what is done, and lets go of what nobody needs any more. */
 export interface Committer {
@@ -34,6 +36,8 @@ export interface CommitterSetup extends Pick<
 > {
   readonly owned: ReadonlyMap<string, Partition>
   membership(): Membership | null
+  /** Nothing is left of a topic that was replaced, as far as nothing was fetched for `ms`. Rejects where that cannot be known. */
+  verify(ms: number): Promise<void>
   committed(): void
 }
 
@@ -52,15 +56,16 @@ export function createCommitter(setup: CommitterSetup): Committer {
   const commitNow = async (clean: boolean): Promise<boolean> => {
     const membership = setup.membership()
     if (membership === null || connection.closed) return true
-    const entries: { partition: Partition; topic: string; offset: number; metadata: string }[] = []
-    let full: Partition | null = null
-    for (const partition of owned.values()) {
-      const entry = partition.commitEntry(!clean && !ending, metadataLimit)
-      if (!partition.fits && partition.delayedBytes > 0) full = partition
-      if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
-    }
-    if (entries.length === 0) return true
     try {
+      await setup.verify(SEEN_MS)
+      const entries: { partition: Partition; topic: string; offset: number; metadata: string }[] = []
+      let full: Partition | null = null
+      for (const partition of owned.values()) {
+        const entry = partition.commitEntry(!clean && !ending, metadataLimit)
+        if (!partition.fits && partition.delayedBytes > 0) full = partition
+        if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
+      }
+      if (entries.length === 0) return true
       await membership.commit(entries.map((each) => ({ ...each, partition: each.partition.number })))
       told = false
       for (const { partition, offset, metadata } of entries) partition.committed(offset, metadata)
@@ -129,21 +134,20 @@ export function createCommitter(setup: CommitterSetup): Committer {
       ending = clean
     },
     async trim() {
-      const moved = [...owned.values()]
-        .filter(({ tracker, trimmed }) => tracker.base > trimmed)
-        .map(({ topic, number, tracker }) => ({ topic, partition: number, offset: tracker.base }))
+      const moved: { of: Partition; partition: number; offset: number }[] = []
+      for (const of of [...owned.values()]) {
+        const { base } = of.tracker
+        if (base > of.trimmed && (await setup.trims(of.topic)))
+          moved.push({ of, partition: of.number, offset: base })
+      }
       // What is not committed must stay.
       if (moved.length === 0 || !(await committer.commit(false)) || !(await setup.isAlone())) return
-      const below: Record<string, { partition: number; offset: number }[]> = {}
-      for (const each of moved) if (await setup.trims(each.topic)) (below[each.topic] ??= []).push(each)
-      if (Object.keys(below).length === 0) return
+      await setup.verify(0)
+      const below: Record<string, typeof moved> = {}
+      // What is gone is another's now, or was of another log.
+      for (const each of moved) if (!each.of.gone) (below[each.of.topic] ??= []).push(each)
       await deleteRecords(connection, below)
-      for (const [topic, list] of Object.entries(below)) {
-        for (const { partition, offset } of list) {
-          const mine = owned.get(`${topic}/${partition}`)
-          if (mine !== undefined) mine.trimmed = Math.max(mine.trimmed, offset)
-        }
-      }
+      for (const { of, offset } of moved) of.trimmed = Math.max(of.trimmed, offset)
     },
     stop() {
       stopped = true

@@ -8,8 +8,8 @@ import { createFetcher } from './fetcher.ts'
 import { createHandoff } from './handoff.ts'
 import { createHoldings } from './holdings.ts'
 import { joinGroup, type Membership, type Parts } from './membership.ts'
-import { LOG_REPLACED, warnOfGap } from './gaps.ts'
-import { offsetsOf, offsetsOfLed } from '../log/offsets.ts'
+import { createLogWatch } from './log-watch.ts'
+import { offsetsOfLed } from '../log/offsets.ts'
 import { NO_HISTORY, type Partition } from './partition-contract.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
@@ -52,24 +52,13 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     wanted: () => [...owned.values()].filter(hasRoom),
     crowded: () => [...owned.values()].some((p) => !hasRoom(p)),
     arrived(partition, logStart) {
-      if (logStart > partition.tracker.base) skip(partition, logStart)
+      logWatch.seen(partition, logStart)
       if (partition.tracker.base > partition.trimmed || partition.readyCount > 0) committer.schedule()
       if (partition.readyCount > 0 || waiting.size > 0) waiting.wake()
       dueTimer.watch()
     },
-    async outOfRange(partition) {
-      const ends = await offsetsOf(connection, { [partition.topic]: [partition.number] })
-      const end = ends.get(`${partition.topic}/${partition.number}`)
-      if (end === undefined || partition.gone) return
-      if (partition.position < end.low) skip(partition, end.low)
-      else {
-        // The log is another one: the topic was made anew, or its end was lost with its leader. Better twice than never.
-        const { topic, number, position } = partition
-        options.logger.warn({ topic, partition: number, position, ...end }, LOG_REPLACED)
-        handoff.restart(partition, end.low)
-        waiting.wake()
-      }
-    },
+    outOfRange: (partition) => logWatch.outOfRange(partition),
+    replaced: (partition, topicId) => logWatch.replaced(partition, topicId),
     missing: (partition) =>
       partition.topic === names.later
         ? drop(partition, undefined)
@@ -82,14 +71,21 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     failed: fail,
   })
 
-  const skip = (partition: Partition, to: number): void => {
-    warnOfGap(options.logger, partition.topic, partition.number, partition.tracker.base, to)
-    partition.dropBelow(to)
-  }
+  const logWatch = createLogWatch({
+    connection,
+    owned,
+    restart(old, topicId, offset) {
+      handoff.restart(old, topicId, offset)
+      committer.schedule()
+      fetcher.poke()
+      waiting.wake()
+    },
+  })
   const committer = createCommitter({
     ...setup,
     owned,
     membership: () => membership,
+    verify: (ms) => logWatch.verify(ms),
     committed() {
       if (waiting.size > 0 && holdings.readyCount() > 0) waiting.wake()
     },

@@ -8,6 +8,7 @@ import { type FetchAnswer, fetchRequest } from '../log/protocol.ts'
 /** A partition as far as fetching goes. */
 export interface Fetched {
   readonly topic: string
+  readonly topicId: string
   readonly number: number
   position: number
   highWatermark: number
@@ -32,6 +33,8 @@ export interface FetcherSetup<P extends Fetched> {
   arrived(partition: P, logStart: number): void
   /** The position lies outside of the log. */
   outOfRange(partition: P): Promise<void>
+  /** The topic was made anew: its id is this one now. */
+  replaced(partition: P, topicId: string): Promise<void>
   /** The topic is not there. */
   missing(partition: P): void
   /** The brokers refuse for good. */
@@ -41,6 +44,8 @@ export interface FetcherSetup<P extends Fetched> {
 const RETRY_MS = 100
 const CROWDED_WAIT_MS = 20
 const MOST_BYTES = 16 * 1024 * 1024
+/** The topic is gone, or new and not known everywhere, or another one by now. */
+const GONE = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID', 'INCONSISTENT_TOPIC_ID'])
 
 /** Reads partitions from their leaders, one request at a time to each broker. */
 export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetcher {
@@ -129,6 +134,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
         fetchRequest(
           [...asked.values()].map(({ partition, offset }) => ({
             topic: partition.topic,
+            topicId: partition.topicId,
             partition: partition.number,
             offset,
           })),
@@ -166,25 +172,31 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
       setup.arrived(partition, answer.logStart)
       return true
     }
-    if (errorType(error) === 'OFFSET_OUT_OF_RANGE') {
-      unsettled.add(partition)
-      void setup.outOfRange(partition).then(
-        () => {
-          unsettled.delete(partition)
-          void look()
-        },
-        () => {
-          unsettled.delete(partition)
-          retry()
-        },
-      )
+    const type = errorType(error) ?? ''
+    if (type === 'OFFSET_OUT_OF_RANGE') {
+      settle(partition, setup.outOfRange(partition))
       return true
     }
-    if (errorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION' || answer.error === 100) {
-      const info = await connection.topic(partition.topic, true).catch(() => undefined)
-      if (info === null) setup.missing(partition)
-    } else if (!gaveUp(error)) connection.forgetTopic(partition.topic)
+    if (!GONE.has(type)) {
+      if (!gaveUp(error)) connection.forgetTopic(partition.topic)
+      return false
+    }
+    const info = await connection.topic(partition.topic, true).catch(() => undefined)
+    if (info === null) setup.missing(partition)
+    else if (info !== undefined && info.id !== partition.topicId) {
+      settle(partition, setup.replaced(partition, info.id))
+      return true
+    }
     return false
+  }
+  /** Not fetched from until it is known where to read on. */
+  const settle = (partition: P, settled: Promise<void>): void => {
+    unsettled.add(partition)
+    const end = (next: () => unknown) => (): void => {
+      unsettled.delete(partition)
+      next()
+    }
+    void settled.then(end(look), end(retry))
   }
 
   return {

@@ -1,11 +1,12 @@
 import { performance } from 'node:perf_hooks'
 import { AdapterError } from '@mq/core/adapter'
 import { pause, sharedController } from '../abort.ts'
-import { warnOfGap } from './gaps.ts'
+import { warnOfGap } from './log-watch.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { Commit, Membership, Parts } from './membership.ts'
 import type { Names } from '../names.ts'
+import type { TopicInfo } from '../log/protocol.ts'
 import { byLeader, type LogEnds, offsetsOnce } from '../log/offsets.ts'
 import { createPartition } from './partition.ts'
 import type { Partition } from './partition-contract.ts'
@@ -24,7 +25,7 @@ export interface Handoff {
   /** Partitions that must go do so when nothing of them is held; where that takes long they stay after all. */
   readonly watchLeaving: () => void
   /** The log of a partition is another one by now. */
-  restart(old: Partition, offset: number): void
+  restart(old: Partition, topicId: string, offset: number): void
 }
 
 export interface HandoffSetup {
@@ -55,16 +56,23 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   const leaderless = new Set<string>()
   let round = 0
 
-  const startOf = (topic: string, number: number) => ({
+  const startOf = (topic: string, topicId: string, number: number) => ({
     topic,
+    topicId,
     number,
     pattern: setup.pattern,
     readsAhead: names.main.endsWith('.dlq'),
   })
 
   /** Starts to read these where the group left off. */
-  const start = ({ commits }: Gain, gained: Parts, ends: ReadonlyMap<string, LogEnds>): void => {
+  const start = (
+    { commits }: Gain,
+    gained: Parts,
+    known: ReadonlyMap<string, TopicInfo>,
+    ends: ReadonlyMap<string, LogEnds>,
+  ): void => {
     for (const [topic, list] of Object.entries(gained)) {
+      const topicId = known.get(topic)?.id ?? ''
       for (const number of list) {
         const key = `${topic}/${number}`
         const end = ends.get(key)
@@ -79,7 +87,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         // Where nothing waits, nobody died of anything.
         const known = commit !== undefined && offset === commit.offset && offset < end.high
         const metadata = known ? commit.metadata : null
-        owned.set(key, createPartition({ ...startOf(topic, number), offset, metadata }))
+        owned.set(key, createPartition({ ...startOf(topic, topicId, number), offset, metadata }))
         leaderless.delete(key)
       }
     }
@@ -91,9 +99,11 @@ export function createHandoff(setup: HandoffSetup): Handoff {
       try {
         const groups = [...(await byLeader(connection, gained)).values()]
         if (groups.length > 1) return void (await Promise.all(groups.map((each) => begin(gain, each))))
+        // First the ids: a topic that is made anew after that is found out.
+        const known = await connection.topics(Object.keys(gained), true)
         const ends = await offsetsOnce(connection, gained)
         if (!gain.isCurrent()) return
-        start(gain, gained, ends)
+        start(gain, gained, known, ends)
         if (!gain.late) return
         await committer.commit(false)
         setup.resumed()
@@ -216,11 +226,11 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         setTimeout(handoff.watchLeaving, next - performance.now() + 5).unref()
     },
 
-    restart(old, offset) {
+    restart(old, topicId, offset) {
       drop(old, new AdapterError('MQ_LEASE_LOST', 'the log was replaced'))
       owned.set(
         `${old.topic}/${old.number}`,
-        createPartition({ ...startOf(old.topic, old.number), offset, metadata: null }),
+        createPartition({ ...startOf(old.topic, topicId, old.number), offset, metadata: null }),
       )
     },
   }

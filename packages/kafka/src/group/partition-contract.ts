@@ -24,6 +24,8 @@ export interface Hold {
 /** One partition that this process reads: what was fetched, handed out, and done. */
 export interface Partition {
   readonly topic: string
+  /** Of the topic whose log is read, in hex. */
+  readonly topicId: string
   readonly number: number
   readonly tracker: Tracker
   /** Offset to fetch next. */
@@ -82,6 +84,7 @@ export interface Partition {
 
 export interface PartitionStart {
   readonly topic: string
+  readonly topicId: string
   readonly number: number
   readonly offset: number
   /** Of the group's last commit. */

@@ -119,6 +119,7 @@ export function createPartition(start: PartitionStart): Partition {
 
   const partition: Partition = {
     topic: start.topic,
+    topicId: start.topicId,
     number: start.number,
     tracker,
     position: start.offset,

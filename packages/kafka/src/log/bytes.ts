@@ -6,6 +6,9 @@ export interface Writer {
   int32(value: number): Writer
   int64(value: number): Writer
   string(value: string | null): Writer
+  /** Of the newer requests: a number of seven bits a byte, and a string behind one. */
+  uvarint(value: number): Writer
+  compactString(value: string): Writer
   raw(value: Uint8Array): Writer
   /** Four bytes to be filled in later; answers where. */
   hole(): number
@@ -52,6 +55,19 @@ export function createWriter(size = 256): Writer {
       at += buffer.write(value, at)
       return writer
     },
+    uvarint(value) {
+      room(5)
+      for (; value > 127; value >>>= 7) buffer[at++] = (value & 127) | 128
+      buffer[at++] = value
+      return writer
+    },
+    compactString(value) {
+      const length = Buffer.byteLength(value)
+      writer.uvarint(length + 1)
+      room(length)
+      at += buffer.write(value, at)
+      return writer
+    },
     raw(value) {
       room(value.length)
       buffer.set(value, at)
@@ -84,6 +100,12 @@ export interface Reader {
   /** A view, not a copy. */
   raw(length: number): Buffer
   array<T>(read: () => T): T[]
+  /** Of the newer answers: lengths are one more than they are, 0 is `null`. */
+  uvarint(): number
+  compactString(): string | null
+  compactArray<T>(read: () => T): T[]
+  /** Fields that were added later, and that nobody here knows. */
+  tags(): void
   readonly left: number
 }
 
@@ -118,6 +140,33 @@ export function createReader(buffer: Buffer): Reader {
       const out = []
       for (let i = 0; i < count; i++) out.push(read())
       return out
+    },
+    uvarint() {
+      let value = 0
+      let shift = 0
+      let byte: number
+      do {
+        byte = buffer.readUInt8(at++)
+        value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      return value >>> 0
+    },
+    compactString() {
+      const length = reader.uvarint() - 1
+      return length < 0 ? null : reader.raw(length).toString()
+    },
+    compactArray(read) {
+      const count = reader.uvarint() - 1
+      const out = []
+      for (let i = 0; i < count; i++) out.push(read())
+      return out
+    },
+    tags() {
+      for (let count = reader.uvarint(); count > 0; count--) {
+        reader.uvarint()
+        reader.raw(reader.uvarint())
+      }
     },
     get left() {
       return buffer.length - at

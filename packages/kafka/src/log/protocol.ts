@@ -1,8 +1,14 @@
-import { type Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { createReader, createWriter } from './bytes.ts'
 import type { CustomRequest } from '../client.ts'
 
-/** Requests that are coded here, because kafkajs gives up on the first error of a partition or decodes what need not be decoded. */
+/**
+ * Requests that are coded here, because kafkajs gives up on the first error of a partition, decodes what need not be decoded, or does not know topics by
+ * their ids: a name says nothing of whether the topic was made anew. Of the newer ones (Kafka 3.1) heads and bodies end with tags, of which none are sent.
+ */
+const NO_TAGS = 0
+const ID_BYTES = 16
+const NO_ID = Buffer.alloc(ID_BYTES)
 
 export interface BrokerInfo {
   readonly id: number
@@ -14,6 +20,8 @@ export interface TopicInfo {
   readonly name: string
   /** Error code; 0: none, 3: there is no such topic. */
   readonly error: number
+  /** In hex; one that is made anew gets another. */
+  readonly id: string
   /** Leader of each partition by its number; -1: none now. */
   readonly leaders: readonly number[]
   readonly replicas: number
@@ -26,41 +34,50 @@ export interface Metadata {
 }
 
 export function metadataRequest(topics: readonly string[]): CustomRequest<Metadata> {
-  const body = createWriter().int32(topics.length)
-  for (const topic of topics) body.string(topic)
+  const body = createWriter()
+    .int8(NO_TAGS)
+    .uvarint(topics.length + 1)
+  for (const topic of topics) body.raw(NO_ID).compactString(topic).int8(NO_TAGS)
   // Topics are made by declaring them, never by looking at them.
-  body.int8(0)
+  body.int8(0).int8(0).int8(NO_TAGS)
   return {
     apiKey: 3,
-    apiVersion: 6,
+    apiVersion: 12,
     apiName: 'Metadata',
     body: [body.done()],
     answered: true,
     decode(payload) {
       const r = createReader(payload)
+      r.tags()
       r.int32()
-      const brokers = r.array(() => {
-        const broker = { id: r.int32(), host: r.string() ?? '', port: r.int32() }
-        r.string()
+      const brokers = r.compactArray(() => {
+        const broker = { id: r.int32(), host: r.compactString() ?? '', port: r.int32() }
+        r.compactString()
+        r.tags()
         return broker
       })
-      r.string()
+      r.compactString()
       const controller = r.int32()
-      const found = r.array((): TopicInfo => {
+      const found = r.compactArray((): TopicInfo => {
         const error = r.int16()
-        const name = r.string() ?? ''
+        const name = r.compactString() ?? ''
+        const id = r.raw(ID_BYTES).toString('hex')
         r.int8()
         const leaders: number[] = []
         let replicas = 0
-        r.array(() => {
+        r.compactArray(() => {
           r.int16()
           const partition = r.int32()
           leaders[partition] = r.int32()
-          replicas = r.array(() => r.int32()).length
-          r.array(() => r.int32())
-          r.array(() => r.int32())
+          r.int32()
+          replicas = r.compactArray(() => r.int32()).length
+          r.compactArray(() => r.int32())
+          r.compactArray(() => r.int32())
+          r.tags()
         })
-        return { name, error, leaders, replicas }
+        r.int32()
+        r.tags()
+        return { name, error, id, leaders, replicas }
       })
       return { brokers, controller, topics: found }
     },
@@ -118,6 +135,8 @@ export function produceRequest(
 
 export interface FetchPart {
   readonly topic: string
+  /** The topic that is meant, and no other of its name. */
+  readonly topicId: string
   readonly partition: number
   readonly offset: number
 }
@@ -143,7 +162,9 @@ export function fetchRequest(
   parts: readonly FetchPart[],
   limits: FetchLimits,
 ): CustomRequest<readonly FetchAnswer[]> {
+  const names = new Map<string, string>()
   const body = createWriter()
+    .int8(NO_TAGS)
     .int32(-1)
     .int32(limits.maxWaitMs)
     .int32(limits.minBytes)
@@ -152,41 +173,51 @@ export function fetchRequest(
     .int8(1)
     .int32(0)
     .int32(-1)
-    .int32(parts.length)
-  for (const { topic, partition, offset } of parts) {
+    .uvarint(parts.length + 1)
+  for (const { topic, topicId, partition, offset } of parts) {
+    names.set(topicId, topic)
     body
-      .string(topic)
-      .int32(1)
+      .raw(Buffer.from(topicId, 'hex'))
+      .uvarint(2)
       .int32(partition)
       .int32(-1)
       .int64(offset)
+      .int32(-1)
       .int64(-1)
       .int32(limits.partitionBytes)
+      .int8(NO_TAGS)
+      .int8(NO_TAGS)
   }
-  body.int32(0).string('')
+  body.uvarint(1).compactString('').int8(NO_TAGS)
   return {
     apiKey: 1,
-    apiVersion: 11,
+    apiVersion: 13,
     apiName: 'Fetch',
     body: [body.done()],
     answered: true,
     decode(payload) {
       const r = createReader(payload)
+      r.tags()
       r.int32()
       const error = r.int16()
       r.int32()
       return r
-        .array(() => {
-          const topic = r.string() ?? ''
-          return r.array((): FetchAnswer => {
+        .compactArray(() => {
+          const topic = names.get(r.raw(ID_BYTES).toString('hex')) ?? ''
+          const answers = r.compactArray((): FetchAnswer => {
             const partition = r.int32()
             const own = r.int16()
             const highWatermark = r.int64()
             r.int64()
             const logStart = r.int64()
-            const aborted = r.array(() => ({ producerId: r.int64(), firstOffset: r.int64() }))
+            const aborted = r.compactArray(() => {
+              const one = { producerId: r.int64(), firstOffset: r.int64() }
+              r.tags()
+              return one
+            })
             r.int32()
-            const length = r.int32()
+            const records = r.raw(Math.max(0, r.uvarint() - 1))
+            r.tags()
             return {
               topic,
               partition,
@@ -194,9 +225,11 @@ export function fetchRequest(
               highWatermark,
               logStart,
               aborted,
-              records: r.raw(Math.max(0, length)),
+              records,
             }
           })
+          r.tags()
+          return answers
         })
         .flat()
     },

@@ -53,7 +53,9 @@ async function readOnce(
   const info = await connection.topic(topic, fresh)
   const link = await connection.link(info?.leaders[partition] ?? -1, LANE)
   const limits = { maxWaitMs: 0, minBytes: 1, partitionBytes: bytes, bytes }
-  const [answer] = await link.custom(fetchRequest([{ topic, partition, offset }], limits))
+  const [answer] = await link.custom(
+    fetchRequest([{ topic, topicId: info?.id ?? '', partition, offset }], limits),
+  )
   const { error, records, highWatermark } = answer as FetchAnswer
   const failure = protocolError(error)
   if (failure !== null) throw failure

@@ -15,6 +15,7 @@ const NAMES: Names = { main: 't', later: 't.delay', group: 'g', mainIsShared: fa
 async function crowded(number = 0): Promise<Partition> {
   const partition = createPartition({
     topic: 't',
+    topicId: 'a',
     number,
     offset: 0,
     metadata: null,
@@ -52,6 +53,7 @@ async function rewriting(
     ensureLater: () => Promise.resolve(),
     owned: new Map([['t/0', partition]]),
     membership: () => ({ commit: () => Promise.resolve() }) as unknown as Membership,
+    verify: () => Promise.resolve(),
     isAlone: () => Promise.resolve(true),
     trims: () => Promise.resolve(false),
     produceTo: (topic, number) => {
@@ -119,6 +121,7 @@ describe('an end without anything held', () => {
   it('stays a clean one, although what is consumed is deleted after the last commit', async () => {
     const partition = createPartition({
       topic: 't',
+      topicId: 'a',
       number: 0,
       offset: 0,
       metadata: null,
@@ -155,6 +158,7 @@ describe('an end without anything held', () => {
             return Promise.resolve()
           },
         }) as unknown as Membership,
+      verify: () => Promise.resolve(),
       isAlone: () => Promise.resolve(true),
       trims: () => Promise.resolve(true),
       produceTo: () => Promise.resolve(),
@@ -192,6 +196,7 @@ describe('what is consumed', () => {
               ? Promise.reject(Object.assign(new Error('no'), { type: 'REBALANCE_IN_PROGRESS' }))
               : Promise.resolve(),
         }) as unknown as Membership,
+      verify: () => Promise.resolve(),
       isAlone: () => Promise.resolve(alone),
       trims: () => Promise.resolve(true),
       produceTo: () => Promise.reject(new Error('no')),
@@ -232,6 +237,7 @@ describe('commits that are refused', () => {
         ({
           commit: () => (refusing ? Promise.reject(refusal(type)) : Promise.resolve()),
         }) as unknown as Membership,
+      verify: () => Promise.resolve(),
       isAlone: () => Promise.resolve(true),
       trims: () => Promise.resolve(false),
       produceTo: () => Promise.reject(new Error('no')),

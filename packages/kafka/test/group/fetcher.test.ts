@@ -23,6 +23,7 @@ it('a leader that left is looked for anew, and read from', async () => {
   } as unknown as Connection
   const partition = {
     topic: 't',
+    topicId: 'a',
     number: 0,
     position: 0,
     highWatermark: 0,
@@ -36,6 +37,7 @@ it('a leader that left is looked for anew, and read from', async () => {
     crowded: () => false,
     arrived: () => undefined,
     outOfRange: () => Promise.resolve(),
+    replaced: () => Promise.resolve(),
     missing: () => undefined,
     failed: () => undefined,
   })
@@ -67,6 +69,7 @@ function outcome(broker: { code?: number; link?: Error; metadata?: Error }): Pro
     } as unknown as Connection
     const partition = {
       topic: 't',
+      topicId: 'a',
       number: 0,
       position: 0,
       highWatermark: 0,
@@ -81,6 +84,7 @@ function outcome(broker: { code?: number; link?: Error; metadata?: Error }): Pro
       crowded: () => false,
       arrived: () => undefined,
       outOfRange: () => Promise.resolve(),
+      replaced: () => Promise.resolve(),
       missing: () => undefined,
       failed(error) {
         fetcher.stop()

@@ -5,7 +5,15 @@ import { createPartition } from '../../src/group/partition.ts'
 import type { Partition } from '../../src/group/partition-contract.ts'
 import { encodeRemoval } from '../../src/wire.ts'
 
-const start = { topic: 't', number: 0, offset: 0, metadata: null, pattern: undefined, readsAhead: false }
+const start = {
+  topic: 't',
+  topicId: 'a',
+  number: 0,
+  offset: 0,
+  metadata: null,
+  pattern: undefined,
+  readsAhead: false,
+}
 const LIMIT = 4_096
 const taker = () => ({ pulls: false, lost: () => undefined })
 const me = taker()

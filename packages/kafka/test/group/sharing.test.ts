@@ -15,6 +15,7 @@ describe('what is ready behind a message that somebody holds', () => {
   it('is written where others of the subscription read, unless its pattern leaves it out, or it is damaged', async () => {
     const partition = createPartition({
       topic: 't',
+      topicId: 'a',
       number: 0,
       offset: 0,
       metadata: null,
