@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
 import { createHeap } from './heap.ts'
@@ -78,7 +79,7 @@ export function createPartition(start: PartitionStart): Partition {
   const delay = (record: LogRecord, dueAt: number): void => {
     // Nobody had it yet, or it was given back alive.
     if (suspect?.offset === record.offset) suspect = null
-    delayed.push({ dueAt, record })
+    delayed.push({ dueAt, record: standalone(record) })
     delayedBytes += sizeOf(record)
   }
   const promote = (now: number): void => {
@@ -340,6 +341,15 @@ export function createPartition(start: PartitionStart): Partition {
 
 function nameOfKey({ key }: LogRecord): string | null {
   return key === null ? null : key.toString('latin1')
+}
+
+/** With bytes of its own: as views they would keep the whole answer that it came with for as long as it waits. */
+function standalone(record: LogRecord): LogRecord {
+  const { key, value, headers } = record
+  const own = Buffer.allocUnsafeSlow((key?.length ?? 0) + (value?.length ?? 0) + headers.length)
+  let at = 0
+  const copy = (bytes: Buffer): Buffer => own.subarray(at, (at += bytes.copy(own, at)))
+  return { ...record, key: key && copy(key), value: value && copy(value), headers: copy(headers) }
 }
 
 function sizeOf(record: LogRecord): number {

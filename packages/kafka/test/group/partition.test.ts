@@ -188,6 +188,20 @@ describe('a partition', () => {
     expect(offsets(partition.take(9, me, false, due))).toEqual([0])
   })
 
+  it('keeps of an answer no more than what is delayed', async () => {
+    const partition = createPartition(start)
+    const waits = {
+      key: 'k',
+      value: Buffer.from('waits'),
+      headers: ['mq-deliver-at', String(Date.now() + 60_000)],
+    }
+    partition.accept(await records([{ value: Buffer.alloc(1_000_000) }, waits]), 2)
+    const [record] = partition.takeDelayed(1)
+    expect([record?.key?.toString(), record?.value?.toString()]).toEqual(['k', 'waits'])
+    for (const bytes of [record?.key, record?.value, record?.headers])
+      expect(bytes?.buffer.byteLength).toBeLessThan(100)
+  })
+
   it('with order gives nobody else any while something is held', async () => {
     const partition = await filled(3)
     expect(offsets(take(partition, 1, me, true))).toEqual([0])
