@@ -37,6 +37,8 @@ export function createPartition(start: PartitionStart): Partition {
   const firstFailures = new Map<number, number>()
   const returns = new Map<number, number>()
   const blockedKeys = new Map<string, number>()
+  /** Where what a damaged record stands for begins, by its offset. */
+  const damagedFrom = new Map<number, number>()
   let holder: Taker | null = null
   let last = ''
   let lastOffset = -1
@@ -75,6 +77,14 @@ export function createPartition(start: PartitionStart): Partition {
       else high = middle
     }
     ready.splice(low, 0, record)
+  }
+  /** Stands for what is not done yet of its batch: an earlier owner may have been able to read it. None of it is done before this record is. */
+  const acceptDamaged = (record: LogRecord, from: number): void => {
+    let { offset } = record
+    while (offset >= from && tracker.isDone(offset)) offset--
+    if (offset < from) return
+    damagedFrom.set(offset, from)
+    insert(offset === record.offset ? record : { ...record, offset })
   }
   const delay = (record: LogRecord, dueAt: number): void => {
     // Nobody had it yet, or it was given back alive.
@@ -159,9 +169,15 @@ export function createPartition(start: PartitionStart): Partition {
       for (const record of records) {
         const { offset } = record
         if (offset < at) continue
+        const { damage } = record
+        const first = damage === undefined ? offset : Math.max(at, damage.from)
         // What is missing was compacted away, or belongs to a transaction.
-        if (offset > at) tracker.complete(at, offset)
+        if (first > at) tracker.complete(at, first)
         at = offset + 1
+        if (damage !== undefined) {
+          acceptDamaged(record, first)
+          continue
+        }
         if (tracker.isDone(offset)) continue
         const removed = removalOf(record)
         if (removed !== null) {
@@ -241,7 +257,11 @@ export function createPartition(start: PartitionStart): Partition {
     isHeld: (offset) => held.has(offset),
     complete(offset) {
       held.delete(offset)
-      tracker.complete(offset)
+      if (damagedFrom.size === 0) tracker.complete(offset)
+      else {
+        tracker.complete(damagedFrom.get(offset) ?? offset, offset + 1)
+        damagedFrom.delete(offset)
+      }
       if (failures.size > 0) {
         failures.delete(offset)
         firstFailures.delete(offset)

@@ -13,12 +13,19 @@ export interface LogRecord {
   readonly value: Buffer | null
   /** Encoded, from the count of headers on: most readers look at one or two. */
   readonly headers: Buffer
-  /** What kept it from being read: an unknown codec, damaged bytes. The value then is the batch as it came. */
-  readonly damage: unknown
+  /** It stands for a batch that could not be read; its offset is the last of them. The value then is the batch as it came. */
+  readonly damage: Damage | undefined
   /** Where it was handed out to; `null` while it is with nobody. */
   hold: Hold | null
   /** What the holder made of it: handed out again, it is another. */
   delivery: object | null
+}
+
+export interface Damage {
+  /** An unknown codec, damaged bytes. */
+  readonly error: unknown
+  /** The first offset that it stands for. */
+  readonly from: number
 }
 
 export interface Decoded {
@@ -49,13 +56,10 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
     if (batch[16] !== 2) {
       // The format before 0.11: no broker that this adapter works with keeps it.
       records.push(
-        damaged(
-          topic,
-          partition,
-          base,
-          batch,
-          new Error(`a record batch has the unsupported format ${String(batch[16])}`),
-        ),
+        damaged(topic, partition, base, batch, {
+          error: new Error(`a record batch has the unsupported format ${String(batch[16])}`),
+          from: base,
+        }),
       )
       next = base + 1
       continue
@@ -84,19 +88,14 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
       const append = (attributes & 8) !== 0 ? Number(batch.readBigInt64BE(35)) : null
       decodeRecords(topic, partition, base, first, append, batch.readInt32BE(57), body, from, records)
     } catch (error) {
-      if (last >= from) records.push(damaged(topic, partition, Math.max(base, from), batch, error))
+      if (last >= from)
+        records.push(damaged(topic, partition, last, batch, { error, from: Math.max(base, from) }))
     }
   }
   return { records, next }
 }
 
-function damaged(
-  topic: string,
-  partition: number,
-  offset: number,
-  batch: Buffer,
-  damage: unknown,
-): LogRecord {
+function damaged(topic: string, partition: number, offset: number, batch: Buffer, damage: Damage): LogRecord {
   return {
     topic,
     partition,

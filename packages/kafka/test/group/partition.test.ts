@@ -102,6 +102,36 @@ describe('a partition', () => {
     expect(partition.tracker.base).toBe(10)
   })
 
+  it('is not done with a batch that it cannot read before the record that stands for it is settled', async () => {
+    const damaged = async (from: number, count: number): Promise<LogRecord> => {
+      const [last] = (
+        await records(
+          Array.from({ length: count }, () => ({})),
+          from,
+        )
+      ).slice(-1)
+      return { ...(last as LogRecord), damage: { error: new Error('an unknown codec'), from } }
+    }
+    const partition = await filled(1)
+    partition.accept([await damaged(1, 4)], 5)
+    const [, stands] = take(partition, 9)
+    partition.complete(0)
+    // Whoever can read it gets all of it.
+    const { offset = -1, metadata = null } = partition.commitEntry(true, LIMIT) ?? {}
+    expect([offset, stands?.offset]).toEqual([1, 4])
+    const able = await filled(4, { offset, metadata: metadata as never })
+    expect(offsets(take(able, 9))).toEqual([1, 2, 3, 4])
+    // And the other way round: what was not handled yet of one that could be read is still left.
+    for (const each of [1, 2, 4]) able.complete(each)
+    const entry = able.commitEntry(true, LIMIT)
+    const next = createPartition({ ...start, ...entry })
+    next.accept([await damaged(3, 2)], 5)
+    expect(offsets(take(next, 9))).toEqual([3])
+    partition.complete(4)
+    next.complete(3)
+    expect([partition.tracker.base, next.tracker.base]).toEqual([5, 5])
+  })
+
   it('counts unclean ends against the record that stands in the way, and clears them when it moves', async () => {
     let metadata: string | null = null
     for (let end = 0; end < 3; end++) {

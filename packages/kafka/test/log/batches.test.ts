@@ -127,7 +127,7 @@ describe('record batches', () => {
       answer(Buffer.concat([bad, at(2, encodeBatch([record()], 'none'))])),
       0,
     )
-    expect(records.map(({ offset, damage: why }) => [offset, why !== undefined])).toEqual([[0, true], [2, false]]) // prettier-ignore
+    expect(records.map(({ offset, damage: why }) => [offset, why?.from])).toEqual([[1, 0], [2, undefined]]) // prettier-ignore
     expect(next).toBe(3)
   })
 
