@@ -94,10 +94,13 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     ensureTopic: topology.ensureTopic,
     produceTo: publisher.produceTo,
   })
+  // Whoever may not look does not know of any.
+  const hasRemovals = (main: string): Promise<boolean> => registry.hasRemovals(main).catch(() => false)
   const contents = createContents({
     connection,
     find: topology.find,
     consumerOf,
+    hasRemovals,
     consumes: (target) => (shared(target)?.consuming ?? 0) > 0,
   })
 
@@ -116,6 +119,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     const { target } = source
     const names = namesOf(target, resolved.groupId)
     const pattern = await topology.find(target)
+    const removals = await hasRemovals(names.main)
     const ensureLater = (): Promise<void> => topology.ensureLater(names.later, names.main)
     if (shared(target) === undefined) {
       const looked = rivalOf(over, names).catch(() => null)
@@ -130,6 +134,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
         names,
         ordered: source.ordered,
         pattern,
+        hasRemovals: removals,
         startFrom: resolved.startFrom,
         trims: (topic) =>
           Promise.resolve(
@@ -221,9 +226,11 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     async open(source, lost) {
       if (source.mode !== 'browse') return openConsumer(source, lost)
       await topology.find(source.target)
+      const names = namesOf(source.target, resolved.groupId)
       return createBrowser({
         connection: connection(),
-        names: namesOf(source.target, resolved.groupId),
+        names,
+        willHaveRemovals: () => registry.willHaveRemovals(names.main),
         source,
         publisher,
         consumerOf,

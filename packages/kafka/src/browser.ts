@@ -26,6 +26,8 @@ export interface BrowserSetup {
   readonly source: Source
   readonly publisher: Publisher
   consumerOf(target: Target): Consumer | undefined
+  /** Said before anything is taken out. */
+  willHaveRemovals(): Promise<void>
 }
 
 /**
@@ -100,6 +102,7 @@ export function createBrowser(setup: BrowserSetup): Receiver {
         for (let from = 0; from < left.length; from += MOST_REMOVED) {
           const part = left.slice(from, from + MOST_REMOVED)
           try {
+            await setup.willHaveRemovals()
             await publisher.produceTo(names.main, partition, [
               encodeRemoval(part.map(({ offset }) => offset)),
             ])

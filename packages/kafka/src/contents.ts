@@ -21,6 +21,8 @@ export interface ContentsSetup {
   /** Pattern of a subscription. Rejects when the target does not exist. */
   find(target: Target): Promise<string | undefined>
   consumerOf(target: Target): Consumer | undefined
+  /** Whether records are taken out of the middle of this topic. */
+  hasRemovals(main: string): Promise<boolean>
   /** Whether somebody here consumes it, other than by pulling now and then. */
   consumes(target: Target): boolean
 }
@@ -60,12 +62,13 @@ export function createContents(setup: ContentsSetup): Contents {
       const { main, later } = namesOf(target, undefined)
       await setup.consumerOf(target)?.flush()
       const pattern = await setup.find(target)
+      const hasRemovals = await setup.hasRemovals(main)
       let total = 0
       for (const { topic, partition, commit, end } of await slicesOf(target)) {
         const upper = waiting(commit, end)
         if (upper === 0) continue
         // Counting says the truth where each record is a message that waits now; elsewhere they have to be looked at.
-        const looks = topic === later || main.endsWith('.dlq') || (pattern !== undefined && pattern !== '#')
+        const looks = topic === later || hasRemovals || (pattern !== undefined && pattern !== '#')
         const filter = topic === main ? pattern : undefined
         total += looks
           ? await waitingCount(connection, topic, partition, commit, end, { pattern: filter, due: true })
@@ -79,6 +82,7 @@ export function createContents(setup: ContentsSetup): Contents {
       const { main, group } = namesOf(target, connection.options.groupId)
       const consumer = setup.consumerOf(target)
       await setup.find(target)
+      const hasRemovals = await setup.hasRemovals(main)
       await consumer?.flush()
       const subscription = 'subscription' in target
       if (subscription) {
@@ -95,7 +99,7 @@ export function createContents(setup: ContentsSetup): Contents {
       const entries: CommitEntry[] = []
       for (const { topic, partition, commit, end } of await slicesOf(target)) {
         const { pattern } = parseNotes(commit?.offset ?? 0, commit?.metadata)
-        const looks = main.endsWith('.dlq') || (topic === main && pattern !== undefined && pattern !== '#')
+        const looks = hasRemovals || (topic === main && pattern !== undefined && pattern !== '#')
         const filter = topic === main ? pattern : undefined
         count += looks
           ? await waitingCount(connection, topic, partition, commit, end, { pattern: filter, due: false })

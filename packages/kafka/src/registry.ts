@@ -37,6 +37,13 @@ export interface Registry {
   /** Keys that begin so, of what is claimed as well. */
   keys(prefix: string): Promise<string[]>
   remove(keys: readonly string[]): Promise<void>
+  /** Whether records of a queue were taken out of the middle of its log: others behind them say so. */
+  hasRemovals(queue: string): Promise<boolean>
+  willHaveRemovals(queue: string): Promise<void>
+}
+
+export function removalsKey(queue: string): string {
+  return `removals:${queue}`
 }
 
 /** What the key of a claim begins with. */
@@ -112,13 +119,15 @@ export function createRegistry(setup: RegistrySetup): Registry {
     }
   }
 
+  // Letters leave most dead-letter queues so, sooner or later: those of the usual name need no entry.
+  const isUsual = (queue: string): boolean => queue.endsWith('.dlq')
   const refresh = (): Promise<void> => (reading = reading.catch(() => undefined).then(read))
   const record = (key: string, entry: Registered | null): RecordParts => {
     const value = entry === null ? null : Buffer.from(JSON.stringify(entry))
     return { timestamp: Date.now(), key, value, headers: [] }
   }
 
-  return {
+  const registry: Registry = {
     async get(key) {
       await refresh()
       return entries.get(key)
@@ -137,7 +146,18 @@ export function createRegistry(setup: RegistrySetup): Registry {
       if ((await setup.connection().topic(REGISTRY_TOPIC)) === null) return
       await write(keys.flatMap((key) => [record(key, null), record(CLAIM + key, null)]))
     },
+    async hasRemovals(queue) {
+      if (isUsual(queue)) return true
+      await refresh()
+      return entries.has(removalsKey(queue))
+    },
+    async willHaveRemovals(queue) {
+      if (await registry.hasRemovals(queue)) return
+      const value = Buffer.from('{}')
+      await write([{ timestamp: Date.now(), key: removalsKey(queue), value, headers: [] }])
+    },
   }
+  return registry
 }
 
 function parse(value: Buffer): Registered | null {

@@ -13,7 +13,7 @@ import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './gr
 import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
-import type { Registered, Registry } from './registry.ts'
+import { type Registered, type Registry, removalsKey } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
 import { encodeNotes } from './group/tracker.ts'
 
@@ -218,7 +218,10 @@ export function createTopology(setup: TopologySetup): Topology {
       const keys = [keyOf(target)]
       if (isTarget(target)) {
         const { main, later, group } = namesOf(target, groupId)
-        if ('queue' in target) topics.push(main)
+        if ('queue' in target) {
+          topics.push(main)
+          keys.push(removalsKey(main))
+        }
         topics.push(later)
         groups.push(group)
         setup

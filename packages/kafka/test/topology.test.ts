@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { fresh, live, outbound } from '@mq/conformance/fixtures'
+import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
@@ -148,6 +148,25 @@ describe('a groupId', () => {
     const reader = await connect({ groupId: fresh('group') })
     expect(await reader.size(target)).toBe(2)
   }, 60_000)
+})
+
+describe('a queue of dead letters with a name of its own', () => {
+  it('counts no more those that were taken out of it, and hands none of them out', async () => {
+    const [adapter, other] = [await connect(), await connect()]
+    const target = { queue: fresh('graveyard') }
+    await adapter.declare(target, declaration)
+    await adapter.publish([outbound(target), outbound(target), outbound(target)], live)
+    const browser = await other.open({ ...source(target), mode: 'browse' }, () => undefined)
+    const [, second, third] = await take(browser, 3)
+    expect(await browser.ack([second as Delivery, third as Delivery])).toEqual(['settled', 'settled'])
+    expect(await adapter.size(target)).toBe(1)
+    const receiver = await consuming(adapter, target)
+    const [first] = await take(receiver, 1)
+    expect(await receiver.ack([first as Delivery])).toEqual(['settled'])
+    expect(await receiver.receive(1, live, 0)).toEqual([])
+    expect(await adapter.size(target)).toBe(0)
+    await adapter.remove(target)
+  })
 })
 
 describe('what is set on a topic', () => {

@@ -52,6 +52,8 @@ export interface ConsumerSetup {
   readonly names: Names
   readonly ordered: boolean
   readonly pattern: string | undefined
+  /** Records are taken out of the middle of its log: their places must stay, and removals be read before they are handed out. */
+  readonly hasRemovals: boolean
   readonly startFrom: 'earliest' | 'latest'
   /** Whether what is consumed is deleted. */
   readonly trims: (topic: string) => Promise<boolean>

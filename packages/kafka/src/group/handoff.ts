@@ -32,6 +32,7 @@ export interface HandoffSetup {
   readonly connection: Connection
   readonly names: Names
   readonly pattern: string | undefined
+  readonly hasRemovals: boolean
   readonly startFrom: 'earliest' | 'latest'
   readonly owned: Map<string, Partition>
   readonly committer: Committer
@@ -61,7 +62,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     topicId,
     number,
     pattern: setup.pattern,
-    readsAhead: names.main.endsWith('.dlq'),
+    readsAhead: setup.hasRemovals,
   })
 
   /** Starts to read these where the group left off. */

@@ -40,7 +40,7 @@ export interface Sharing {
 
 export interface SharingSetup extends Pick<
   ConsumerSetup,
-  'names' | 'pattern' | 'ordered' | 'produceTo' | 'ensureLater'
+  'names' | 'pattern' | 'hasRemovals' | 'ordered' | 'produceTo' | 'ensureLater'
 > {
   readonly connection: Connection
   readonly holdings: Holdings
@@ -64,7 +64,7 @@ export function createSharing(setup: SharingSetup): Sharing {
   const isQuiet = (): boolean =>
     asking === 0 && (performance.now() - lastAsked > setup.sessionMs() || onlyPulls())
   // An order must stay, and so must the places that removals of dead letters name.
-  const mayMove = !setup.ordered && !names.main.endsWith('.dlq')
+  const mayMove = !setup.ordered && !setup.hasRemovals
 
   /** Partitions that others read, or nobody; without a leader nobody can. */
   const notMine = async (): Promise<Record<string, number[]>> => {

@@ -43,6 +43,7 @@ function member(startFrom: 'earliest' | 'latest') {
     } as unknown as Connection,
     names: namesOf({ queue: 'q' }, undefined),
     pattern: undefined,
+    hasRemovals: false,
     startFrom,
     owned,
     committer: { commit: () => Promise.resolve(true) } as unknown as Committer,
@@ -122,6 +123,7 @@ function following(leaders: number[]) {
     } as unknown as Connection,
     names: namesOf({ queue: 'q' }, undefined),
     pattern: undefined,
+    hasRemovals: false,
     startFrom: 'earliest',
     owned,
     committer: {

@@ -45,6 +45,7 @@ describe('what is ready behind a message that somebody holds', () => {
       connection: { topic: () => Promise.resolve({ leaders: [1] }) } as unknown as Connection,
       names,
       pattern: 'a.*',
+      hasRemovals: false,
       ordered: false,
       produceTo: (topic, number, copies) =>
         Promise.resolve(
