@@ -2,7 +2,8 @@ import { pause } from '../abort.ts'
 import type { Link } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { errorType } from '../errors.ts'
-import { byTopic, committedBy, type CommitEntry, type Commit, type Parts } from './membership.ts'
+import { byTopic, committedBy } from './commits.ts'
+import type { Commit, CommitEntry, Parts } from './membership.ts'
 
 const TRIES = 50
 const AGAIN_MS = 100

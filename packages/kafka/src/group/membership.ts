@@ -1,11 +1,13 @@
 import { performance } from 'node:perf_hooks'
 import type { Buffer } from 'node:buffer'
 import { types } from 'node:util'
+import { AdapterError } from '@mq/core/adapter'
 import { atMost, NEVER, pause, sharedController, within } from '../abort.ts'
 import { assign } from './assignor.ts'
 import type { Link } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError } from '../errors.ts'
+import { byTopic, committedBy } from './commits.ts'
 import { decodeAssignment, decodeView, encodeAssignment, encodeView } from './round.ts'
 
 /** Name of the way in which members of a group agree; others cannot join the same group. */
@@ -21,8 +23,9 @@ const QUICK_MS = 100
 const RETRY_MS = 100
 /** Longest that a member waits for its leave to be confirmed. */
 const LEAVE_MS = 2_000
-/** Least session that brokers take unless told otherwise. */
-const COMMON_SESSION_MS = 6_000
+/** Least and longest session that brokers take unless told otherwise. */
+const LEAST_SESSION_MS = 6_000
+const LONGEST_SESSION_MS = 1_800_000
 
 export type Parts = Readonly<Record<string, readonly number[]>>
 
@@ -89,7 +92,12 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let memberId = ''
   let generation = -1
   let sessionMs = Math.max(setup.sessionTimeoutMs, 1_000)
+  const sessions = otherSessions(sessionMs)
   let lastSign = performance.now()
+  /** When the coordinator last took this member for one. */
+  let heardAt = lastSign
+  /** It was said that nothing is heard of it. */
+  let told = false
   let again = false
   let only = false
   let wake: (() => void) | null = null
@@ -104,6 +112,10 @@ export function joinGroup(setup: MembershipSetup): Membership {
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
 
   const poke = (): void => wake?.()
+  const heard = (): void => {
+    lastSign = heardAt = performance.now()
+    told = false
+  }
 
   const join = async (): Promise<void> => {
     again = false
@@ -137,7 +149,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
       sessionMs + 5_000,
     )
     generation = joined.generationId
-    lastSign = performance.now()
+    heard()
     const { parts, moving, others } = decodeAssignment(synced.memberAssignment)
     hasOthers = others
     if (!ended.signal.aborted) hooks.assigned(parts, moving)
@@ -162,7 +174,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
   const heartbeat = async (): Promise<void> => {
     const link = await coordinator()
     await link.call('Heartbeat', { groupId: group, groupGenerationId: generation, memberId }, requestMs())
-    lastSign = performance.now()
+    heard()
   }
 
   /** Whether all topics are there. */
@@ -225,9 +237,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
         forget(error)
         return
       case 'INVALID_SESSION_TIMEOUT':
-        // Their bounds are their own: what most brokers take, then less.
-        sessionMs =
-          sessionMs < COMMON_SESSION_MS ? COMMON_SESSION_MS : Math.max(COMMON_SESSION_MS, sessionMs >> 1)
+        takeSession()
         return
     }
     // Not silent by its own doing: a broker that comes back knows this member still.
@@ -238,9 +248,37 @@ export function joinGroup(setup: MembershipSetup): Membership {
       hooks.failed(error)
       return
     }
+    if (performance.now() - heardAt > sessionMs) await missing(error)
     connection.forgetCoordinator(group)
     if (isConnectionError(error)) connection.endLane(lane)
     await pause(RETRY_MS, ended.signal)
+  }
+  /** Where the cluster can be reached, and its coordinator only from here not, others have its partitions by now. */
+  const missing = async (error: unknown): Promise<void> => {
+    if (!told)
+      connection.options.logger.warn(
+        { group, error },
+        'the coordinator of the group was not heard of for a session; trying again',
+      )
+    told = true
+    if (generation < 0) return
+    const answers = await connection.topics(topics, true).then(
+      () => true,
+      () => false,
+    )
+    if (answers && !ended.signal.aborted) forget(error)
+  }
+  const takeSession = (): void => {
+    const { value } = sessions.next()
+    if (value !== undefined) return void (sessionMs = value)
+    ended.abort()
+    hooks.failed(
+      new AdapterError(
+        'MQ_CONFIGURATION',
+        `the brokers refuse a session of ${setup.sessionTimeoutMs} ms, and all others that were tried: set sessionTimeoutMs to one ` +
+          'between their group.min.session.timeout.ms and their group.max.session.timeout.ms',
+      ),
+    )
   }
   const forget = (cause: unknown): void => {
     generation = -1
@@ -330,40 +368,14 @@ export function joinGroup(setup: MembershipSetup): Membership {
   }
 }
 
-/** Entries as kafkajs takes them. */
-export function byTopic(entries: readonly CommitEntry[]): object[] {
-  const topics = new Map<string, object[]>()
-  for (const { topic, partition, offset, metadata } of entries) {
-    const list = topics.get(topic)
-    const entry = { partition, offset: String(offset), metadata }
-    if (list === undefined) topics.set(topic, [entry])
-    else list.push(entry)
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
-}
-
-/** What a group committed, by `topic/partition`; what it never committed is left out. */
-export async function committedBy(link: Link, group: string, parts: Parts): Promise<Map<string, Commit>> {
-  const topics = Object.entries(parts).map(([topic, list]) => ({
-    topic,
-    partitions: list.map((partition) => ({ partition })),
-  }))
-  const out = new Map<string, Commit>()
-  if (topics.length === 0) return out
-  const answer = await link.call<{
-    responses: readonly {
-      topic: string
-      partitions: readonly { partition: number; offset: string; metadata: string | null }[]
-    }[]
-  }>('OffsetFetch', { groupId: group, topics })
-  for (const { topic, partitions } of answer.responses) {
-    for (const { partition, offset, metadata } of partitions) {
-      if (Number(offset) >= 0) out.set(`${topic}/${partition}`, { offset: Number(offset), metadata })
-    }
-  }
-  return out
-}
-
 function countsOf(topics: readonly string[], partitions: Readonly<Record<string, number>>): string {
   return topics.map((name) => partitions[name] ?? 0).join(' ')
+}
+
+/** Sessions to try when one was refused: brokers have bounds of their own. Less first, as a longer one misses a dead member for longer. */
+function* otherSessions(first: number): Generator<number, undefined> {
+  for (let ms = first; ms > LEAST_SESSION_MS;) yield (ms = Math.max(LEAST_SESSION_MS, ms >> 1))
+  if (first < LEAST_SESSION_MS) yield LEAST_SESSION_MS
+  for (let ms = Math.max(first, LEAST_SESSION_MS); ms < LONGEST_SESSION_MS;)
+    yield (ms = Math.min(LONGEST_SESSION_MS, ms * 2))
 }

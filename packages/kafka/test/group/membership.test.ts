@@ -17,13 +17,18 @@ function member(
   answer: Answer,
   topics: () => Promise<Map<string, { leaders: number[] }>> = () => new Promise(() => undefined),
   ghosts = new Map<string, string>(),
+  sessionTimeoutMs = 60_000,
 ) {
+  const warnings: unknown[] = []
   const calls: string[] = []
   const failures: unknown[] = []
   const membership = joinGroup({
     connection: {
       closed: false,
-      options: { requestTimeoutMs: 60_000 },
+      options: {
+        requestTimeoutMs: 60_000,
+        logger: { warn: (_: object, text: string) => void warnings.push(text) },
+      },
       coordinator: (_: string, lane: string) =>
         Promise.resolve({
           call: (name: string, args: { memberId: string }) => {
@@ -37,7 +42,7 @@ function member(
     } as unknown as Connection,
     group: 'g',
     topics: ['t', 't.delay'],
-    sessionTimeoutMs: 60_000,
+    sessionTimeoutMs,
     ghosts,
     hooks: {
       view: () => ({ owned: {}, pinned: {}, only: true }),
@@ -49,7 +54,7 @@ function member(
   })
   open.push(membership)
   const count = (name: string): number => calls.filter((each) => each === name).length
-  return { membership, failures, count, ghosts }
+  return { membership, failures, warnings, count, ghosts }
 }
 
 const willing: Answer = (name) => {
@@ -78,6 +83,77 @@ describe('signs of life', () => {
     await until(() => asked >= 2 && count('Heartbeat') >= 4)
     expect(count('JoinGroup')).toBe(1)
     expect(failures).toEqual([])
+  })
+})
+
+describe('a member whose coordinator is not heard of for a session', () => {
+  const unreachable = Object.assign(new Error('no way'), { code: 'ECONNREFUSED' })
+  const cutOff = (topics: () => Promise<Map<string, { leaders: number[] }>>) =>
+    member(
+      (name, args, lane) => (name === 'Heartbeat' ? Promise.reject(unreachable) : willing(name, args, lane)),
+      topics,
+      undefined,
+      1_000,
+    )
+
+  it('has lost what it read where other brokers answer, and says so once', async () => {
+    let joins = 0
+    const { failures, warnings, count } = member(
+      (name, args, lane) =>
+        name === 'Heartbeat' || (name === 'JoinGroup' && ++joins > 1)
+          ? Promise.reject(unreachable)
+          : willing(name, args, lane),
+      () => Promise.resolve(new Map()),
+      undefined,
+      1_000,
+    )
+    await until(() => failures.length > 0)
+    const before = count('JoinGroup')
+    await until(() => count('JoinGroup') > before + 3)
+    expect(failures).toEqual([unreachable])
+    expect(warnings.length).toBe(1)
+  })
+
+  it('keeps it where no broker answers: nobody else can have it', async () => {
+    const { failures, warnings, count } = cutOff(() => Promise.reject(unreachable))
+    await until(() => warnings.length > 0)
+    const before = count('Heartbeat')
+    await until(() => count('Heartbeat') > before + 3)
+    expect(failures).toEqual([])
+  })
+})
+
+describe('a session that brokers refuse', () => {
+  const between =
+    (least: number, most: number, asked: number[]): Answer =>
+    (name, args, lane) => {
+      if (name !== 'JoinGroup') return willing(name, args, lane)
+      const { sessionTimeout } = args as unknown as { sessionTimeout: number }
+      asked.push(sessionTimeout)
+      return sessionTimeout >= least && sessionTimeout <= most
+        ? Promise.resolve(JOINED)
+        : Promise.reject(Object.assign(new Error('no'), { type: 'INVALID_SESSION_TIMEOUT' }))
+    }
+
+  it.each([
+    [15_000, 45_000, 1_800_000, [15_000, 7_500, 6_000, 30_000, 60_000]],
+    [20_000, 6_000, 10_000, [20_000, 10_000]],
+    [1_000, 6_000, 1_800_000, [1_000, 6_000]],
+  ])('%i is replaced by one between %i and %i', async (session, least, most, expected) => {
+    const asked: number[] = []
+    const { membership, count } = member(between(least, most, asked), undefined, undefined, session)
+    await until(() => count('Heartbeat') > 0)
+    expect(asked).toEqual(expected)
+    expect(membership.sessionMs).toBe(expected.at(-1))
+  })
+
+  it('whatever it is fails the consumer, with a word on how to go on', async () => {
+    const { failures, count } = member(between(1, 0, []), undefined, undefined, 15_000)
+    await until(() => failures.length > 0)
+    expect(failures).toMatchObject([
+      { code: 'MQ_CONFIGURATION', message: expect.stringMatching(/group\.min.*group\.max/) as unknown },
+    ])
+    expect(count('JoinGroup')).toBeLessThan(15)
   })
 })
 
