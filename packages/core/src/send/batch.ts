@@ -22,19 +22,16 @@ export interface Batch {
   readonly entries: Entry[]
   bytes: number
   attempts: number
-  /** When the first was sent. */
-  readonly enqueuedAt: number
   /** Whether some earlier attempt may have stored the messages. */
   certainty: Certainty
   redeclared: boolean
 }
 
-export function newBatch(now: number): Batch {
+export function newBatch(): Batch {
   return {
     entries: [],
     bytes: 0,
     attempts: 0,
-    enqueuedAt: now,
     certainty: 'not-stored',
     redeclared: false,
   }
@@ -55,6 +52,8 @@ export interface Lane {
   readonly queue: Batch[]
   open: Batch | null
   scheduled: boolean
+  /** When it was last scheduled. */
+  tickAt: number
   inFlight: number
 }
 

@@ -89,16 +89,19 @@ export class Outbox {
         queue: [],
         open: null,
         scheduled: false,
+        tickAt: 0,
         inFlight: 0,
       }
       this.#lanes.set(laneKey, lane)
     }
     const gathering = lane
     return new Promise<string>((resolve, reject) => {
+      this.#schedule(gathering)
       const batch = this.#batchFor(gathering, size)
       const entry: Entry = {
         message,
-        at: this.#sentAt(gathering, batch),
+        // The clock is read once for what one tick sends, unless that waits for company.
+        at: config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.now(),
         resolve,
         reject,
         attempted: false,
@@ -108,12 +111,11 @@ export class Outbox {
       }
       batch.entries.push(entry)
       if (signal !== undefined) this.#abortable(entry, label, signal)
-      this.#schedule(gathering)
     })
   }
 
   #batchFor(lane: Lane, size: number): Batch {
-    const { config, clock } = this.#engine
+    const { config } = this.#engine
     let batch = lane.open
     if (
       batch !== null &&
@@ -121,7 +123,7 @@ export class Outbox {
     )
       batch = null
     if (batch === null) {
-      batch = newBatch(clock.now())
+      batch = newBatch()
       lane.open = batch
       lane.queue.push(batch)
     }
@@ -129,18 +131,12 @@ export class Outbox {
     return batch
   }
 
-  /** The clock is read for a batch, unless that has waited since: for company, or for its turn. */
-  #sentAt(lane: Lane, batch: Batch): number {
-    const { clock, config } = this.#engine
-    const fresh = batch.entries.length === 0 || (lane.scheduled && config.producer.lingerMs === 0)
-    return fresh ? batch.enqueuedAt : clock.now()
-  }
-
   #schedule(lane: Lane): void {
     if (lane.scheduled) return
     lane.scheduled = true
     const { clock, config } = this.#engine
     const { lingerMs } = config.producer
+    lane.tickAt = clock.now()
     const dispatch = () => {
       lane.scheduled = false
       this.#dispatch(lane)

@@ -27,13 +27,14 @@ describe('what waits for its turn', () => {
     const { bench, first, go } = await heldUp()
     const sent = [send(bench, 'early', { delayMs: 60_000 })]
     await bench.clock.advance(50_000)
-    sent.push(send(bench, 'late', { delayMs: 60_000 }))
+    for (const id of ['late', 'of the same tick']) sent.push(send(bench, id, { delayMs: 60_000 }))
     await bench.clock.advance(5_000)
     go()
     await Promise.all([first, ...sent])
     expect(lastOf(bench.adapter.published).map(({ id, delayMs }) => [id, delayMs])).toEqual([
       ['early', 5_000],
       ['late', 55_000],
+      ['of the same tick', 55_000],
     ])
   })
 
