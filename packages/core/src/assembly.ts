@@ -10,7 +10,7 @@ import { Consumers } from './consume/consumers.ts'
 import { Deduplication } from './consume/deduplication.ts'
 import type { DeduplicationStore, Engine } from './engine.ts'
 import { ConfigurationError } from './errors.ts'
-import { defaultLogger, type Logger } from './logger.ts'
+import { harmless, type Logger } from './logger.ts'
 import type { Middleware } from './middleware/types.ts'
 import { Outbox } from './send/outbox.ts'
 import { Receiving } from './consume/receiving.ts'
@@ -64,7 +64,7 @@ export function assemble(
   checkOptions(options, OPTIONS, 'MessageQueue', ConfigurationError)
   const loaded = typeof source === 'function' ? null : source
   const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
-  const logger = options.logger ?? defaultLogger()
+  const logger = harmless(options.logger)
   const clock = options.clock ?? systemClock
   const codec = new BodyCodec(codecOptions(config, options.codecs))
   let codecsLoaded = options.codecs !== undefined

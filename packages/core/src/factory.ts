@@ -3,7 +3,7 @@ import { MessageBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { ConfigurationError } from './errors.ts'
 import { importPackage, locatePackage } from './load-package.ts'
-import { defaultLogger } from './logger.ts'
+import { harmless } from './logger.ts'
 import { createMemoryBroker, memoryAdapter } from './memory/index.ts'
 import type { MessageQueueOptions } from './assembly.ts'
 import { MessageQueue } from './message-queue.ts'
@@ -22,7 +22,7 @@ export const MessageQueueFactory = {
     // In this package: there is nothing to wait for.
     if (parsed.broker === MessageBroker.MEMORY)
       return new MessageQueue(memoryFor(parsed, options), parsed, options)
-    const logger = options.logger ?? defaultLogger()
+    const logger = harmless(options.logger)
     return new MessageQueue(() => loadAdapter(parsed, { logger }, options), parsed, options)
   },
 
@@ -52,7 +52,7 @@ export const MessageQueueFactory = {
       return MessageQueueFactory.createQueue(config, options)
     }
     const second = configOf(fallback)
-    const logger = options.logger ?? defaultLogger()
+    const logger = harmless(options.logger)
     logger.warn(
       { preferred: config.broker, fallback: second.broker },
       `${packageOf(config.broker)} is not installed; ${second.broker} is used in place of ${config.broker}`,

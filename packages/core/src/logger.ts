@@ -27,10 +27,40 @@ export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
   } as Logger
 }
 
+/** The logger as it is used here: what it throws, at a full disk or at fields that it cannot write, changes nothing that is logged of. */
+export function harmless(given?: Logger): Logger {
+  const logger = given ?? defaultLogger()
+  const at =
+    (level: keyof Logger) =>
+    (fields: object, message: string): void => {
+      try {
+        logger[level](fields, message)
+      } catch {
+        // There is nowhere to say it.
+      }
+    }
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    // Asked at each time: levels change.
+    isLevelEnabled: (level: string) => isEnabled(logger, level),
+  } as Logger
+}
+
 /** Whether debug lines go anywhere, as pino's loggers tell: where they do not, what a line says need not be gathered. */
 export function logsDebug(logger: Logger): boolean {
+  return isEnabled(logger, 'debug')
+}
+
+function isEnabled(logger: Logger, level: string): boolean {
   const { isLevelEnabled } = logger as { isLevelEnabled?: (level: string) => boolean }
-  return typeof isLevelEnabled !== 'function' || isLevelEnabled.call(logger, 'debug')
+  try {
+    return typeof isLevelEnabled !== 'function' || isLevelEnabled.call(logger, level)
+  } catch {
+    return true
+  }
 }
 
 function write(level: string, fields: object, message: string): void {

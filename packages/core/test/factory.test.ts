@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { ErrorCode } from '../src/error-codes.ts'
+import type { Logger } from '../src/logger.ts'
 import { recordingLogger } from './middleware/recording-logger.ts'
 
 /** Installed packages, by name, in place of the real ones. */
@@ -66,12 +67,15 @@ describe('createQueue', () => {
 
   it('loads the adapter package when it connects, not before', async () => {
     const createAdapter = install('redis')
-    const { logger } = recordingLogger()
+    const { logger, lines } = recordingLogger()
     await using queue = MessageQueueFactory.createQueue({ broker: 'redis' }, { logger })
     expect(importPackage).not.toHaveBeenCalled()
     await queue.connect()
     expect(createAdapter).toHaveBeenCalledTimes(1)
-    expect(createAdapter.mock.calls[0]).toEqual([queue.config, { logger }])
+    const [config, context] = createAdapter.mock.calls[0] as unknown as [unknown, { logger: Logger }]
+    expect(config).toEqual(queue.config)
+    context.logger.warn({}, 'of the adapter')
+    expect(lines.map(({ text }) => text)).toContain('of the adapter')
     await queue.disconnect()
     await queue.connect()
     expect(createAdapter).toHaveBeenCalledTimes(1)

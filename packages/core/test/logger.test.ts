@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { defaultLogger, logsDebug, type Logger } from '../src/logger.ts'
+import { defaultLogger, harmless, logsDebug, type Logger } from '../src/logger.ts'
 
 describe('logsDebug', () => {
   it.each([
@@ -25,5 +25,42 @@ describe('logsDebug', () => {
     expect(logsDebug(pino)).toBe(false)
     pino.level = 'debug'
     expect(logsDebug(pino)).toBe(true)
+  })
+})
+
+describe('harmless', () => {
+  it('passes on the lines, and whether a level is written, as it is at the time', () => {
+    const lines: unknown[][] = []
+    const nothing = () => undefined
+    const pino = {
+      level: 'info',
+      debug: nothing,
+      info: nothing,
+      error: nothing,
+      warn(this: { level: string }, ...line: unknown[]) {
+        lines.push([this.level, ...line])
+      },
+      isLevelEnabled(level: string) {
+        return level === this.level
+      },
+    }
+    const logger = harmless(pino)
+    logger.warn({ a: 1 }, 'text')
+    expect(lines).toEqual([['info', { a: 1 }, 'text']])
+    expect(logsDebug(logger)).toBe(false)
+    pino.level = 'debug'
+    expect(logsDebug(logger)).toBe(true)
+  })
+
+  it('throws nothing, whatever is thrown', () => {
+    const broken = () => {
+      throw new Error('disk full')
+    }
+    const logger = harmless({
+      ...{ debug: broken, info: broken, warn: broken, error: broken },
+      isLevelEnabled: broken,
+    } as Logger)
+    for (const level of ['debug', 'info', 'warn', 'error'] as const) logger[level]({}, 'text')
+    expect(logsDebug(logger)).toBe(true)
   })
 })

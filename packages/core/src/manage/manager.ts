@@ -12,7 +12,7 @@ import {
   ValidationError,
 } from '../errors.ts'
 import { HealthWatch } from './health-watch.ts'
-import { defaultLogger, type Logger } from '../logger.ts'
+import { harmless, type Logger } from '../logger.ts'
 import { checkInit, Message, type MessageInit } from '../message/message.ts'
 import type { MessageQueue } from '../message-queue.ts'
 import type { SendOptions } from '../send/routes.ts'
@@ -78,7 +78,7 @@ export class MessageQueueManager {
   constructor(config: MessageQueueConfigInput = {}, options: ManagerOptions = {}) {
     checkOptions(options, ['logger', 'clock'], 'MessageQueueManager', ConfigurationError)
     this.config = MessageQueueConfig.parse(config)
-    this.#logger = options.logger ?? defaultLogger()
+    this.#logger = harmless(options.logger)
     this.#watch = new HealthWatch({
       intervalMs: this.config.healthCheckInterval * 1000,
       clock: options.clock ?? systemClock,

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { defaultLogger, type Logger } from '../logger.ts'
+import { harmless, type Logger } from '../logger.ts'
 import type { Message } from '../message/message.ts'
 import type { Middleware, ProcessNext, SendNext } from './types.ts'
 
@@ -14,7 +14,7 @@ export class LoggingMiddleware implements Middleware {
 
   constructor(logger?: Logger) {
     this.#own = logger
-    this.#logger = logger ?? defaultLogger()
+    this.#logger = harmless(logger)
   }
 
   bind(logger: Logger): LoggingMiddleware {
@@ -25,7 +25,7 @@ export class LoggingMiddleware implements Middleware {
   process(message: Message, next: ProcessNext): Promise<unknown> {
     const { id, queueName: queue, deliveryCount } = message
     const fields = { id, queue, attempt: deliveryCount + 1 }
-    this.#write('debug', fields, 'handling a message')
+    this.#logger.debug(fields, 'handling a message')
     return this.#log(fields, 'message handled', 'handling a message failed', () => next())
   }
 
@@ -45,20 +45,11 @@ export class LoggingMiddleware implements Middleware {
     try {
       result = await run()
     } catch (error) {
-      this.#write('error', { ...fields, durationMs: elapsed(startedAt), error }, failure)
+      this.#logger.error({ ...fields, durationMs: elapsed(startedAt), error }, failure)
       throw error
     }
-    this.#write('info', { ...fields, durationMs: elapsed(startedAt) }, success)
+    this.#logger.info({ ...fields, durationMs: elapsed(startedAt) }, success)
     return result
-  }
-
-  /** A logger that throws must not make a stored or handled message fail, nor hide why one did. */
-  #write(level: 'debug' | 'info' | 'error', fields: object, text: string): void {
-    try {
-      this.#logger[level](fields, text)
-    } catch {
-      // There is nowhere to say it.
-    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { MessageQueueFactory } from '../../src/index.ts'
+import { MessageQueueFactory, MessageQueueManager } from '../../src/index.ts'
 
 const revoked = (): object => {
   const { proxy, revoke } = Proxy.revocable({}, {})
@@ -48,5 +48,35 @@ describe.each(['at once', 'later'])('what a handler throws %s', (when) => {
     expect(runs).toBe(2)
     expect(typeof letter?.deadLetter?.error?.message).toBe('string')
     expect(queue.getStats().inFlight).toBe(0)
+  })
+})
+
+describe('a logger that throws', () => {
+  const broken = () => {
+    throw new Error('disk full')
+  }
+  const logger = { debug: broken, info: broken, warn: broken, error: broken }
+
+  it('keeps no message from being sent, handled, tried again, dead-lettered and given up', async () => {
+    const queue = MessageQueueFactory.createForTesting({ logger })
+    const manager = new MessageQueueManager({}, { logger })
+    manager.addQueue('q', queue)
+    queue.on('deadLetter', broken)
+    let runs = 0
+    queue.registerFunctionHandler(
+      'q',
+      () => {
+        runs++
+        throw new Error('no')
+      },
+      { retry: { maxRetries: 1, delayMs: 1 } },
+    )
+    await manager.start()
+    await queue.send('q', 'x')
+    const letters = queue.deadLetters('q')
+    while ((await letters.count()) === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(runs).toBe(2)
+    expect(queue.getStats().inFlight).toBe(0)
+    await expect(manager.stop()).resolves.toEqual({ drained: true, abandoned: [] })
   })
 })
