@@ -154,7 +154,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   /** Ids in input order. One rejection, `PublishError`, lists every message that failed; the rest are stored. Not atomic. */
   sendBatch(messages: readonly (Message | MessageInit)[], options: SendOptions = {}): Promise<string[]> {
-    return sendMany(messages, (message) => this.#parts.sender.send(message, routeOf(message, options)))
+    return sendMany(this.#parts.sender, messages, options)
   }
 
   sendJson(data: unknown, fields: SendFields & { queueName: string }): Promise<string> {

@@ -1,5 +1,6 @@
-import { ValidationError } from '../errors.ts'
+import { MessageQueueError, ValidationError } from '../errors.ts'
 import { Message } from '../message/message.ts'
+import { withCertainty } from '../wrap-error.ts'
 import type { Middleware } from './types.ts'
 
 type Run<Rest extends unknown[], Result> = (message: Message, ...rest: Rest) => Promise<Result>
@@ -9,6 +10,8 @@ interface Layer<Result> {
   run(message: Message, next: (message?: Message) => Promise<Result>): unknown
   /** What the layer answers when it returned `result`, and `inner` is what `next` came to, if it was called. */
   answer(result: unknown, inner: Promise<Result> | undefined): Result | Promise<Result>
+  /** What it rejects with when `error` was thrown in it; `passed`: it had called `next`. */
+  failed(error: unknown, passed: boolean): unknown
 }
 
 /**
@@ -26,6 +29,7 @@ export function composeProcess<Rest extends unknown[] = []>(
       name: middleware.name,
       run: middleware.process.bind(middleware),
       answer: (result) => result,
+      failed: (error) => error,
     })
   }
   return compose(layers, core)
@@ -50,6 +54,9 @@ export function composeSend<Rest extends unknown[] = []>(
           `Middleware ${middleware.name} neither called next() nor returned an id: throw an error to refuse a message`,
         )
       },
+      // An error of the user's own goes on as it is.
+      failed: (error, passed) =>
+        MessageQueueError.is(error) ? withCertainty(error, passed ? 'unknown' : 'not-stored') : error,
     })
   }
   return compose(layers, core)
@@ -88,9 +95,13 @@ function wrap<Rest extends unknown[], Result>(
       running.then(settled, settled)
       return running
     }
-    const result = await layer.run(message, next)
-    // A next() that nobody awaited: success now would acknowledge a message that is still being handled.
-    if (pending) await running
-    return layer.answer(result, running)
+    try {
+      const result = await layer.run(message, next)
+      // A next() that nobody awaited: success now would acknowledge a message that is still being handled.
+      if (pending) await running
+      return layer.answer(result, running)
+    } catch (error) {
+      throw layer.failed(error, running !== undefined)
+    }
   }
 }

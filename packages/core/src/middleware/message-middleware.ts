@@ -35,7 +35,7 @@ export class MessageMiddleware {
     return undefined
   }
 
-  /** `id` is what `send` resolves with. */
+  /** `id` is what `send` resolves with. The message is stored: what this throws is logged, and nothing else. */
   afterSend(_message: Message, _id: string): unknown {
     return undefined
   }
@@ -126,6 +126,12 @@ async function around<Result>(
     }
     throw error
   }
-  await hooks[after]?.(passed, result as Result & string)
+  try {
+    await hooks[after]?.(passed, result as Result & string)
+  } catch (hookError) {
+    if (after === 'afterProcess') throw hookError
+    // The message is stored: an error now would make the caller send it again.
+    logger.error({ id: passed.id, middleware: name, error: hookError }, `${after} of a middleware failed`)
+  }
   return result
 }

@@ -2,18 +2,23 @@ import type { Certainty } from '../adapter/contract.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError, PublishError, toError, ValidationError, type PublishFailure } from '../errors.ts'
 import type { Message, MessageInit } from '../message/message.ts'
+import { routeOf, type SendOptions } from './routes.ts'
+import type { Sender } from './sender.ts'
 
 /** Sends all, in order; resolves with the ids, or rejects once with every failure; with `NotConnectedError` where there is no connection for any. */
 export async function sendMany(
+  sender: Sender,
   messages: readonly (Message | MessageInit)[],
-  send: (message: Message | MessageInit) => Promise<string>,
+  options: SendOptions,
 ): Promise<string[]> {
   if (!Array.isArray(messages))
     throw new ValidationError('sendBatch takes an array of messages', { certainty: 'not-stored' })
+  // Of what got through all middleware: an error of somebody else's may have been thrown after the message was stored.
+  const passed = new Set<unknown>()
   const results = await Promise.allSettled(
     messages.map((message: Message | MessageInit) => {
       try {
-        return send(message)
+        return sender.send(message, routeOf(message, options), passed)
       } catch (error) {
         return Promise.reject(error)
       }
@@ -23,8 +28,11 @@ export async function sendMany(
   results.forEach((result, index) => {
     if (result.status === 'fulfilled') return
     const cause: unknown = result.reason
-    const certainty: Certainty = (MessageQueueError.is(cause) ? cause.certainty : undefined) ?? 'not-stored'
-    failures.push({ index, id: (messages[index] as MessageInit | undefined)?.id ?? '', certainty, cause })
+    const message = messages[index] as MessageInit | undefined
+    const certainty: Certainty =
+      (MessageQueueError.is(cause) ? cause.certainty : undefined) ??
+      (passed.has(message) ? 'unknown' : 'not-stored')
+    failures.push({ index, id: message?.id ?? '', certainty, cause })
   })
   if (failures.length === 0) return results.map((result) => (result as PromiseFulfilledResult<string>).value)
   const first = failures[0] as PublishFailure

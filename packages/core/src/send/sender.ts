@@ -83,34 +83,38 @@ export class Sender {
 
   /**
    * Resolves with the id on durable acceptance. Never throws synchronously. Takes the fields of a message, or a message: without
-   * middleware and tracing none is made of mere fields.
+   * middleware and tracing none is made of mere fields. `passed` learns of what got through all middleware: what fails then may be stored.
    */
-  send(fields: MessageInit, route: Route): Promise<string> {
+  send(fields: MessageInit, route: Route, passed?: Set<unknown>): Promise<string> {
     try {
       this.#engine.supervisor.adapterFor('send')
       const { enableTracing } = this.#engine.config
       if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route)
       const message = Message.is(fields) ? fields : new Message(fields)
-      return enableTracing ? this.#traced(message, route) : this.#through(message, route)
+      return enableTracing
+        ? this.#traced(message, route, fields, passed)
+        : this.#through(message, route, fields, passed)
     } catch (error) {
       return Promise.reject(refused(error))
     }
   }
 
-  #through(message: Message, route: Route): Promise<string> {
+  #through(message: Message, route: Route, given: unknown, passed?: Set<unknown>): Promise<string> {
     if (this.#middlewares.length === 0) return this.#accept(message, route)
-    return composeSend(this.#middlewares, (inner) => this.#accept(inner as MessageInit, route))(
-      addressed(message, route),
-    )
+    return composeSend(this.#middlewares, (inner) => {
+      passed?.add(given)
+      return this.#accept(inner, route)
+    })(addressed(message, route))
   }
 
-  async #traced(message: Message, route: Route): Promise<string> {
+  async #traced(message: Message, route: Route, given: unknown, passed?: Set<unknown>): Promise<string> {
     const parent = traceOf(message)
     const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
     try {
       // On a copy: what the caller gave may be sent again, and is no child of this send.
-      const id = await this.#through(copyOf(message, { traceId: ids.traceId, spanId: ids.spanId }), route)
+      const copy = copyOf(message, { traceId: ids.traceId, spanId: ids.spanId })
+      const id = await this.#through(copy, route, given, passed)
       endSpan(this.#engine, span)
       return id
     } catch (error) {

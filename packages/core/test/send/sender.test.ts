@@ -4,10 +4,13 @@ import {
   defineQueue,
   memoryAdapter,
   Message,
+  MessageMiddleware,
   MessageQueue,
   MessageQueueFactory,
+  ValidationError,
 } from '../../src/index.ts'
 import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
+import { recordingLogger } from '../middleware/recording-logger.ts'
 
 async function watched() {
   const queue = new MessageQueue(memoryAdapter({ broker: createMemoryBroker() }))
@@ -95,6 +98,52 @@ describe('a veto', () => {
       failures: [{ index: 0, certainty: 'not-stored', cause: 'no' }],
     })
     await queue.disconnect()
+  })
+})
+
+describe('middleware that fails once the message is stored', () => {
+  it('leaves the fate of the message unknown, on its own and in a batch', async () => {
+    await using queue = MessageQueueFactory.createForTesting()
+    let failure: unknown = new ValidationError('too late')
+    queue.addMiddleware({
+      name: 'late',
+      send: async (message, next) => {
+        if (message.body !== 'early') await next()
+        throw failure
+      },
+    })
+    await queue.connect()
+    const fate = (certainty: string) => expect.objectContaining({ certainty })
+    await expect(queue.send('q', 'late')).rejects.toEqual(fate('unknown'))
+    for (failure of [new Error('too late'), 'too late']) {
+      await expect(queue.send('q', 'late')).rejects.toBe(failure)
+      const batch = queue.sendBatch([{ body: 'late' }, { body: 'early' }], { queueName: 'q' })
+      await expect(batch).rejects.toMatchObject({
+        certainty: 'unknown',
+        failures: [fate('unknown'), fate('not-stored')],
+      })
+    }
+    failure = new ValidationError('in time')
+    await expect(queue.send('q', 'early')).rejects.toEqual(fate('not-stored'))
+    expect(await queue.getQueueSize('q')).toBe(5)
+  })
+
+  it('changes nothing as an afterSend, and is logged', async () => {
+    const { logger, lines } = recordingLogger()
+    await using queue = MessageQueueFactory.createForTesting({ logger })
+    class Late extends MessageMiddleware {
+      override async afterSend() {
+        throw new Error('too late')
+      }
+    }
+    queue.addMiddleware(new Late())
+    await queue.connect()
+    const id = await queue.send('q', 1)
+    expect(lines).toContainEqual({
+      level: 'error',
+      fields: { id, middleware: 'Late', error: new Error('too late') },
+      text: 'afterSend of a middleware failed',
+    })
   })
 })
 
