@@ -56,19 +56,35 @@ export class Topology {
   }
 
   /** Declares a target unless that has happened; concurrent calls share one declaration. Throws wrapped errors. */
-  async ensure(target: DeclareTarget, config?: QueueConfig, patienceMs?: number): Promise<QueueSettings> {
+  async ensure(
+    target: DeclareTarget,
+    config?: QueueConfig,
+    patienceMs: number = this.#engine.config.producer.requestTimeoutMs,
+  ): Promise<QueueSettings> {
+    const { adapter, clock } = this.#engine
     const key = keyOf(target)
-    for (let creating = this.#creating.get(key); creating !== undefined; creating = this.#creating.get(key))
-      await creating.catch(() => undefined)
-    const known = this.#known.get(key)
-    if (known !== undefined) return known.settings
-    let pending = this.#pending.get(key)
-    if (pending === undefined) {
-      const options = { config, ifExists: 'take', patienceMs } as const
-      pending = this.#declare(target, options).finally(() => this.#pending.delete(key))
-      this.#pending.set(key, pending)
+    const deadline = clock.now() + patienceMs
+    for (;;) {
+      for (let creating = this.#creating.get(key); creating !== undefined; creating = this.#creating.get(key))
+        await creating.catch(() => undefined)
+      const known = this.#known.get(key)
+      if (known !== undefined) return known.settings
+      const shared = this.#pending.get(key)
+      if (shared === undefined) {
+        const options = { config, ifExists: 'take', patienceMs: Math.max(0, deadline - clock.now()) } as const
+        const pending = this.#declare(target, options).finally(() => this.#pending.delete(key))
+        this.#pending.set(key, pending)
+        return pending
+      }
+      try {
+        return await shared
+      } catch (error) {
+        // Who began it may have had less time.
+        const { code } = classify(adapter, error)
+        const late = code === ErrorCode.TIMEOUT || code === ErrorCode.CONNECTION
+        if (!late || clock.now() >= deadline) throw error
+      }
     }
-    return pending
   }
 
   /** An operation on a target that is declared. One that was deleted underneath is made again, once, and so is the call. */

@@ -34,13 +34,14 @@ export class Outbox {
     return this.#pending
   }
 
-  /** Counts a message that cannot go yet, its destination being declared. Throws when there is no room for it. */
-  hold(message: OutboundMessage, label: string): void {
+  /** Counts a message that cannot go yet, its destination being declared; answers since when. Throws when there is no room for it. */
+  hold(message: OutboundMessage, label: string): number {
     const size = message.body.length + OVERHEAD_BYTES
     if (this.#bytes + size > this.#engine.config.producer.bufferMemory)
       throw this.#bufferFull(message.id, label)
     this.#bytes += size
     this.#pending++
+    return this.#engine.clock.now()
   }
 
   /** One that was held will not go. */
@@ -59,18 +60,18 @@ export class Outbox {
     this.#lanes.delete(laneKey)
   }
 
-  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination; `held`: it was counted before. */
+  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination; `since`: when it was held, and counted. */
   send(
     message: OutboundMessage,
     laneKey: string,
     label: string,
     settings: QueueSettings | undefined,
     signal: AbortSignal | undefined,
-    held = false,
+    since?: number,
   ): Promise<string> {
     const { config } = this.#engine
     const size = message.body.length + OVERHEAD_BYTES
-    if (!held) {
+    if (since === undefined) {
       if (this.#bytes + size > config.producer.bufferMemory)
         return Promise.reject(this.#bufferFull(message.id, label))
       this.#bytes += size
@@ -101,7 +102,7 @@ export class Outbox {
       const entry: Entry = {
         message,
         // The clock is read once for what one tick sends, unless that waits for company.
-        at: config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.now(),
+        at: since ?? (config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.now()),
         resolve,
         reject,
         attempted: false,

@@ -24,6 +24,7 @@ import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
 import { endSpan, startSpan } from '../span.ts'
 import { abortedError } from './aborted.ts'
+import { Openings } from './openings.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
 import {
@@ -39,11 +40,6 @@ import {
 import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { publishError, withCertainty } from '../wrap-error.ts'
-
-/** Of a message whose destination is being declared: what to do once it is, and those before it have gone. */
-interface Turn {
-  go: (() => void) | null
-}
 
 /** Where a message goes and what is known of the place. */
 export interface Route {
@@ -69,8 +65,7 @@ export class Sender {
   /** One random prefix and a counter: a token per message without a random number per message. */
   readonly #tokenPrefix = `${randomUUID()}-`
   #tokens = 0
-  /** Destinations that first messages wait for, and these messages: what comes later goes after them. */
-  readonly #opening = new Map<string, Turn[]>()
+  readonly #openings = new Openings()
   readonly #defaultHeaders: Readonly<Record<string, string>> | null
 
   constructor(engine: Engine, outbox: Outbox, middlewares: readonly Middleware[]) {
@@ -127,12 +122,12 @@ export class Sender {
     try {
       const { destination, config } = route
       const settings = this.#engine.topology.settingsOf(route.key)
-      if (settings !== undefined && !this.#opening.has(route.key))
-        return this.#hand(this.#fit(this.#encode(message, route), message, settings), route, settings)
+      if (settings !== undefined && !this.#openings.has(route.key))
+        return this.#hand(this.#fit(this.#encode(message, route), settings), route, settings)
       if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
       // refused leaves no trace on the broker.
-      return this.#onceDeclared(this.#encode(message, route), message, route, destination, config)
+      return this.#onceDeclared(this.#encode(message, route), route, destination, config)
     } catch (error) {
       return Promise.reject(refused(error))
     }
@@ -141,7 +136,6 @@ export class Sender {
   /** Of the first messages to a destination: they wait for it as long as any waits to be confirmed, and count as those do. */
   #onceDeclared(
     outbound: OutboundMessage,
-    message: MessageInit,
     { key, label, signal }: Route,
     destination: DeclareTarget,
     config: QueueConfig | undefined,
@@ -153,7 +147,7 @@ export class Sender {
       adapter,
       config: { producer },
     } = this.#engine
-    outbox.hold(outbound, label)
+    const since = outbox.hold(outbound, label)
     return new Promise<string>((resolve, reject) => {
       let aborted = false
       const abort = () => {
@@ -165,7 +159,7 @@ export class Sender {
         signal?.removeEventListener('abort', abort)
         if (aborted) return
         try {
-          resolve(outbox.send(this.#fit(outbound, message, known), key, label, known, signal, true))
+          resolve(outbox.send(this.#fit(outbound, known, since), key, label, known, signal, since))
         } catch (error) {
           outbox.release(outbound)
           reject(refused(error))
@@ -179,54 +173,35 @@ export class Sender {
       }
       if (signal?.aborted === true) return abort()
       signal?.addEventListener('abort', abort, { once: true })
-      this.#inTurn(key, topology.ensure(destination, config, producer.deliveryTimeoutMs), handOver, fail)
+      this.#openings.inTurn(
+        key,
+        topology.ensure(destination, config, producer.deliveryTimeoutMs),
+        handOver,
+        fail,
+      )
     })
-  }
-
-  /** One after another, in the order of their calls, whatever else becomes known of the destination meanwhile. */
-  #inTurn(
-    key: string,
-    declared: Promise<QueueSettings>,
-    handOver: (known: QueueSettings) => void,
-    fail: (error: unknown) => void,
-  ): void {
-    const waiting = this.#opening.get(key) ?? []
-    this.#opening.set(key, waiting)
-    const turn: Turn = { go: null }
-    waiting.push(turn)
-    const ready = (go: () => void) => {
-      turn.go = go
-      for (let first = waiting[0]; first !== undefined && first.go !== null; first = waiting[0]) {
-        waiting.shift()
-        first.go()
-      }
-      if (waiting.length === 0 && this.#opening.get(key) === waiting) this.#opening.delete(key)
-    }
-    declared.then(
-      (known) => ready(() => handOver(known)),
-      (error: unknown) => ready(() => fail(error)),
-    )
   }
 
   #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {
     return this.#outbox.send(outbound, route.key, route.label, settings, route.signal)
   }
 
-  /** What depends on the queue: priorities, and the ttl that it gives all its messages. */
-  #fit(outbound: OutboundMessage, message: MessageInit, settings: QueueSettings): OutboundMessage {
+  /** What depends on the queue: priorities, and the ttl that it gives all its messages, from when they were sent. */
+  #fit(outbound: OutboundMessage, settings: QueueSettings, since?: number): OutboundMessage {
     const { maxPriority, messageTtl } = settings
-    const { priority: asked = 0 } = message
+    const { priority: asked } = outbound
     const { adapter, config, clock } = this.#engine
     if (maxPriority === null) {
       if (asked > 0) throw noPriorities(adapter, routeTo(outbound.destination).label)
       if (messageTtl === null) return outbound
     }
     const priority = maxPriority === null || asked > 0 ? asked : config.message.priority
-    const own = effectiveTtl(message.ttl, config.message.ttlSeconds)
-    if (messageTtl === null || (own !== undefined && own <= messageTtl)) return { ...outbound, priority }
+    const own = outbound.headers[TTL_HEADER]
+    if (messageTtl === null || (own !== undefined && Number(own) <= messageTtl))
+      return { ...outbound, priority }
     checkTtl(messageTtl, outbound.delayMs)
     const headers = { ...outbound.headers, [TTL_HEADER]: String(messageTtl) }
-    return { ...outbound, priority, headers, expiresAt: clock.now() + messageTtl }
+    return { ...outbound, priority, headers, expiresAt: (since ?? clock.now()) + messageTtl }
   }
 
   #encode(message: MessageInit, route: Route): OutboundMessage {

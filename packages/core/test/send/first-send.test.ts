@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { ErrorCode } from '../../src/adapter/index.ts'
+import { ErrorCode, type OutboundMessage } from '../../src/adapter/index.ts'
 import { deferred, lastOf, queueBench, refusal, settled, until } from '../engine-bench.ts'
 
 const cut = (bench: ReturnType<typeof queueBench>): void => {
@@ -31,6 +31,29 @@ describe('the first send to a queue', () => {
       code: 'MQ_TIMEOUT',
       certainty: 'not-stored',
     })
+  })
+
+  it('has its own time, whoever else waits for the queue, and is delayed and expires from when it was sent', async () => {
+    const bench = queueBench({ producer: { deliveryTimeoutMs: 60_000, requestTimeoutMs: 10_000 } })
+    await bench.queue.connect()
+    const sentAt = bench.clock.now()
+    cut(bench)
+    bench.adapter.onDeclare = () => Promise.resolve({ messageTtl: 90_000 })
+    const looked = refusal(bench.queue.getQueueSize('new'))
+    const message = { queueName: 'new', body: 1, delay: 50_000, priority: 0 }
+    const sent = bench.queue.send(message)
+    // The caller's own again once the call has returned.
+    Object.assign(message, { priority: 7, ttl: 60_000 })
+    await bench.clock.advance(20_000)
+    expect(await looked).toMatchObject({ code: ErrorCode.TIMEOUT })
+    bench.adapter.onConnect = () => Promise.resolve()
+    await bench.clock.advance(10_000)
+    await sent
+    const spent = bench.clock.now() - sentAt
+    const [[stored]] = bench.adapter.published as [[OutboundMessage]]
+    expect(stored).toMatchObject({ priority: 0, expiresAt: sentAt + 90_000 })
+    expect(stored.delayMs).toBeLessThanOrEqual(50_000 - 20_000)
+    expect(stored.delayMs).toBeGreaterThanOrEqual(50_000 - spent)
   })
 
   it('counts against bufferMemory meanwhile, and is let go when it fails', async () => {
