@@ -223,6 +223,7 @@ export class BatchRunner {
 /** Aborts as soon as one of the batch's messages does. `attempt` is that of the message that failed most often. */
 class BatchContext implements HandlerContext {
   readonly #helds: readonly Held[]
+  readonly #runs: readonly Held['run'][]
   readonly #extend: (held: Held, ms: number) => Promise<void>
   readonly logger: HandlerContext['logger']
   readonly attempt: number
@@ -234,13 +235,14 @@ class BatchContext implements HandlerContext {
     extend: (held: Held, ms: number) => Promise<void>,
   ) {
     this.#helds = helds
+    this.#runs = helds.map((held) => held.run)
     this.#extend = extend
     this.logger = logger
     this.attempt = Math.max(...helds.map((held) => held.deliveryCount)) + 1
   }
 
   get signal(): AbortSignal {
-    this.#signal ??= AbortSignal.any(this.#helds.map((held) => held.signal))
+    this.#signal ??= AbortSignal.any(this.#runs.map((run) => run.signal))
     return this.#signal
   }
 

@@ -9,19 +9,21 @@ export const CONFIG = Symbol.for('@mq/config')
 /** The context of one run. The signal is made only when a handler looks at it. */
 export class RunContext implements HandlerContext {
   readonly #held: Held
+  readonly #run: Held['run']
   readonly #extend: (held: Held, ms: number) => Promise<void>
   readonly logger: Logger
   readonly attempt: number
 
   constructor(held: Held, logger: Logger, extend: (held: Held, ms: number) => Promise<void>) {
     this.#held = held
+    this.#run = held.run
     this.#extend = extend
     this.logger = logger
     this.attempt = held.deliveryCount + 1
   }
 
   get signal(): AbortSignal {
-    return this.#held.signal
+    return this.#run.signal
   }
 
   get [CONFIG](): MessageQueueConfig {

@@ -47,6 +47,8 @@ export class Held {
   done: Settled | undefined = undefined
   /** Where this process has to keep copies of the message apart. */
   claim: Claim | null = null
+  /** Of the runs after the first. */
+  #later: AbortController | null = null
   #controller: AbortController | null = null
   #aborted: { readonly reason: unknown } | null = null
 
@@ -57,7 +59,12 @@ export class Held {
     this.firstFailedAt = delivery.firstFailedAt
   }
 
-  /** Aborts when the message is no longer this handler's: lease lost, time-out, shutdown. Made when first looked at. */
+  /** The run that it is in, or is next for: what a context keeps, lest a run that goes on after its time sees the signal of the next. */
+  get run(): { readonly signal: AbortSignal } {
+    return this.#later ?? this
+  }
+
+  /** That of the first run. Aborts when the message is no longer this handler's: lease lost, time-out, shutdown. Made when first looked at. */
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController()
@@ -71,7 +78,9 @@ export class Held {
     return this.state === 'lost' || this.givenBack
   }
 
+  /** Aborts the current run. */
   abort(reason: unknown): void {
+    if (this.#later !== null) return this.#later.abort(reason)
     if (this.#aborted !== null) return
     this.#aborted = { reason }
     this.#controller?.abort(reason)
@@ -79,8 +88,7 @@ export class Held {
 
   /** A later attempt of the same delivery, after a wait in place, starts with a signal of its own. */
   renewSignal(): void {
-    this.#aborted = null
-    this.#controller = null
+    this.#later = new AbortController()
   }
 }
 

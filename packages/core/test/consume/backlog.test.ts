@@ -39,7 +39,7 @@ describe('Backlog', () => {
     backlog.waitInPlace(one, 100, 1, () => again++)
     expect([backlog.ready, backlog.size]).toEqual([0, 1])
     await clock.advance(100)
-    expect([again, backlog.ready, one.deliveryCount, one.signal.aborted]).toEqual([1, 1, 1, false])
+    expect([again, backlog.ready, one.deliveryCount, one.run.signal.aborted]).toEqual([1, 1, 1, false])
   })
 
   it('forgets the wait of a message that was lost meanwhile', async () => {
