@@ -82,7 +82,7 @@ export type { SendFields, SendOptions } from './send/routes.ts'
 export type { BodyOf, BodySchema } from './message/schema.ts'
 export type { StandardSchemaV1 } from './message/standard-schema.ts'
 export type { MessageQueueStats } from './manage/stats.ts'
-export type { TraceIds, Tracer } from './message/trace.ts'
+export type { TraceIds, Tracer, TraceSpan } from './message/trace.ts'
 export {
   defineQueue,
   defineTopic,

@@ -1,7 +1,31 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Engine } from './engine.ts'
-import type { TraceIds, Tracer } from './message/trace.ts'
+import type { TraceIds, TraceSpan } from './message/trace.ts'
 
-type Span = ReturnType<Tracer['start']>
+/** What a handler runs in, where no tracer keeps that itself. Costs nothing until the first `run`. */
+const current = new AsyncLocalStorage<TraceIds>()
+
+/** The trace of the handler that this is called from. */
+export function currentTrace(): TraceIds | null {
+  return current.getStore() ?? null
+}
+
+export function inTrace<T>(trace: TraceIds, fn: () => T): T {
+  return current.run(trace, fn)
+}
+
+/** Runs a handler inside its span. A tracer that fails at that is logged, and the handler runs all the same: once. */
+export function inSpan<T>({ logger }: Engine, span: TraceSpan, fn: () => Promise<T>): Promise<T> {
+  if (span.run === undefined) return inTrace(span, fn)
+  let running: Promise<T> | undefined
+  const once = () => (running ??= fn())
+  try {
+    void span.run(once)
+  } catch (error) {
+    logger.warn({ error }, 'the tracer could not run a handler inside its span')
+  }
+  return once()
+}
 
 /** A span of the tracer's, if there is one. A tracer that throws is logged: what it watches goes on without it. */
 export function startSpan(
@@ -9,7 +33,7 @@ export function startSpan(
   kind: 'send' | 'process',
   label: string,
   parent: TraceIds | null,
-): Span | undefined {
+): TraceSpan | undefined {
   try {
     return tracer?.start(kind, label, parent)
   } catch (error) {
@@ -19,7 +43,7 @@ export function startSpan(
 }
 
 /** Never throws: a message that is stored or handled must not fail because its span could not be ended. */
-export function endSpan({ logger }: Engine, span: Span | undefined, failure?: { error: unknown }): void {
+export function endSpan({ logger }: Engine, span: TraceSpan | undefined, failure?: { error: unknown }): void {
   try {
     if (failure === undefined) span?.end()
     else span?.end(failure.error)

@@ -8,7 +8,8 @@ import { UnsupportedError, ValidationError } from '../errors.ts'
 import { TTL_HEADER } from '../message/own-headers.ts'
 import { checkMessage, type Message } from '../message/message.ts'
 import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
-import { addTrace, type Sender } from '../send/sender.ts'
+import { addTrace } from '../message/trace.ts'
+import type { Sender } from '../send/sender.ts'
 import { wrapError } from '../wrap-error.ts'
 
 /** Most records looked at by one `list`. */

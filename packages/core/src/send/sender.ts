@@ -16,27 +16,18 @@ import {
   UnsupportedError,
   ValidationError,
 } from '../errors.ts'
-import { TRACE_MARK, TTL_HEADER } from '../message/own-headers.ts'
+import { TTL_HEADER } from '../message/own-headers.ts'
 import { newMessageId } from '../message/message-id.ts'
 import { checkMessage, inferContentType, Message, type MessageInit } from '../message/message.ts'
 import { composeSend } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
-import { endSpan, startSpan } from '../span.ts'
+import { currentTrace, endSpan, startSpan } from '../span.ts'
 import { abortedError } from './aborted.ts'
 import { Openings } from './openings.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
-import {
-  formatTraceparent,
-  isSpanId,
-  isTraceId,
-  newSpanId,
-  newTraceId,
-  parseTraceparent,
-  type TraceIds,
-  traceIdsOf,
-} from '../message/trace.ts'
+import { addTrace, newSpanId, newTraceId, spanHeaders, type TraceIds, traceOf } from '../message/trace.ts'
 import type { Validate } from '../message/schema.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import { publishError, withCertainty } from '../wrap-error.ts'
@@ -103,12 +94,14 @@ export class Sender {
   }
 
   async #traced(message: Message, route: Route, given: unknown, passed?: Set<unknown>): Promise<string> {
-    const parent = traceOf(message)
+    const parent = traceOf(message) ?? currentTrace()
     const span = startSpan(this.#engine, 'send', route.label, parent)
-    const ids = span ?? { traceId: parent?.traceId ?? newTraceId(), spanId: newSpanId() }
+    const ids: TraceIds = span ?? { traceId: newTraceId(), ...parent, spanId: newSpanId() }
+    const { traceId, spanId } = ids
+    const headers = spanHeaders(message.headers, ids)
     try {
       // On a copy: what the caller gave may be sent again, and is no child of this send.
-      const copy = copyOf(message, { traceId: ids.traceId, spanId: ids.spanId })
+      const copy = copyOf(message, { traceId, spanId, headers })
       const id = await this.#through(copy, route, given, passed)
       endSpan(this.#engine, span)
       return id
@@ -339,23 +332,6 @@ function noPriorities({ broker, capabilities }: BrokerAdapter, label: string): U
       ? `${broker} does not support priority: use one queue per priority, each with consumers of its own`
       : `${label} was declared without maxPriority: create it with maxPriority to send with a priority`,
   )
-}
-
-function traceOf(message: Message): TraceIds | null {
-  return traceIdsOf(message) ?? parseTraceparent(message.headers['traceparent'])
-}
-
-/** A header of the user's own stays, unless it is the parent of a span of this send (`isSpan`), whose child the handler's is. */
-export function addTrace(headers: Record<string, string>, message: MessageInit, isSpan: boolean): void {
-  const { traceId, spanId } = message
-  const own = headers['traceparent']
-  // Ids of another kind are no reason to refuse a message, and nothing that others could read.
-  if (traceId === undefined || !isTraceId(traceId)) return
-  if (own !== undefined && !(isSpan && parseTraceparent(own) !== null)) return
-  const span = spanId !== undefined && isSpanId(spanId) ? spanId : newSpanId()
-  headers['traceparent'] = formatTraceparent({ traceId, spanId: span })
-  // Without the mark the receiver sees the header as well, as it does one of the user's.
-  if (own === undefined) headers[TRACE_MARK] = '1'
 }
 
 /** The route to a place of which nothing more is known. */

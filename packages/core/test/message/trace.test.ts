@@ -6,11 +6,25 @@ const spanId = 'b7ad6b7169203331'
 
 describe('traceparent', () => {
   it('is read back as written', () => {
-    expect(parseTraceparent(formatTraceparent({ traceId, spanId }))).toEqual({ traceId, spanId })
+    expect(parseTraceparent(formatTraceparent({ traceId, spanId }))).toEqual({
+      traceId,
+      spanId,
+      traceFlags: 1,
+    })
+  })
+
+  it('keeps the flags that are defined', () => {
+    expect(formatTraceparent({ traceId, spanId, traceFlags: 0 })).toMatch(/-00$/)
+    expect(parseTraceparent(`00-${traceId}-${spanId}-00`)?.traceFlags).toBe(0)
+    expect(parseTraceparent(`00-${traceId}-${spanId}-ff`)?.traceFlags).toBe(3)
   })
 
   it('of a later version is read as far as it is known', () => {
-    expect(parseTraceparent(`01-${traceId}-${spanId}-00-more`)).toEqual({ traceId, spanId })
+    expect(parseTraceparent(`01-${traceId}-${spanId}-00-more`)).toEqual({
+      traceId,
+      spanId,
+      traceFlags: 0,
+    })
   })
 
   it.each([
