@@ -3,8 +3,17 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { MessageQueueError, toError, ValidationError } from '../errors.ts'
 
-/** A TypeBox schema, or any validator with the Standard Schema interface (https://standardschema.dev). */
-export type BodySchema = TSchema | StandardSchemaV1
+/** What classes, functions, arrays and other validators have, and no TypeBox or JSON Schema: TypeBox's own type lets every object pass. */
+interface NoSchema {
+  readonly bind?: never
+  readonly concat?: never
+  readonly parse?: never
+  readonly safeParse?: never
+  readonly validate?: never
+}
+
+/** A TypeBox schema (or JSON Schema), or any validator with the Standard Schema interface (https://standardschema.dev). */
+export type BodySchema = (TSchema & NoSchema) | StandardSchemaV1
 
 /** The type of a body that a schema lets pass. */
 export type BodyOf<S> =
@@ -20,12 +29,7 @@ const compiled = new WeakMap<object, Validate>()
 
 /** The validator of a schema, compiled once per schema. Throws `ValidationError` for what is none. */
 export function validatorOf(schema: BodySchema): Validate {
-  // Some validators are functions.
-  if (schema === null || (typeof schema !== 'object' && typeof schema !== 'function')) {
-    throw new ValidationError(
-      `A schema is a TypeBox schema or a Standard Schema validator; it is ${String(schema)}`,
-    )
-  }
+  if (!isStandard(schema)) refuseOthers(schema)
   let validate = compiled.get(schema)
   if (validate === undefined) {
     validate = guarded(isStandard(schema) ? standardValidator(schema) : typeboxValidator(schema))
@@ -46,8 +50,34 @@ function guarded(validate: Validate): Validate {
   }
 }
 
-function isStandard(schema: BodySchema): schema is StandardSchemaV1 {
-  return '~standard' in schema
+// Some validators are functions.
+function isStandard(schema: unknown): schema is StandardSchemaV1 {
+  return (
+    (typeof schema === 'function' || (typeof schema === 'object' && schema !== null)) && '~standard' in schema
+  )
+}
+
+const METHODS = ['parse', 'safeParse', 'validate'] as const
+
+/** As a JSON Schema, a class or a validator of another kind has no keyword that says anything: every body would pass. */
+function refuseOthers(schema: unknown): void {
+  const problem = problemOf(schema)
+  if (problem === null) return
+  throw new ValidationError(
+    `A schema is a TypeBox schema, a JSON Schema, or a Standard Schema validator (zod >= 3.24, valibot, arktype); it is ${problem}`,
+  )
+}
+
+function problemOf(schema: unknown): string | null {
+  if (typeof schema === 'function') return `a function or class, ${schema.name || 'without a name'}`
+  if (typeof schema !== 'object' || schema === null) return String(schema)
+  if (Array.isArray(schema)) return 'an array'
+  if ('~kind' in schema) return null
+  const method = METHODS.find((name) => typeof (schema as Record<string, unknown>)[name] === 'function')
+  if (method !== undefined) return `an object with a method ${method}, and without '~standard'`
+  const prototype: unknown = Object.getPrototypeOf(schema)
+  // Plain objects of another realm, too.
+  return prototype === null || Object.getPrototypeOf(prototype) === null ? null : 'an instance of a class'
 }
 
 function standardValidator(schema: StandardSchemaV1): Validate {

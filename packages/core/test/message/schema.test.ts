@@ -28,6 +28,59 @@ describe('a TypeBox schema', () => {
   })
 })
 
+describe('what is no schema is refused, for it would let every body pass:', () => {
+  class Dto {
+    sensor = ''
+  }
+  const parse = () => undefined
+  it.each<[string, unknown, string]>([
+    ['a class', Dto, 'a function or class, Dto'],
+    ['a function', () => true, 'a function or class, without a name'],
+    ['an instance', new Dto(), 'an instance of a class'],
+    ['an array', [], 'an array'],
+    ['a validator that can parse', { parse }, 'a method parse'],
+    ['one that can safeParse', { safeParse: parse }, 'a method safeParse'],
+    ['one that can validate', Object.assign(new Dto(), { validate: parse }), 'a method validate'],
+    ['a number', 5, '5'],
+    ['null', null, 'null'],
+  ])('%s', (_name, none, told) => {
+    expect(() => validatorOf(none as never)).toThrow(
+      expect.objectContaining({ code: 'MQ_VALIDATION', message: expect.stringContaining(told) }),
+    )
+  })
+
+  it('by the compiler, too', () => {
+    const refused = () => {
+      // @ts-expect-error a class
+      validatorOf(Dto)
+      // @ts-expect-error a function
+      validatorOf(() => true)
+      // @ts-expect-error an array
+      validatorOf([])
+      // @ts-expect-error a validator without the Standard Schema interface
+      validatorOf({ parse })
+    }
+    expect(refused).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+  })
+})
+
+describe('a JSON Schema', () => {
+  it.each([[{ type: 'number' }], [Object.assign(Object.create(null) as object, { type: 'number' })]])(
+    'will do: %j',
+    (schema) => {
+      expect(validatorOf(schema)(1)).toBe(1)
+      expect(() => validatorOf(schema)('x')).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+    },
+  )
+
+  it('that is typed loosely will do', () => {
+    const loose: Record<string, unknown> = { type: 'number' }
+    const fixed = { type: 'object', properties: { value: { type: 'number' } }, required: ['value'] } as const
+    expect(validatorOf(loose)(1)).toBe(1)
+    expect(() => validatorOf(fixed)({})).toThrow('value')
+  })
+})
+
 describe('a Standard Schema', () => {
   it('may change the body', () => {
     expect(validatorOf(standard((value) => ({ value: Number(value) })))('7')).toBe(7)
