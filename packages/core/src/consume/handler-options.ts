@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile'
 import type { BackoffPolicy } from '../backoff.ts'
 import type { ConsumerConfig } from '../config/consumer-config.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
+import { didYouMean } from '../config/suggest.ts'
 import { ValidationError } from '../errors.ts'
 import type { HandlerOptions, RetryOptions } from './handler.ts'
 import { checkQueueName } from '../message/names.ts'
@@ -14,40 +15,39 @@ const exact = { additionalProperties: false }
 const count = Type.Integer({ minimum: 1 })
 const ms = Type.Number({ exclusiveMinimum: 0 })
 
-const schema = Compile(
-  Type.Object(
-    {
-      concurrency: Type.Optional(count),
-      prefetch: Type.Optional(count),
-      batch: Type.Optional(Type.Object({ size: count, waitMs: Type.Number({ minimum: 0 }) }, exact)),
-      timeoutMs: Type.Optional(ms),
-      retry: Type.Optional(
-        Type.Object(
-          {
-            maxRetries: Type.Optional(Type.Integer({ minimum: 0 })),
-            delayMs: Type.Optional(Type.Number({ minimum: 0 })),
-            backoff: Type.Optional(
-              Type.Union([Type.Literal('fixed'), Type.Literal('linear'), Type.Literal('exponential')]),
-            ),
-            maxDelayMs: Type.Optional(Type.Number({ minimum: 0 })),
-            jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
-          },
-          exact,
-        ),
+const fields = Type.Object(
+  {
+    concurrency: Type.Optional(count),
+    prefetch: Type.Optional(count),
+    batch: Type.Optional(Type.Object({ size: count, waitMs: Type.Number({ minimum: 0 }) }, exact)),
+    timeoutMs: Type.Optional(ms),
+    retry: Type.Optional(
+      Type.Object(
+        {
+          maxRetries: Type.Optional(Type.Integer({ minimum: 0 })),
+          delayMs: Type.Optional(Type.Number({ minimum: 0 })),
+          backoff: Type.Optional(
+            Type.Union([Type.Literal('fixed'), Type.Literal('linear'), Type.Literal('exponential')]),
+          ),
+          maxDelayMs: Type.Optional(Type.Number({ minimum: 0 })),
+          jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+        },
+        exact,
       ),
-      deadLetterQueue: Type.Optional(Type.String()),
-      schema: Type.Optional(Type.Any()),
-      acknowledgmentMode: Type.Optional(
-        Type.Union([Type.Literal('auto'), Type.Literal('manual'), Type.Literal('none')]),
-      ),
-      rateLimit: Type.Optional(
-        Type.Object({ max: Type.Integer({ minimum: 1, maximum: MOST_STARTS }), perMs: ms }, exact),
-      ),
-      circuitBreaker: Type.Optional(Type.Object({ failures: count, openMs: ms }, exact)),
-    },
-    exact,
-  ),
+    ),
+    deadLetterQueue: Type.Optional(Type.String()),
+    schema: Type.Optional(Type.Any()),
+    acknowledgmentMode: Type.Optional(
+      Type.Union([Type.Literal('auto'), Type.Literal('manual'), Type.Literal('none')]),
+    ),
+    rateLimit: Type.Optional(
+      Type.Object({ max: Type.Integer({ minimum: 1, maximum: MOST_STARTS }), perMs: ms }, exact),
+    ),
+    circuitBreaker: Type.Optional(Type.Object({ failures: count, openMs: ms }, exact)),
+  },
+  exact,
 )
+const schema = Compile(fields)
 
 /** Refuses unknown handler options and values that make no sense, all at once. */
 export function checkHandlerOptions(options: HandlerOptions): void {
@@ -55,15 +55,25 @@ export function checkHandlerOptions(options: HandlerOptions): void {
     throw new ValidationError('Handler options are an object')
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   if (!schema.Check(given)) {
-    const problems = schema.Errors(given).map((error) => {
+    const problems = schema.Errors(given).flatMap((error) => {
+      // Of each unknown option besides, in words that help nobody.
+      if (error.keyword === 'boolean') return []
+      const part = error.instancePath.slice(1).replaceAll('/', '.')
       const unknown = (error.params as { additionalProperties?: string[] }).additionalProperties
       return unknown === undefined
-        ? `${error.instancePath.slice(1).replaceAll('/', '.')} ${error.message}`
-        : `${unknown.join(', ')}: no such option`
+        ? `${part} ${error.message}`
+        : unknown.map((name) => noSuchOption(part, name))
     })
     throw new ValidationError(`Handler options are wrong: ${problems.join('; ')}`)
   }
   if (options.deadLetterQueue !== undefined) checkQueueName(options.deadLetterQueue, 'dead-letter queue name')
+}
+
+/** `part`: of which option, where those have options of their own. */
+function noSuchOption(part: string, name: string): string {
+  const { properties } = fields as { properties: Record<string, { properties?: object }> }
+  const known = part === '' ? properties : properties[part]?.properties
+  return `${part === '' ? name : `${part}.${name}`}: no such option${didYouMean(name, Object.keys(known ?? {}))}`
 }
 
 /** The waits between retries; the first of option, consumer and instance that says something. */
