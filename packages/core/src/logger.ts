@@ -11,9 +11,10 @@ const LEVELS = { debug: 10, info: 20, warn: 30, error: 40, silent: 50 } as const
  */
 export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
   const asked = env['MQ_LOG_LEVEL']?.toLowerCase() ?? ''
+  const known = Object.hasOwn(LEVELS, asked)
+  if (!known && asked !== '') warnOnce(asked)
   const debugging = /(^|,)mq(,|$)/.test(env['NODE_DEBUG'] ?? '')
-  const threshold =
-    asked in LEVELS ? LEVELS[asked as keyof typeof LEVELS] : debugging ? LEVELS.debug : LEVELS.warn
+  const threshold = known ? LEVELS[asked as keyof typeof LEVELS] : debugging ? LEVELS.debug : LEVELS.warn
   const at = (level: 'debug' | 'info' | 'warn' | 'error') =>
     LEVELS[level] < threshold
       ? () => undefined
@@ -47,6 +48,15 @@ export function harmless(given?: Logger): Logger {
     // Asked at each time: levels change.
     isLevelEnabled: (level: string) => isEnabled(logger, level),
   } as Logger
+}
+
+const warned = new Set<string>()
+
+/** A queue has a logger each: one that asks for nothing we know says so once. */
+function warnOnce(level: string): void {
+  if (warned.has(level)) return
+  warned.add(level)
+  write('warn', { MQ_LOG_LEVEL: level }, `no such level: it is one of ${Object.keys(LEVELS).join(', ')}`)
 }
 
 /** Whether debug lines go anywhere, as pino's loggers tell: where they do not, what a line says need not be gathered. */

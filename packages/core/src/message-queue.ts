@@ -30,13 +30,13 @@ import type { IterateOptions, ReceiveOptions, RejectOptions } from './consume/re
 import { requestForm } from './send/request-form.ts'
 import { sendMany } from './send/send-many.ts'
 import type { SendFields, SendOptions } from './send/routes.ts'
-import { publishForm, routeOf, shortFields, shortRoute } from './send/routes.ts'
+import { checkSendOptions, fieldsWith, publishForm, routeOf, shortFields, shortRoute } from './send/routes.ts'
 import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import { checkStopOptions, type StopOptions } from './stop-options.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import { isQueueRef, type QueueRef, resolveQueue, subscription, type TopicRef } from './message/typed.ts'
 import { windDown } from './wind-down.ts'
-import { notStored } from './wrap-error.ts'
+import { notStored, orRejected } from './wrap-error.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */
 const DRAIN_MS = 30_000
@@ -153,32 +153,37 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** Ids in input order. One rejection, `PublishError`, lists every message that failed; the rest are stored. Not atomic. */
-  sendBatch(messages: readonly (Message | MessageInit)[], options: SendOptions = {}): Promise<string[]> {
+  async sendBatch(
+    messages: readonly (Message | MessageInit)[],
+    options: SendOptions = {},
+  ): Promise<string[]> {
+    checkSendOptions(options)
     return sendMany(this.#parts.sender, messages, options)
   }
 
   sendJson(data: unknown, fields: SendFields & { queueName: string }): Promise<string> {
-    return this.send({ ...fields, body: data, contentType: fields?.contentType ?? 'application/json' })
+    return orRejected(() => this.send(fieldsWith(data, 'application/json', fields)))
   }
 
   sendText(text: string, fields: SendFields & { queueName: string }): Promise<string> {
     if (typeof text !== 'string')
       return Promise.reject(notStored(new ValidationError(`sendText takes a string, not ${typeof text}`)))
-    return this.send({ ...fields, body: text, contentType: fields?.contentType ?? 'text/plain' })
+    return orRejected(() => this.send(fieldsWith(text, 'text/plain', fields)))
   }
 
-  /** To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. */
+  /**
+   * To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. What is no `Message` is a body, all of
+   * it: `publish(topic, { body, routingKey })` has no routing key.
+   */
   publish<Body>(
     topic: TopicRef<Body>,
     message: Message<Body> | Body,
     fields: SendFields = {},
   ): Promise<string> {
-    try {
+    return orRejected(() => {
       const { made, route } = publishForm(topic, message, fields)
       return this.#parts.sender.send(made, route)
-    } catch (error) {
-      return Promise.reject(notStored(error))
-    }
+    })
   }
 
   /** Sends and waits for what the handler returns. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
@@ -196,12 +201,10 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     second: unknown,
     third?: { timeoutMs: number } & SendFields,
   ): Promise<Message> {
-    try {
+    return orRejected(() => {
       const { message, route, timeoutMs } = requestForm(first, second, third)
       return this.#parts.requests.request(message, route, timeoutMs)
-    } catch (error) {
-      return Promise.reject(notStored(error))
-    }
+    })
   }
 
   // Receiving
@@ -219,11 +222,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     queue: QueueRef<Body>,
     options: IterateOptions = {},
   ): AsyncGenerator<Message<Body>, void, undefined> {
-    return this.#parts.receiving.messages(resolveQueue(queue), options) as AsyncGenerator<
-      Message<Body>,
-      void,
-      undefined
-    >
+    return this.#parts.receiving.messages(resolveQueue(queue), options) as AsyncGenerator<never>
   }
 
   /** Done with. Resolves once the broker was told. Throws `AlreadySettledError`, `LeaseLostError`. */

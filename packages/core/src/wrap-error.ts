@@ -96,6 +96,15 @@ export function notStored(error: unknown): Error {
   return MessageQueueError.is(error) ? withCertainty(error, 'not-stored') : toError(error)
 }
 
+/** What a call that sends answers: rejected, where it throws. */
+export function orRejected<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return call()
+  } catch (error) {
+    return Promise.reject(notStored(error))
+  }
+}
+
 function textOf(error: unknown): string {
   if (types.isNativeError(error)) {
     // A refused connection is an AggregateError without a text of its own.

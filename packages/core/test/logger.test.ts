@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect, it, jest } from '@jest/globals'
 import { defaultLogger, harmless, logsDebug, type Logger } from '../src/logger.ts'
 
 describe('logsDebug', () => {
@@ -63,4 +63,19 @@ describe('harmless', () => {
     for (const level of ['debug', 'info', 'warn', 'error'] as const) logger[level]({}, 'text')
     expect(logsDebug(logger)).toBe(true)
   })
+})
+
+it('a level that there is not is told once', () => {
+  const written = jest.spyOn(process.stderr, 'write').mockReturnValue(true)
+  try {
+    for (const level of ['verbose', 'Verbose', 'constructor', '', 'debug'])
+      defaultLogger({ MQ_LOG_LEVEL: level })
+    const lines = written.mock.calls.map(([line]) => String(line))
+    expect(lines).toEqual([
+      expect.stringContaining('one of debug, info, warn, error, silent MQ_LOG_LEVEL="verbose"'),
+      expect.stringContaining('MQ_LOG_LEVEL="constructor"'),
+    ])
+  } finally {
+    written.mockRestore()
+  }
 })

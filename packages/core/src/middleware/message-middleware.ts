@@ -1,3 +1,4 @@
+import { didYouMean } from '../config/suggest.ts'
 import { ValidationError } from '../errors.ts'
 import { defaultLogger, type Logger } from '../logger.ts'
 import { Message } from '../message/message.ts'
@@ -47,6 +48,8 @@ export class MessageMiddleware {
 Object.defineProperty(MessageMiddleware.prototype, BRAND, { value: true })
 
 const HOOKS = ['beforeProcess', 'afterProcess', 'onError', 'beforeSend', 'afterSend', 'onSendError'] as const
+/** Of an onion layer. */
+const PARTS: readonly string[] = ['process', 'send', 'bind']
 type Hook = (typeof HOOKS)[number]
 type Hooks = Partial<Pick<MessageMiddleware, Hook>>
 
@@ -68,6 +71,7 @@ export function toMiddleware(
         'A middleware needs a name: { name, process?(message, next), send?(message, next) }',
       )
     }
+    refuseMistyped(given)
     return typeof given.bind === 'function' ? given.bind(logger) : given
   }
   if (hooked.length === 0) throw unusable()
@@ -76,6 +80,19 @@ export function toMiddleware(
     new Set(hooked.filter((hook) => given[hook] !== MessageMiddleware.prototype[hook])),
     logger,
   )
+}
+
+/** Of a plain object: one of a class may well have methods of its own. Helpers are called like no part. */
+function refuseMistyped(layer: Middleware): void {
+  const prototype: unknown = Object.getPrototypeOf(layer)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return
+  for (const [name, value] of Object.entries(layer)) {
+    if (typeof value !== 'function' || PARTS.includes(name) || (HOOKS as readonly string[]).includes(name))
+      continue
+    const meant = didYouMean(name, PARTS)
+    if (meant !== '')
+      throw new ValidationError(`Middleware ${layer.name} has a function ${JSON.stringify(name)}${meant}`)
+  }
 }
 
 function unusable(): ValidationError {

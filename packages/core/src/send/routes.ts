@@ -21,17 +21,22 @@ const OPTIONS = new Set(['queueName', 'routingKey', 'signal'])
 /** Where `send(message, options)` goes. Throws `ValidationError` for what is no message, too. */
 export function routeOf(message: Message | MessageInit, options: SendOptions): Route {
   if (!Message.is(message)) checkInit(message)
-  for (const name in options) {
-    if (!OPTIONS.has(name))
-      throw new ValidationError(
-        `send has no option ${JSON.stringify(name)}: give it as a field of the message`,
-      )
-  }
+  checkSendOptions(options)
   const queueName = options.queueName ?? message.queueName
   if (queueName === undefined) {
     throw new ValidationError('No queue to send to: give the message a queueName, or pass { queueName }')
   }
   return plainRoute(queueName, options)
+}
+
+export function checkSendOptions(options: SendOptions): void {
+  for (const name in options) {
+    if (!OPTIONS.has(name))
+      throw new ValidationError(
+        `send has no option ${JSON.stringify(name)}: give it as a field of the message`,
+        { certainty: 'not-stored' },
+      )
+  }
 }
 
 /** Routes of plain names, made once: a program sends to few queues, and often. */
@@ -66,11 +71,25 @@ export function shortRoute(ref: QueueRef): Route {
 
 const NO_OPTIONS: SendOptions = {}
 
-/** The fields of `send(queue, body, fields)` with their body. */
-export function shortFields(body: unknown, fields: SendFields | undefined): MessageInit {
+/** The fields of `send(queue, body, fields)` with their body. What the call says is not said again, and otherwise, among its fields. */
+export function shortFields(body: unknown, fields: MessageInit | undefined): MessageInit {
   if (fields === undefined) return { body }
   checkFields(fields)
+  if (fields.queueName !== undefined) throw saidTwice('queueName')
+  if (fields.body !== undefined) throw saidTwice('body')
   return { ...fields, body }
+}
+
+/** The fields of `sendJson(body, fields)` and `sendText(body, fields)` with their body. */
+export function fieldsWith(body: unknown, contentType: string, fields: MessageInit | undefined): MessageInit {
+  if (fields?.body !== undefined) throw saidTwice('body')
+  return { ...fields, body, contentType: fields?.contentType ?? contentType }
+}
+
+function saidTwice(field: string): ValidationError {
+  return new ValidationError(
+    `${field} is an argument of this call, and no field beside it: a message is sent as it is by send({ ...message })`,
+  )
 }
 
 /** What `publish(topic, message | body, fields)` sends, and where. A message has its fields already: all but the routing key. */
@@ -81,7 +100,7 @@ export function publishForm(
 ): { made: Message; route: Route } {
   const { name, validate } = resolveTopic(topic)
   const route: Route = { ...routeTo({ topic: name }), validate }
-  if (!Message.is(message)) return { made: new Message({ ...fields, body: message }), route }
+  if (!Message.is(message)) return { made: new Message(shortFields(message, fields)), route }
   checkOptions(fields, ['routingKey'], 'publish of a Message')
   return { made: message, route: { ...route, routingKey: fields.routingKey } }
 }

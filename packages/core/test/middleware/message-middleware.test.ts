@@ -167,6 +167,22 @@ describe('toMiddleware', () => {
     expect([middleware.name, ...calls]).toEqual(['foreign', 'foreign'])
   })
 
+  it('refuses a part of a plain object that is mistyped, and takes its helpers', () => {
+    const process: NonNullable<Middleware['process']> = (_message, next) => next()
+    expect(() => toMiddleware({ name: 'x', process, sendd() {} } as Middleware)).toThrow(
+      'has a function "sendd" (did you mean "send"?)',
+    )
+    const helping = { name: 'x', process, format: () => '', onError() {} }
+    expect(toMiddleware(helping)).toBe(helping)
+    class Own implements Middleware {
+      readonly name = 'own'
+      readonly process = process
+      readonly sendd = () => undefined
+    }
+    const own = new Own()
+    expect(toMiddleware(own)).toBe(own)
+  })
+
   it.each([
     ['null', null],
     ['a function', () => undefined],
