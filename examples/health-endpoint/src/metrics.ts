@@ -1,15 +1,15 @@
-import type { MessageQueue, MetricsMiddleware } from '@mq/core'
+import type { MessageQueue, MetricsMiddleware, QueueRef } from '@mq/core'
 
 /** Of `text/plain; version=0.0.4`, which Prometheus and its relatives read. Times are in seconds. */
 export async function metricsText(
   queue: MessageQueue,
   metrics: MetricsMiddleware,
-  watched: readonly string[],
+  watched: readonly QueueRef[],
 ): Promise<string> {
   const stats = queue.getStats()
   const { processedCount, errorCount, totalProcessingTime, percentiles } = metrics.getMetrics()
   const runs = processedCount + errorCount
-  const waiting = await Promise.all(watched.map((name) => lengthsOf(queue, name)))
+  const waiting = await Promise.all(watched.map((ref) => lengthsOf(queue, ref)))
   return [
     ...family('mq_connected', 'gauge', [['', Number(stats.isConnected)]]),
     ...family('mq_reconnects_total', 'counter', [['', stats.reconnects]]),
@@ -49,14 +49,20 @@ function family(name: string, type: string, samples: readonly (readonly [string,
 }
 
 /** `null` where the broker does not say: a scrape during an outage has the counters all the same. */
-async function lengthsOf(queue: MessageQueue, name: string) {
+async function lengthsOf(queue: MessageQueue, ref: QueueRef) {
+  const name = nameOf(ref)
   if (!queue.isConnected) return { name, ready: null, dead: null }
   const [ready, dead] = await Promise.all([
-    queue.getQueueSize(name).catch(() => null),
+    queue.getQueueSize(ref).catch(() => null),
     queue
-      .deadLetters(name)
+      .deadLetters(ref)
       .count()
       .catch(() => null),
   ])
   return { name, ready, dead }
+}
+
+function nameOf(ref: QueueRef): string {
+  if (typeof ref === 'string') return ref
+  return 'topic' in ref ? `${ref.topic}/${ref.name}` : ref.name
 }

@@ -1,12 +1,12 @@
-import { MetricsMiddleware, type MessageQueue } from '@mq/core'
+import { MetricsMiddleware, type MessageQueue, type QueueRef } from '@mq/core'
 import fastify, { type FastifyInstance } from 'fastify'
 import { metricsText } from './metrics.ts'
 
 /**
  * `GET /health/messaging`: 200, or 503 with the reason in `error`. `GET /metrics`: for a scraper; `watched` are the queues whose
- * lengths it tells. The caller listens and closes.
+ * lengths it tells: typed ones as they are defined, since a first look at dead letters makes the queue. The caller listens and closes.
  */
-export function monitoringServer(queue: MessageQueue, watched: readonly string[]): FastifyInstance {
+export function monitoringServer(queue: MessageQueue, watched: readonly QueueRef[]): FastifyInstance {
   const metrics = new MetricsMiddleware()
   queue.addMiddleware(metrics)
   const server = fastify()

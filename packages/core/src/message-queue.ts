@@ -260,7 +260,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#parts.administration.purge(queue)
   }
 
-  /** Messages ready for delivery. */
+  /** Messages ready for delivery; 0 for a queue that is not there (`autoDeclare: false`: `QueueNotFoundError`). Makes none. */
   getQueueSize(queue: QueueRef): Promise<number> {
     return this.#parts.administration.size(queue)
   }

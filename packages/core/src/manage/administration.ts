@@ -3,7 +3,8 @@ import type { BrokerAdapter, DeclareTarget, Target } from '../adapter/contract.t
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
-import { ValidationError } from '../errors.ts'
+import { ErrorCode } from '../error-codes.ts'
+import { MessageQueueError, ValidationError } from '../errors.ts'
 import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
@@ -59,11 +60,24 @@ export class Administration {
   }
 
   async purge(queue: QueueRef): Promise<number> {
-    return this.#onExisting(queue, 'purge', (adapter, target) => adapter.purge(target))
+    const { target, config } = resolveQueue(queue)
+    const adapter = this.#engine.supervisor.adapterFor('purge')
+    return this.#engine.topology.on(target, config, () =>
+      this.#call(adapter, 'purge', () => adapter.purge(target)),
+    )
   }
 
+  /** Makes nothing: a queue that nobody has used holds nothing, and a look must not decide how it is made. */
   async size(queue: QueueRef): Promise<number> {
-    return this.#onExisting(queue, 'size', (adapter, target) => adapter.size(target))
+    const { target } = resolveQueue(queue)
+    const adapter = this.#engine.supervisor.adapterFor('size')
+    try {
+      return await this.#call(adapter, 'size', () => adapter.size(target))
+    } catch (error) {
+      const missing = MessageQueueError.is(error) && error.code === ErrorCode.QUEUE_NOT_FOUND
+      if (missing && this.#engine.config.autoDeclare) return 0
+      throw error
+    }
   }
 
   async #remove(target: DeclareTarget): Promise<void> {
@@ -72,18 +86,6 @@ export class Administration {
     this.#engine.topology.forget(target)
     this.#receiving.forget(target)
     this.#outbox.forget(keyOf(target))
-  }
-
-  async #onExisting<T>(
-    queue: QueueRef,
-    doing: string,
-    operation: (adapter: BrokerAdapter, target: Target) => Promise<T>,
-  ): Promise<T> {
-    const { target, config } = resolveQueue(queue)
-    const adapter = this.#engine.supervisor.adapterFor(doing)
-    return this.#engine.topology.on(target, config, () =>
-      this.#call(adapter, doing, () => operation(adapter, target)),
-    )
   }
 
   /** Waits out a lost connection, as far as `requestTimeoutMs` goes. */

@@ -7,6 +7,7 @@ import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
 import { classify, wrapError } from '../wrap-error.ts'
+import { differences } from './differences.ts'
 
 interface Known {
   readonly target: DeclareTarget
@@ -45,6 +46,8 @@ export class Topology {
   readonly #pending = new Map<string, Promise<QueueSettings>>()
   /** Made by name: whoever only uses it waits for the settings that it is given. */
   readonly #creating = new Map<string, Promise<QueueSettings>>()
+  /** Those whose settings in force were told to be others than their configuration's. */
+  readonly #told = new Set<string>()
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -60,6 +63,16 @@ export class Topology {
     target: DeclareTarget,
     config?: QueueConfig,
     patienceMs: number = this.#engine.config.producer.requestTimeoutMs,
+  ): Promise<QueueSettings> {
+    const settings = await this.#inForce(target, config, patienceMs)
+    if (config !== undefined) this.#tellDifferences(target, config, settings)
+    return settings
+  }
+
+  async #inForce(
+    target: DeclareTarget,
+    config: QueueConfig | undefined,
+    patienceMs: number,
   ): Promise<QueueSettings> {
     const { adapter, clock } = this.#engine
     const key = keyOf(target)
@@ -85,6 +98,19 @@ export class Topology {
         if (!late || clock.now() >= deadline) throw error
       }
     }
+  }
+
+  /** First use takes a queue as it is. One that its user configured otherwise works otherwise, so that is told: once. */
+  #tellDifferences(target: DeclareTarget, config: QueueConfig, inForce: QueueSettings): void {
+    const key = keyOf(target)
+    if (this.#told.has(key)) return
+    const found = differences(config, this.#settingsFor(target, config), inForce)
+    if (found.length === 0) return
+    this.#told.add(key)
+    this.#engine.logger.warn(
+      { queue: labelOf(target) },
+      `an existing queue is taken as it is, although it is configured otherwise here: ${found.join('; ')}`,
+    )
   }
 
   /** An operation on a target that is declared. One that was deleted underneath is made again, once, and so is the call. */
@@ -228,6 +254,7 @@ export class Topology {
     for (const key of this.#keysOf(target)) {
       this.#known.delete(key)
       this.#missing.delete(key)
+      this.#told.delete(key)
       this.#working.delete(key)
       this.#point(this.#chosen, key, null)
     }
