@@ -27,7 +27,7 @@ import { toMiddleware, type MessageMiddleware } from './middleware/message-middl
 import type { Middleware } from './middleware/types.ts'
 import { normalHandler } from './consume/normal-handler.ts'
 import type { IterateOptions, ReceiveOptions, RejectOptions } from './consume/receiving.ts'
-import { requestForm } from './send/request-form.ts'
+import { requestForm, type RequestFields, type RequestOptions } from './send/request-form.ts'
 import { sendMany } from './send/send-many.ts'
 import type { SendFields, SendOptions } from './send/routes.ts'
 import { checkSendOptions, fieldsWith, publishForm, routeOf, shortFields, shortRoute } from './send/routes.ts'
@@ -186,21 +186,20 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     })
   }
 
-  /** Sends and waits for what the handler returns. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
-  request(
-    message: Message | MessageInit,
-    options: { timeoutMs: number; queueName?: string },
-  ): Promise<Message>
-  request<Body>(
+  /**
+   * Sends and waits for what the handler returns, whose type is the caller's word: `request<Order, Receipt>(…)`. Throws `RequestTimeoutError`,
+   * or `RemoteError` when the handler failed.
+   */
+  request<Body, Reply = unknown>(
+    message: Message<Body> | MessageInit<Body>,
+    options: RequestOptions,
+  ): Promise<Message<Reply>>
+  request<Body, Reply = unknown>(
     queue: QueueRef<Body>,
     body: Body,
-    options: { timeoutMs: number } & SendFields,
-  ): Promise<Message>
-  request(
-    first: Message | MessageInit | QueueRef,
-    second: unknown,
-    third?: { timeoutMs: number } & SendFields,
-  ): Promise<Message> {
+    options: RequestFields,
+  ): Promise<Message<Reply>>
+  request(first: Message | MessageInit | QueueRef, second: unknown, third?: RequestFields): Promise<Message> {
     return orRejected(() => {
       const { message, route, timeoutMs } = requestForm(first, second, third)
       return this.#parts.requests.request(message, route, timeoutMs)
@@ -222,7 +221,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     queue: QueueRef<Body>,
     options: IterateOptions = {},
   ): AsyncGenerator<Message<Body>, void, undefined> {
-    return this.#parts.receiving.messages(resolveQueue(queue), options) as AsyncGenerator<never>
+    return this.#parts.receiving.messages(resolveQueue(queue), options)
   }
 
   /** Done with. Resolves once the broker was told. Throws `AlreadySettledError`, `LeaseLostError`. */

@@ -143,7 +143,10 @@ export class Receiving {
     return deduplicationOf(this.#engine, windowMs, message)?.admit(held, message, windowMs ?? 0) ?? true
   }
 
-  messages(queue: ResolvedQueue, options: IterateOptions): AsyncGenerator<Message, void, undefined> {
+  messages<Body>(
+    queue: ResolvedQueue,
+    options: IterateOptions,
+  ): AsyncGenerator<Message<Body>, void, undefined> {
     const leaving = new AbortController()
     const loop = this.#iterate(queue, options, leaving.signal)
     const leave = loop.return.bind(loop)
@@ -152,7 +155,7 @@ export class Receiving {
       leaving.abort()
       return leave(value)
     }
-    return loop
+    return loop as AsyncGenerator<Message<Body>, void, undefined>
   }
 
   async *#iterate(

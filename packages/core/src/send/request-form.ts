@@ -1,7 +1,18 @@
 import { Message, type MessageInit } from '../message/message.ts'
-import { routeOf, shortFields, shortRoute, type SendFields, type SendOptions } from './routes.ts'
+import { abortable, routeOf, shortFields, shortRoute, type SendFields, type SendOptions } from './routes.ts'
 import type { Route } from './sender.ts'
 import { isQueueRef, type QueueRef } from '../message/typed.ts'
+
+/** Of `request(message, options)`. */
+export interface RequestOptions extends SendOptions {
+  /** How long to wait for the answer, in ms. */
+  timeoutMs: number
+  /** Gives up: what was not sent yet is not sent, and an answer is not waited for. */
+  signal?: AbortSignal
+}
+
+/** Of `request(queue, body, fields)`. */
+export type RequestFields = SendFields & Pick<RequestOptions, 'timeoutMs' | 'signal'>
 
 export interface RequestForm {
   readonly message: Message
@@ -16,10 +27,11 @@ export function requestForm(
   third: unknown,
 ): RequestForm {
   if (isQueueRef(first)) {
-    const { timeoutMs, ...fields } = (third ?? {}) as { timeoutMs: number } & SendFields
-    return { message: new Message(shortFields(second, fields)), route: shortRoute(first), timeoutMs }
+    const { timeoutMs, signal, ...fields } = (third ?? {}) as RequestFields
+    const message = new Message(shortFields(second, fields))
+    return { message, route: abortable(shortRoute(first), signal), timeoutMs }
   }
-  const { timeoutMs, ...options } = (second ?? {}) as { timeoutMs: number } & SendOptions
+  const { timeoutMs, ...options } = (second ?? {}) as RequestOptions
   const message = new Message(Message.is(first) ? fieldsOf(first) : first)
   return { message, route: routeOf(message, options), timeoutMs }
 }

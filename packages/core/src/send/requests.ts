@@ -1,9 +1,10 @@
-import type { Delivery, Receiver } from '../adapter/contract.ts'
+import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import {
   ConnectionError,
+  MessageQueueError,
   NotConnectedError,
   RemoteError,
   RequestTimeoutError,
@@ -33,6 +34,8 @@ interface Inbox {
 interface Pending {
   /** Before that, nothing of it is stored. */
   sending: boolean
+  /** Its answer is waited for. */
+  sent: boolean
   readonly resolve: (reply: Message) => void
   readonly reject: (error: Error) => void
 }
@@ -69,13 +72,21 @@ export class Requests {
     const { clock } = this.#engine
     const endsAt = clock.now() + timeoutMs
     return new Promise<Message>((resolve, reject) => {
+      const { signal } = route
+      // While it is being sent, the sender hears of it, and knows better whether it is stored.
+      const abort = () => {
+        if (!pending.sending || pending.sent)
+          pending.reject(abortedRequest(message.id, route, pending.sent ? undefined : 'not-stored'))
+      }
       const done = () => {
         clock.clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
         // A later one may have its id.
         if (this.#pending.get(correlationId) === pending) this.#pending.delete(correlationId)
       }
       const pending: Pending = {
         sending: false,
+        sent: false,
         resolve: (reply) => {
           done()
           resolve(reply)
@@ -91,6 +102,8 @@ export class Requests {
         pending.reject(new RequestTimeoutError(text, { certainty }))
       }, timeoutMs)
       this.#pending.set(correlationId, pending)
+      if (signal?.aborted === true) return abort()
+      signal?.addEventListener('abort', abort, { once: true })
       this.#send(message, route, pending, endsAt).catch((error: unknown) => pending.reject(error as Error))
     })
   }
@@ -103,6 +116,8 @@ export class Requests {
     message.ttl = Math.max(1, endsAt - this.#engine.clock.now())
     pending.sending = true
     await this.#sender.send(message, route)
+    pending.sent = true
+    if (route.signal?.aborted === true) pending.reject(abortedRequest(message.id, route, undefined))
   }
 
   /** Answers a request. Resolves once the broker has the answer. */
@@ -238,6 +253,19 @@ export class Requests {
     this.#inbox = null
     for (const pending of [...this.#pending.values()].filter(concerns)) pending.reject(error)
   }
+}
+
+function abortedRequest(
+  id: string,
+  { label, signal }: Route,
+  certainty: Certainty | undefined,
+): MessageQueueError {
+  const cause: unknown = signal?.reason
+  return new MessageQueueError(`The request ${id} to ${label} was aborted`, {
+    code: ErrorCode.ABORTED,
+    cause,
+    certainty,
+  })
 }
 
 /** A place that nobody receives by any more. Never rejects. */

@@ -71,6 +71,13 @@ export function shortRoute(ref: QueueRef): Route {
 
 const NO_OPTIONS: SendOptions = {}
 
+/** The route of a call that may be given up. */
+export function abortable(route: Route, signal: AbortSignal | undefined): Route {
+  if (signal === undefined) return route
+  checkSignal(signal)
+  return { ...route, signal }
+}
+
 /** The fields of `send(queue, body, fields)` with their body. What the call says is not said again, and otherwise, among its fields. */
 export function shortFields(body: unknown, fields: MessageInit | undefined): MessageInit {
   if (fields === undefined) return { body }

@@ -6,6 +6,7 @@ import {
   connectedBench,
   deferred,
   lastOf,
+  queueBench,
   refusal,
   settled,
   until,
@@ -13,9 +14,9 @@ import {
 } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
-async function request(bench: EngineBench, id: string, timeoutMs = 1000, init = {}) {
+async function request(bench: EngineBench, id: string, timeoutMs = 1000, init = {}, signal?: AbortSignal) {
   const message = new Message({ id, body: 'question', queueName: 'q', ...init })
-  return bench.requests.request(message, routeOf(message, {}), timeoutMs)
+  return bench.requests.request(message, routeOf(message, signal === undefined ? {} : { signal }), timeoutMs)
 }
 
 const replyTo = (correlationId: string, changed = {}) =>
@@ -48,6 +49,60 @@ describe('a request', () => {
     expect(bench.adapter.receivers).toHaveLength(1)
     lastOf(bench.adapter.receivers).give(replyTo('c'), replyTo('a'), replyTo('nobody'), replyTo('b'))
     expect((await answers).map(({ body }) => body)).toEqual(['reply to a', 'reply to b', 'reply to c'])
+  })
+
+  describe('that is given up', () => {
+    it('while it waits for its answer is over, and a late answer means nothing', async () => {
+      const bench = await connectedBench()
+      const leaving = new AbortController()
+      const failed = refusal(request(bench, 'a', 1000, {}, leaving.signal))
+      await sent(bench)
+      await settled()
+      leaving.abort('enough')
+      expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, cause: 'enough', certainty: undefined })
+      lastOf(bench.adapter.receivers).give(replyTo('a'))
+      await settled()
+      expect(lastOf(bench.adapter.receivers).settled).toHaveLength(1)
+    })
+
+    it('before it is sent is not sent', async () => {
+      const bench = await connectedBench()
+      const failures = ['a', 'b'].map((id) => {
+        const leaving = new AbortController()
+        if (id === 'a') leaving.abort()
+        const failed = refusal(request(bench, id, 1000, {}, leaving.signal))
+        leaving.abort()
+        return failed
+      })
+      for (const failed of failures)
+        expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'not-stored' })
+      await settled()
+      expect(bench.adapter.published).toEqual([])
+    })
+
+    it('while it is being sent says whether it may be stored', async () => {
+      const bench = await connectedBench()
+      bench.adapter.onPublish = () => new Promise(() => undefined)
+      const leaving = new AbortController()
+      const failed = refusal(request(bench, 'a', 1000, {}, leaving.signal))
+      await sent(bench)
+      leaving.abort()
+      expect(await failed).toMatchObject({ code: ErrorCode.ABORTED, certainty: 'unknown' })
+    })
+
+    it('takes a signal in both forms', async () => {
+      const { queue } = queueBench()
+      await queue.connect()
+      const options = { timeoutMs: 1000, signal: AbortSignal.abort() }
+      const calls: Promise<Message<number>>[] = [
+        queue.request<string, number>('q', 'question', options),
+        queue.request<string, number>({ queueName: 'q', body: 'question' }, options),
+      ]
+      for (const call of calls) expect((await refusal(call)).code).toBe(ErrorCode.ABORTED)
+      const controller = new AbortController() as never
+      await expect(queue.request('q', 1, { timeoutMs: 1000, signal: controller })).rejects.toThrow('signal')
+      await queue.disconnect()
+    })
   })
 
   it('ends after its time-out, and a late answer means nothing', async () => {
