@@ -3,7 +3,7 @@ import type { BrokerAdapter } from './adapter/contract.ts'
 import { checkOptions } from './check-options.ts'
 import { Administration } from './manage/administration.ts'
 import { BodyCodec, type Codecs } from './message/codec.ts'
-import { codecOptions, loadCodecs } from './message/codec-options.ts'
+import { checkCodecs, codecOptions, loadCodecs } from './message/codec-options.ts'
 import { MessageBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { Consumers } from './consume/consumers.ts'
@@ -64,6 +64,7 @@ export function assemble(
   checkOptions(options, OPTIONS, 'MessageQueue', ConfigurationError)
   const loaded = typeof source === 'function' ? null : source
   const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
+  checkCodecs(config, options.codecs)
   const logger = harmless(options.logger)
   const clock = options.clock ?? systemClock
   const codec = new BodyCodec(codecOptions(config, options.codecs))
