@@ -107,10 +107,13 @@ function writeProject(project: string, packed: readonly Packed[]): void {
       module: 'nodenext',
       target: 'es2022',
       strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      declaration: true,
       skipLibCheck: false,
       types: ['node'],
     },
-    files: ['quickstart.mts', 'quickstart.cts', 'types.mts'],
+    files: ['quickstart.mts', 'quickstart.cts', 'strict.mts', 'types.mts'],
   }
   const names = specifiers(packed)
   const list = JSON.stringify(names)
@@ -120,7 +123,7 @@ function writeProject(project: string, packed: readonly Packed[]): void {
   writeFileSync(join(project, 'load.cjs'), `for (const name of ${list}) require(name)\n`)
   const types = names.map((name, index) => `import * as entry${index} from '${name}'\nvoid entry${index}\n`)
   writeFileSync(join(project, 'types.mts'), types.join(''))
-  for (const file of ['quickstart.mts', 'quickstart.cts']) {
+  for (const file of ['quickstart.mts', 'quickstart.cts', 'strict.mts']) {
     copyFileSync(join(root, 'scripts/smoke', file), join(project, file))
   }
 }

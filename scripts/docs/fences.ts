@@ -52,8 +52,7 @@ function options(): ts.CompilerOptions {
     paths,
     module: ts.ModuleKind.NodeNext,
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    // A reader pastes a fence into a project whose settings may be looser; these two are about taste.
-    exactOptionalPropertyTypes: false,
+    // A reader pastes a fence into a project whose settings may be looser; this one is about taste.
     noPropertyAccessFromIndexSignature: false,
   }
 }

@@ -25,15 +25,15 @@ import { Turn } from './turn.ts'
 /** What is no data, and so no part of the configuration. */
 export interface MessageQueueOptions {
   /** Any pino-shaped logger. Default: warnings and errors on stderr. */
-  logger?: Logger
+  logger?: Logger | undefined
   /** Makes spans when `enableTracing` is on. Default: ids are passed along and nothing is recorded. */
-  tracer?: Tracer
+  tracer?: Tracer | undefined
   /** Default: the system's clock. */
-  clock?: Clock
+  clock?: Clock | undefined
   /** Formats and encodings beyond those of Node. Default: none, or `@mq/codecs` when the configuration asks for what it holds. */
-  codecs?: Codecs
+  codecs?: Codecs | undefined
   /** Where consumer-side deduplication keeps its ids: needed on RabbitMQ and Kafka. */
-  deduplicationStore?: DeduplicationStore
+  deduplicationStore?: DeduplicationStore | undefined
 }
 
 const OPTIONS = ['logger', 'tracer', 'clock', 'codecs', 'deduplicationStore'] as const

@@ -188,7 +188,7 @@ export class RetryError extends MessageQueueError {
 
   constructor(
     message = 'retry asked for by the handler',
-    options: { delayMs?: number; cause?: unknown } = {},
+    options: { delayMs?: number | undefined; cause?: unknown } = {},
   ) {
     super(message, { code: ErrorCode.RETRY, cause: options.cause })
     checkOwn(options, ['delayMs', 'cause'], 'RetryError')

@@ -21,8 +21,15 @@ export { MessageQueueConfig, type MessageQueueConfigInput } from './config/messa
 export { ProducerConfig, type ProducerConfigInput } from './config/producer-config.ts'
 export { QueueConfig, type QueueConfigInput } from './config/queue-config.ts'
 export type { Consumer, ConsumerStats, StopResult } from './consume/consumer.ts'
-export type { DeadLetterFilter, DeadLetters, RedriveOptions, RedriveResult } from './manage/dead-letters.ts'
-export { messageHandler } from './decorators.ts'
+export type { SubscriptionOptions } from './manage/administration.ts'
+export type {
+  DeadLetterFilter,
+  DeadLetters,
+  ListOptions,
+  RedriveOptions,
+  RedriveResult,
+} from './manage/dead-letters.ts'
+export { messageHandler, type MessageHandlerDecorator } from './decorators.ts'
 export type { DeduplicationStore, MessageQueueEvents } from './engine.ts'
 export {
   AlreadySettledError,
@@ -50,6 +57,7 @@ export { MessageQueueFactory } from './factory.ts'
 export type {
   BatchHandlerFunction,
   BatchMessageHandler,
+  BatchOptions,
   HandlerContext,
   HandlerFunction,
   HandlerOptions,
@@ -63,7 +71,13 @@ export {
   initMessageQueueManager,
   shutdownMessageQueueManager,
 } from './manage/manager-instance.ts'
-export { MessageQueueManager } from './manage/manager.ts'
+export {
+  MessageQueueManager,
+  type GlobalStats,
+  type ManagerHealth,
+  type ManagerOptions,
+  type QueueHealth,
+} from './manage/manager.ts'
 export {
   createMemoryBroker,
   memoryAdapter,
@@ -77,11 +91,14 @@ export { LoggingMiddleware } from './middleware/logging.ts'
 export { MessageMiddleware } from './middleware/message-middleware.ts'
 export { MetricsMiddleware, type ProcessingMetrics } from './middleware/metrics.ts'
 export type { Middleware, ProcessNext, SendNext } from './middleware/types.ts'
-export type { ReceiveOptions } from './consume/receiving.ts'
+export type { IterateOptions, ReceiveOptions, RejectOptions } from './consume/receiving.ts'
+export type { RequestFields, RequestOptions } from './send/request-form.ts'
 export type { SendFields, SendOptions } from './send/routes.ts'
 export type { BodyOf, BodySchema } from './message/schema.ts'
 export type { StandardSchemaV1 } from './message/standard-schema.ts'
-export type { MessageQueueStats } from './manage/stats.ts'
+export type { MessageQueueStats, ProcessingTime } from './manage/stats.ts'
+export type { StopOptions } from './stop-options.ts'
+export type { ConnectionState } from './supervisor.ts'
 export type { TraceIds, Tracer, TraceSpan } from './message/trace.ts'
 export {
   defineQueue,

@@ -3,7 +3,7 @@ import { ValidationError } from './errors.ts'
 
 export interface StopOptions {
   /** ms that running handlers get; `Infinity`: as long as they take. Default: each queue's own. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
 }
 
 /** Throws `ValidationError`: a time that is none would abort every handler at once. */

@@ -3,6 +3,7 @@ import type { MessageQueueConfigInput } from '../src/config/message-queue-config
 import type { HandlerFunction, HandlerOptions } from '../src/consume/handler.ts'
 import { MessageQueueError } from '../src/errors.ts'
 import type { Consumer } from '../src/consume/consumer.ts'
+import type { Logger } from '../src/logger.ts'
 import { MessageQueue } from '../src/message-queue.ts'
 import { resolveQueue } from '../src/message/typed.ts'
 import { fakeAdapter, type FakeAdapter, type FakeReceiver } from './fake-adapter.ts'
@@ -26,7 +27,7 @@ export interface EngineBench extends Parts {
   ): Promise<{ consumer: Consumer; receiver: FakeReceiver }>
 }
 
-export function recorder(log: LogLine[]): Required<MessageQueueOptions>['logger'] {
+export function recorder(log: LogLine[]): Logger {
   const at = (level: LogLine['level']) => (fields: object, message?: string) => {
     log.push({ level, fields: fields as Record<string, unknown>, message: message ?? '' })
   }

@@ -47,38 +47,38 @@ export type AnyHandler = Handler<never> | BatchHandler<never>
 
 export interface RetryOptions {
   /** Retries after the first attempt; 0: none. Default: `maxRetryAttempts` (3). */
-  maxRetries?: number
+  maxRetries?: number | undefined
   /** ms before the first retry. Default: `retryDelaySeconds` (1 s). */
-  delayMs?: number
+  delayMs?: number | undefined
   /** Default: `retryBackoff` (`exponential`). */
-  backoff?: 'fixed' | 'linear' | 'exponential'
+  backoff?: 'fixed' | 'linear' | 'exponential' | undefined
   /** Longest wait, in ms. Default: `retryMaxDelaySeconds` (300 s). */
-  maxDelayMs?: number
+  maxDelayMs?: number | undefined
   /** 0-1. Default: `retryJitter` (0.1). */
-  jitter?: number
+  jitter?: number | undefined
 }
 
 export interface HandlerOptions {
   /** Handlers of this queue that run at once. Default 1. */
-  concurrency?: number
+  concurrency?: number | undefined
   /** Most messages fetched and unsettled. Default: `consumer.prefetchCount` (10), never below what concurrency needs. */
-  prefetch?: number
+  prefetch?: number | undefined
   /** The handler gets up to `size` messages; fewer when no more came within `waitMs` of the first. */
-  batch?: { size: number; waitMs: number }
+  batch?: { size: number; waitMs: number } | undefined
   /** ms until a run counts as failed and its signal aborts. Default: none. */
-  timeoutMs?: number
-  retry?: RetryOptions
+  timeoutMs?: number | undefined
+  retry?: RetryOptions | undefined
   /** Takes the dead letters in place of the queue's own. */
-  deadLetterQueue?: string
+  deadLetterQueue?: string | undefined
   /** Bodies that do not match are dead-lettered as `invalid`, without a run. */
-  schema?: BodySchema
+  schema?: BodySchema | undefined
   /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. */
-  acknowledgmentMode?: 'auto' | 'manual' | 'none'
+  acknowledgmentMode?: 'auto' | 'manual' | 'none' | undefined
   /** At most `max` runs (1-1,000,000) start in any `perMs`. */
-  rateLimit?: { max: number; perMs: number }
+  rateLimit?: { max: number; perMs: number } | undefined
   /** After `failures` failed runs in a row the consumer pauses for `openMs`, then probes with one message. */
-  circuitBreaker?: { failures: number; openMs: number }
+  circuitBreaker?: { failures: number; openMs: number } | undefined
 }
 
 /** Those that go with a batch handler. */
-export type BatchOptions = HandlerOptions & Required<Pick<HandlerOptions, 'batch'>>
+export type BatchOptions = HandlerOptions & { batch: NonNullable<HandlerOptions['batch']> }

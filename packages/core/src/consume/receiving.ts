@@ -24,25 +24,25 @@ import { keyOf, labelOf } from '../manage/topology.ts'
 
 export interface ReceiveOptions {
   /** How long to wait for a message, in ms. Without it: one complete look. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
   /** How long the message stays with the caller, in ms. Default: `consumer.sessionTimeoutMs`. */
-  leaseMs?: number
+  leaseMs?: number | undefined
 }
 
 export interface IterateOptions {
   /** Most messages read ahead and unsettled. Default: `consumer.prefetchCount` (10). */
-  prefetch?: number
+  prefetch?: number | undefined
   /** How long each stays with the caller, in ms. Default: `consumer.sessionTimeoutMs`. */
-  leaseMs?: number
+  leaseMs?: number | undefined
 }
 
 export interface RejectOptions {
   /** Brings it back, in place of dead-lettering it. Default `false`. */
-  requeue?: boolean
+  requeue?: boolean | undefined
   /** ms before it comes back; only with `requeue`. Default 0. */
-  delayMs?: number
+  delayMs?: number | undefined
   /** Why, for whoever looks at the dead letters. */
-  reason?: string
+  reason?: string | undefined
 }
 
 type Refusal = 'rejected' | 'expired' | 'delivery-limit' | 'undecodable' | 'invalid'

@@ -14,7 +14,7 @@ import { wrapError } from '../wrap-error.ts'
 
 export interface SubscriptionOptions {
   /** Which routing keys it gets: `orders.*`, `#`. Default: all. */
-  pattern?: string
+  pattern?: string | undefined
 }
 
 /** Making, sizing, emptying and deleting queues, topics and subscriptions: what `MessageQueue` offers under the same names. */

@@ -21,16 +21,24 @@ const CHUNK = 100
 export type DeadLetterFilter = (message: Message) => boolean | Promise<boolean>
 
 export interface RedriveOptions {
-  filter?: DeadLetterFilter
+  filter?: DeadLetterFilter | undefined
   /** Most messages to move. */
-  limit?: number
-  ratePerSecond?: number
+  limit?: number | undefined
+  ratePerSecond?: number | undefined
   /** Another queue than the one that failed. */
-  to?: string
+  to?: string | undefined
   /** Changes the message, or answers another one, before it goes back. Everything of it counts but `queueName` (see `to`) and `replyTo`. */
-  edit?: (message: Message) => Message | void | Promise<Message | void>
+  edit?: ((message: Message) => Message | void | Promise<Message | void>) | undefined
   /** Counts what would be moved, and moves nothing. */
-  dryRun?: boolean
+  dryRun?: boolean | undefined
+}
+
+export interface ListOptions {
+  /** Most messages to answer. Default 100. */
+  limit?: number | undefined
+  filter?: DeadLetterFilter | undefined
+  /** Goes on where an earlier call ended. */
+  cursor?: string | null | undefined
 }
 
 const REDRIVE_OPTIONS = ['filter', 'limit', 'ratePerSecond', 'to', 'edit', 'dryRun'] as const
@@ -81,9 +89,7 @@ export class DeadLetters {
    * Up to `limit` (default 100) that match, oldest first, after looking at 10,000 at most. `cursor`: pass it to go on; `null` at the
    * end. Throws `ValidationError` for a cursor that no call answered.
    */
-  async list(
-    options: { limit?: number; filter?: DeadLetterFilter; cursor?: string | null } = {},
-  ): Promise<{ messages: Message[]; cursor: string | null }> {
+  async list(options: ListOptions = {}): Promise<{ messages: Message[]; cursor: string | null }> {
     checkOptions(options, ['limit', 'filter', 'cursor'], 'deadLetters.list')
     const { limit = 100, filter } = options
     checkCount(limit, 'limit')
@@ -166,7 +172,7 @@ export class DeadLetters {
   }
 
   /** Removes them for good; answers how many. */
-  async purge(options: { filter?: DeadLetterFilter } = {}): Promise<number> {
+  async purge(options: { filter?: DeadLetterFilter | undefined } = {}): Promise<number> {
     checkOptions(options, ['filter'], 'deadLetters.purge')
     const { filter } = options
     const queue = await this.#queue('deadLetters.purge')

@@ -23,8 +23,8 @@ import { notStored } from '../wrap-error.ts'
 
 export interface ManagerOptions {
   /** Default: warnings and errors to stderr. */
-  logger?: Logger
-  clock?: Clock
+  logger?: Logger | undefined
+  clock?: Clock | undefined
 }
 
 export interface QueueHealth {

@@ -176,7 +176,7 @@ export function nameOf(target: Target): string {
 }
 
 /** A broker of one's own, which only those see that are given it. */
-export function createMemoryBroker(options: { clock?: Clock } = {}): MemoryBroker {
+export function createMemoryBroker(options: { clock?: Clock | undefined } = {}): MemoryBroker {
   checkNames(options, ['clock'], 'createMemoryBroker')
   return new MemoryBroker(options.clock)
 }

@@ -5,11 +5,11 @@ import { sharedBroker } from './registry.ts'
 
 export interface MemoryAdapterOptions {
   /** Adapters with one url (and one clock) share one broker in a process. Default `memory://default`. */
-  url?: string
+  url?: string | undefined
   /** A broker of one's own, in place of the url's. It has a clock already. */
-  broker?: MemoryBroker
+  broker?: MemoryBroker | undefined
   /** Where the url's broker has its time from. Default: the system. */
-  clock?: Clock
+  clock?: Clock | undefined
 }
 
 export function brokerOf(options: MemoryAdapterOptions): MemoryBroker {

@@ -19,8 +19,8 @@ export interface Encoding {
 
 /** What a codecs package adds: formats by content type, encodings by name. */
 export interface Codecs {
-  readonly formats?: Readonly<Record<string, Format>>
-  readonly encodings?: Readonly<Record<string, Encoding>>
+  readonly formats?: Readonly<Record<string, Format>> | undefined
+  readonly encodings?: Readonly<Record<string, Encoding>> | undefined
 }
 
 export interface CodecOptions {

@@ -8,7 +8,7 @@ export interface RequestOptions extends SendOptions {
   /** How long to wait for the answer, in ms. */
   timeoutMs: number
   /** Gives up: what was not sent yet is not sent, and an answer is not waited for. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Of `request(queue, body, fields)`. */

@@ -7,10 +7,10 @@ import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../mes
 
 export interface SendOptions {
   /** Wins over the message's own. */
-  queueName?: string
-  routingKey?: string
+  queueName?: string | undefined
+  routingKey?: string | undefined
   /** Gives up waiting; `certainty` then says whether the message may be stored. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** The fields of a message beside its body. */
