@@ -46,7 +46,7 @@ await queue.consume(months, ({ id, body }) => {
 
 await queue.sendBatch(
   series.map((body) => ({ id: `seattle-${body.date}`, body })),
-  { queueName: days.name },
+  { queueName: days },
 )
 await until(() => seen.size === series.length)
 // A real stream has no end; this one has, and its last window is closed by hand.

@@ -140,7 +140,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   /** Resolves with the id once the broker has durably accepted the message. Every rejection carries `certainty`. */
   send<Body>(message: Message<Body> | MessageInit<Body>, options?: SendOptions): Promise<string>
-  send<Body>(queue: QueueRef<Body>, body: Body, fields?: SendFields): Promise<string>
+  send<Body, In = Body>(queue: QueueRef<Body, In>, body: In, fields?: SendFields): Promise<string>
   send(first: Message | MessageInit | QueueRef, second?: unknown, third?: SendFields): Promise<string> {
     try {
       if (isQueueRef(first)) {
@@ -153,9 +153,9 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   /** Ids in input order. One rejection, `PublishError`, lists every message that failed; the rest are stored. Not atomic. */
-  async sendBatch(
-    messages: readonly (Message | MessageInit)[],
-    options: SendOptions = {},
+  async sendBatch<Body = unknown>(
+    messages: readonly (Message<NoInfer<Body>> | MessageInit<NoInfer<Body>>)[],
+    options: SendOptions<Body> = {},
   ): Promise<string[]> {
     checkSendOptions(options)
     return sendMany(this.#parts.sender, messages, options)
@@ -175,9 +175,9 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
    * To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. What is no `Message` is a body, all of
    * it: `publish(topic, { body, routingKey })` has no routing key.
    */
-  publish<Body>(
-    topic: TopicRef<Body>,
-    message: Message<Body> | Body,
+  publish<Body, In = Body>(
+    topic: TopicRef<Body, In>,
+    message: Message<In> | In,
     fields: SendFields = {},
   ): Promise<string> {
     return orRejected(() => {
@@ -194,9 +194,9 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     message: Message<Body> | MessageInit<Body>,
     options: RequestOptions,
   ): Promise<Message<Reply>>
-  request<Body, Reply = unknown>(
-    queue: QueueRef<Body>,
-    body: Body,
+  request<Body, Reply = unknown, In = Body>(
+    queue: QueueRef<Body, In>,
+    body: In,
     options: RequestFields,
   ): Promise<Message<Reply>>
   request(first: Message | MessageInit | QueueRef, second: unknown, third?: RequestFields): Promise<Message> {

@@ -19,6 +19,10 @@ export type BodySchema = (TSchema & NoSchema) | StandardSchemaV1
 export type BodyOf<S> =
   S extends StandardSchemaV1<unknown, infer Output> ? Output : S extends TSchema ? Static<S> : unknown
 
+/** The type of a body that is sent, before a schema changes it. */
+export type InputOf<S> =
+  S extends StandardSchemaV1<infer Input, unknown> ? Input : S extends TSchema ? Static<S> : unknown
+
 /**
  * Answers the body as its receiver sees it (a Standard Schema may change it), or throws `ValidationError` naming every problem. What is
  * sent is checked alone: its receiver has the schema change it.

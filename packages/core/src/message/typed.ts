@@ -3,26 +3,28 @@ import { checkOptions } from '../check-options.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { ValidationError } from '../errors.ts'
 import { checkQueueName } from './names.ts'
-import { validatorOf, type BodyOf, type BodySchema, type Validate } from './schema.ts'
+import { validatorOf, type BodyOf, type BodySchema, type InputOf, type Validate } from './schema.ts'
 
 const BRAND = Symbol.for('@mq/typed')
 
-/** A queue whose bodies have a schema: checked by the compiler and at run time, on send and on arrival. */
-export interface TypedQueue<Body = unknown> {
+/** A queue whose bodies have a schema: checked by the compiler and at run time, on send and on arrival. `In`: before the schema changes them. */
+export interface TypedQueue<Body = unknown, In = Body> {
   readonly name: string
   readonly config: QueueConfig
   readonly schema: BodySchema
   readonly [BRAND]: 'queue'
-  /** Never set: carries the type of the body. */
+  /** Never set, as `input`: carries the type of the body. */
   readonly body?: Body
+  readonly input?: In
 }
 
 /** A topic whose bodies have a schema. */
-export interface TypedTopic<Body = unknown> {
+export interface TypedTopic<Body = unknown, In = Body> {
   readonly name: string
   readonly schema: BodySchema
   readonly [BRAND]: 'topic'
   readonly body?: Body
+  readonly input?: In
 }
 
 /** One subscription of a topic, where a queue is expected. */
@@ -35,14 +37,14 @@ export interface Subscription<Body = unknown> {
 }
 
 /** What the `queue` argument of an operation takes. */
-export type QueueRef<Body = unknown> = string | TypedQueue<Body> | Subscription<Body>
-export type TopicRef<Body = unknown> = string | TypedTopic<Body>
+export type QueueRef<Body = unknown, In = unknown> = string | TypedQueue<Body, In> | Subscription<Body>
+export type TopicRef<Body = unknown, In = unknown> = string | TypedTopic<Body, In>
 
 /** Defines a queue with a schema, and the configuration it is declared with on first use. Does no I/O. Throws for a schema that is none. */
 export function defineQueue<S extends BodySchema>(
   name: string,
   config: Omit<QueueConfigInput, 'name'> & { schema: S },
-): TypedQueue<BodyOf<S>> {
+): TypedQueue<BodyOf<S>, InputOf<S>> {
   const { schema, ...rest } = config
   validatorOf(schema)
   return {
@@ -57,7 +59,7 @@ export function defineQueue<S extends BodySchema>(
 export function defineTopic<S extends BodySchema>(
   name: string,
   config: { schema: S },
-): TypedTopic<BodyOf<S>> {
+): TypedTopic<BodyOf<S>, InputOf<S>> {
   checkOptions(config, ['schema'], 'defineTopic')
   validatorOf(config.schema)
   return { name: checkQueueName(name, 'topic name'), schema: config.schema, [BRAND]: 'topic' }

@@ -3,15 +3,23 @@ import { ValidationError } from '../errors.ts'
 import { checkFields, checkInit, Message, type MessageInit } from '../message/message.ts'
 import { checkQueueName, isInternalName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
-import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
+import {
+  resolveQueue,
+  resolveTopic,
+  type QueueRef,
+  type TopicRef,
+  type TypedQueue,
+} from '../message/typed.ts'
 
-export interface SendOptions {
-  /** Wins over the message's own. */
-  queueName?: string | undefined
+export interface SendOptions<Body = unknown> {
+  /** Wins over the message's own. A typed queue, too: its schema is then checked, as it is not for its mere name. */
+  queueName?: string | TypedQueue<unknown, Body> | undefined
   routingKey?: string | undefined
   /** Gives up waiting; `certainty` then says whether the message may be stored. */
   signal?: AbortSignal | undefined
 }
+
+type PlainOptions = Omit<SendOptions, 'queueName'>
 
 /** The fields of a message beside its body. */
 export type SendFields = Omit<MessageInit, 'body' | 'queueName'>
@@ -25,6 +33,10 @@ export function routeOf(message: Message | MessageInit, options: SendOptions): R
   const queueName = options.queueName ?? message.queueName
   if (queueName === undefined) {
     throw new ValidationError('No queue to send to: give the message a queueName, or pass { queueName }')
+  }
+  if (typeof queueName !== 'string') {
+    const { routingKey, signal } = options
+    return { ...abortable(shortRoute(queueName), signal), routingKey }
   }
   return plainRoute(queueName, options)
 }
@@ -43,7 +55,7 @@ export function checkSendOptions(options: SendOptions): void {
 const plainRoutes = new Map<string, Route>()
 const MOST_ROUTES = 1000
 
-function plainRoute(queue: string, options: SendOptions): Route {
+function plainRoute(queue: string, options: PlainOptions): Route {
   if (options.routingKey !== undefined || options.signal !== undefined) return makeRoute(queue, options)
   let route = plainRoutes.get(queue)
   if (route === undefined) {
@@ -54,7 +66,7 @@ function plainRoute(queue: string, options: SendOptions): Route {
   return route
 }
 
-function makeRoute(queue: string, { routingKey, signal }: SendOptions): Route {
+function makeRoute(queue: string, { routingKey, signal }: PlainOptions): Route {
   refuseLibraryQueue(checkQueueName(queue))
   if (signal !== undefined) checkSignal(signal)
   return { ...routeTo({ queue }), routingKey, signal }
@@ -69,7 +81,7 @@ export function shortRoute(ref: QueueRef): Route {
   return { ...routeTo(queue.target), config: queue.config, validate: queue.validate }
 }
 
-const NO_OPTIONS: SendOptions = {}
+const NO_OPTIONS: PlainOptions = {}
 
 /** The route of a call that may be given up. */
 export function abortable(route: Route, signal: AbortSignal | undefined): Route {

@@ -1,15 +1,20 @@
 import { describe, expect, it } from '@jest/globals'
+import { Type } from 'typebox'
 import {
   createMemoryBroker,
   defineQueue,
+  defineTopic,
   memoryAdapter,
   Message,
   MessageMiddleware,
   MessageQueue,
   MessageQueueFactory,
+  MessageQueueManager,
+  subscription,
   ValidationError,
 } from '../../src/index.ts'
 import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
+import { until } from '../engine-bench.ts'
 import { recordingLogger } from '../middleware/recording-logger.ts'
 
 async function watched() {
@@ -161,7 +166,7 @@ describe('a schema that changes bodies', () => {
     const queue = MessageQueueFactory.createForTesting()
     const typed = defineQueue('texts', { schema: length })
     await queue.connect()
-    await queue.send(typed, 'hello' as never)
+    await queue.send(typed, 'hello')
     expect((await queue.receive(typed))?.body).toBe(5)
     await expect(queue.send(typed, 5)).rejects.toMatchObject({
       code: 'MQ_VALIDATION',
@@ -169,5 +174,50 @@ describe('a schema that changes bodies', () => {
     })
     expect(await queue.deadLetters(typed).count()).toBe(0)
     await queue.disconnect()
+  })
+
+  it('has senders give what it takes, and handlers get what it makes', async () => {
+    const text = length as StandardSchemaV1<string, number>
+    const [typed, topic] = [defineQueue('texts', { schema: text }), defineTopic('topic', { schema: text })]
+    await using queue = MessageQueueFactory.createForTesting()
+    await queue.connect()
+    const bodies: number[] = []
+    await queue.consume(typed, ({ body }) => bodies.push(body))
+    await queue.subscribe(topic, 's', ({ body }) => bodies.push(body))
+    await queue.send(typed, 'a')
+    await queue.publish(topic, 'ab')
+    await queue.sendBatch([{ body: 'abc' }], { queueName: typed })
+    expect((await queue.request<number, number, string>(typed, 'abcd', { timeoutMs: 5000 })).body).toBe(4)
+    await until(() => bodies.length === 4)
+    expect(bodies.sort()).toEqual([1, 2, 3, 4])
+    const refused = [
+      // @ts-expect-error what the schema makes of it
+      () => queue.send(typed, 5),
+      // @ts-expect-error as above
+      () => queue.publish(topic, 5),
+      // @ts-expect-error as above
+      () => queue.sendBatch([{ body: 5 }], { queueName: typed }),
+    ]
+    for (const call of refused) await expect(call()).rejects.toThrow('no string')
+  })
+})
+
+describe('a typed queue among the options', () => {
+  const typed = defineQueue('numbers', { schema: Type.Number(), maxPriority: 5 })
+
+  it('has its schema checked, and its configuration used', async () => {
+    const broker = createMemoryBroker()
+    await using queue = new MessageQueue(memoryAdapter({ broker }))
+    await queue.connect()
+    await queue.sendBatch([{ body: 1, priority: 3 }, { body: 2 }], { queueName: typed })
+    await expect(queue.send({ body: 'x' }, { queueName: typed })).rejects.toThrow('does not match the schema')
+    await queue.send({ body: 3, queueName: 'elsewhere' }, { queueName: typed, routingKey: 'k' })
+    expect(await queue.getQueueSize('numbers')).toBe(3)
+    await expect(
+      queue.sendBatch([{ body: 1 }], { queueName: subscription('t', 's') as never }),
+    ).rejects.toThrow('not to a subscription')
+    const manager = new MessageQueueManager()
+    manager.addQueue('main', queue)
+    await expect(manager.sendToQueue('main', { body: 'x' }, { queueName: typed })).rejects.toThrow('schema')
   })
 })
