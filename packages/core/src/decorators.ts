@@ -1,6 +1,7 @@
 import { ValidationError } from './errors.ts'
 import type {
   BatchHandlerFunction,
+  BatchOptions,
   HandlerContext,
   HandlerFunction,
   HandlerOptions,
@@ -37,6 +38,16 @@ export interface MessageHandlerDecorator<Body> {
   <B extends Body>(fn: BatchHandlerFunction<B>): BatchHandlerFunction<B>
 }
 
+/** The same of `messageHandler(queue, { batch })`: for methods and functions that take an array. */
+export interface BatchHandlerDecorator<Body> {
+  <This, B extends Body>(
+    method: (this: This, messages: Message<B>[], context: HandlerContext) => unknown,
+    context: MethodContext,
+  ): void
+  (target: object, key: string | symbol, descriptor: PropertyDescriptor): void
+  <B extends Body>(fn: BatchHandlerFunction<B>): BatchHandlerFunction<B>
+}
+
 /** What is needed of a standard decorator's context, whatever the class and the method. */
 interface MethodContext {
   readonly kind: 'method'
@@ -61,6 +72,14 @@ export interface FoundHandler {
  *
  * Throws `ValidationError` for a wrong queue name, and on anything that is no public method.
  */
+export function messageHandler<Body = unknown>(
+  queue: QueueRef<Body>,
+  options: BatchOptions,
+): BatchHandlerDecorator<Body>
+export function messageHandler<Body = unknown>(
+  queue: QueueRef<Body>,
+  options?: HandlerOptions,
+): MessageHandlerDecorator<Body>
 export function messageHandler<Body = unknown>(
   queue: QueueRef<Body>,
   options: HandlerOptions = {},

@@ -29,7 +29,7 @@ export type {
   RedriveOptions,
   RedriveResult,
 } from './manage/dead-letters.ts'
-export { messageHandler, type MessageHandlerDecorator } from './decorators.ts'
+export { messageHandler, type BatchHandlerDecorator, type MessageHandlerDecorator } from './decorators.ts'
 export type { DeduplicationStore, MessageQueueEvents } from './engine.ts'
 export {
   AlreadySettledError,

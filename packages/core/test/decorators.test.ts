@@ -2,7 +2,7 @@ import { compileFunction } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import ts from 'typescript'
 import { handlersOf, messageHandler, type FoundHandler } from '../src/decorators.ts'
-import type { HandlerContext } from '../src/consume/handler.ts'
+import type { HandlerContext, HandlerOptions } from '../src/consume/handler.ts'
 import { Message } from '../src/message/message.ts'
 
 const context = {} as HandlerContext
@@ -230,6 +230,27 @@ describe('messageHandler as a wrapper', () => {
     expect(found).toMatchObject({ queue: 'orders', options: { timeoutMs: 5 } })
     expect(run(found)).toBe('m1')
     expect(() => handlersOf(fn)).toThrow(/registerHandlers takes/)
+  })
+
+  it('takes a function of many messages with batch, and no other', () => {
+    const batched = messageHandler('orders', { batch: { size: 2, waitMs: 5 } })
+    const fn = batched((messages) => messages.length)
+    expect(handlersOf(fn)[0]?.fn([message, message] as never, context)).toBe(2)
+    // @ts-expect-error it takes one message
+    const one = batched((single: Message) => single.id)
+    class Service {
+      // @ts-expect-error as above
+      @messageHandler('orders', { batch: { size: 2, waitMs: 5 } })
+      handle(single: Message) {
+        return single.id
+      }
+    }
+    expect([one as unknown as object, new Service()].flatMap((each) => queuesOf(handlersOf(each)))).toEqual([
+      'orders',
+      'orders',
+    ])
+    const given: HandlerOptions = {}
+    expect(queuesOf(handlersOf(messageHandler('orders', given)(() => 1)))).toEqual(['orders'])
   })
 
   it('adds up when wrapped again', () => {
