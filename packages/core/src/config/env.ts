@@ -1,4 +1,5 @@
 import type { ConfigurationProblem } from '../errors.ts'
+import { isRecord } from './data.ts'
 import { MessageBroker } from './enums.ts'
 import { throwIfAny, type Collect } from './parse.ts'
 import { HIDDEN, show } from './secrets.ts'
@@ -62,14 +63,25 @@ const OF_BROKER: Readonly<Record<MessageBroker, readonly Variable[]>> = {
 /** Every variable that is read, for the reference. */
 export const VARIABLES: readonly Variable[] = [...COMMON, ...Object.values(OF_BROKER).flat()]
 
-/** Reads the variables, checks them like any configuration, and names each problem by its variable. */
-export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>): T {
-  const broker = env['MESSAGE_BROKER']
-  const variables = [...COMMON, ...(isBroker(broker) ? OF_BROKER[broker] : [])]
+/**
+ * Reads the variables, checks them like any configuration, and names each problem by its variable. What is `given` beside them comes
+ * first, and counts as chosen while all other fields do not: their defaults still follow from it.
+ */
+export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, given: unknown = {}): T {
+  const own = isRecord(given) ? given : {}
+  const { broker = env['MESSAGE_BROKER'] } = own
+  const part = own['connection'] ?? {}
+  const isGiven = (path: string): boolean => {
+    const [field = '', inner] = path.split('.')
+    return (inner === undefined ? own[field] : isRecord(part) ? part[inner] : part) !== undefined
+  }
+  const variables = [...COMMON, ...(isBroker(broker) ? OF_BROKER[broker] : [])].filter(
+    ({ path }) => !isGiven(path),
+  )
   const byPath = new Map(variables.map((one) => [one.path, one]))
   const problems: ConfigurationProblem[] = []
   const connection: Record<string, unknown> = {}
-  const input: Record<string, unknown> = { connection }
+  const input: Record<string, unknown> = {}
   for (const one of variables) {
     const text = env[one.name]
     // Compose files and shells write "not given" as an empty value.
@@ -80,7 +92,12 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>):
     } else if (one.path.startsWith('connection.')) connection[one.path.slice('connection.'.length)] = value
     else input[one.path] = value
   }
-  const parsed = collect(input, (path, value, expected) => {
+  const all = {
+    ...input,
+    ...chosen(own),
+    connection: isRecord(part) ? { ...connection, ...chosen(part) } : part,
+  }
+  const parsed = collect(isRecord(given) ? all : given, (path, value, expected) => {
     const one = byPath.get(path) ?? byPath.get(path.replace(/\.\d+$/, ''))
     if (one === undefined) problems.push({ path, value, expected })
     else
@@ -92,6 +109,11 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>):
   })
   throwIfAny(problems, 'The environment')
   return parsed
+}
+
+/** Without the fields that are there and say nothing. */
+function chosen(given: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
 const EXPECTED = {
@@ -133,6 +155,6 @@ function shown(one: Variable, text: string | undefined): string {
   return one.secret === true ? HIDDEN : show(text)
 }
 
-function isBroker(value: string | undefined): value is MessageBroker {
-  return value !== undefined && (Object.values(MessageBroker) as string[]).includes(value)
+function isBroker(value: unknown): value is MessageBroker {
+  return typeof value === 'string' && (Object.values(MessageBroker) as string[]).includes(value)
 }

@@ -129,13 +129,17 @@ const KAFKA_PARTITIONS = 4
 export const MessageQueueConfig = Object.defineProperty(
   withParse(schema, (input) => parseWith(collect, 'MessageQueueConfig', input)),
   'fromEnv',
-  { value: (env: NodeJS.ProcessEnv = process.env) => readEnvironment(env, collect) },
+  {
+    value: (env: NodeJS.ProcessEnv = process.env, given?: MessageQueueConfigInput) =>
+      readEnvironment(env, collect, given),
+  },
 ) as ReturnType<typeof withParse<typeof schema>> & {
   /**
    * The configuration that environment variables describe, read now; an empty environment gives the defaults. Throws
-   * `ConfigurationError`, listing every variable that is wrong. Only the chosen broker's variables are read.
+   * `ConfigurationError`, listing every variable that is wrong. Only the chosen broker's variables are read. What is `given`, any
+   * subset, comes before the variables.
    */
-  fromEnv(env?: NodeJS.ProcessEnv): MessageQueueConfig
+  fromEnv(env?: NodeJS.ProcessEnv, given?: MessageQueueConfigInput): MessageQueueConfig
 }
 /** The complete form, as `MessageQueueConfig.parse` answers it; `null` is "none". */
 export type MessageQueueConfig = Static<typeof schema>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { VARIABLES } from '../../src/config/env.ts'
-import { MessageQueueConfig } from '../../src/config/message-queue-config.ts'
+import { MessageQueueConfig, type MessageQueueConfigInput } from '../../src/config/message-queue-config.ts'
 import { problemsOf, refused } from './refusals.ts'
 
 describe('MessageQueueConfig.fromEnv', () => {
@@ -147,6 +147,50 @@ describe('MessageQueueConfig.fromEnv', () => {
         expected: expect.stringContaining('did you mean "kafka"?'),
       },
     ])
+  })
+
+  it.each<[string, MessageQueueConfigInput]>([
+    ['consumer', { consumer: { sessionTimeoutMs: 6_000 } }],
+    ['producer', { producer: { deliveryTimeoutMs: 5_000 } }],
+    ['mode', { producer: { deliveryMode: 'at_most_once' } }],
+    ['retries', { retryDelaySeconds: 600 }],
+    ['sasl', { broker: 'kafka', connection: { saslUsername: 'u', saslPassword: 'p' } }],
+    ['list', { broker: 'kafka', connection: { bootstrapServers: ['a:1'] } }],
+  ])('lets defaults follow from what is given beside it: %s', (_, { broker = 'memory', ...given }) => {
+    expect(MessageQueueConfig.fromEnv({ MESSAGE_BROKER: broker }, given)).toEqual(
+      MessageQueueConfig.parse({ ...given, broker }),
+    )
+  })
+
+  it('completes the connection of the variables with what is given beside it', () => {
+    const env = { MESSAGE_BROKER: 'rabbitmq', RABBITMQ_HOST: 'h' }
+    const connection = { sslCaPath: '/ca.pem', heartbeat: undefined }
+    expect(MessageQueueConfig.fromEnv(env, { connection }).connection).toMatchObject({
+      host: 'h',
+      port: 5671,
+      sslEnabled: true,
+      heartbeat: 60,
+    })
+  })
+
+  it('prefers what is given to the variable, and names its problems by the field', () => {
+    const env = { MESSAGE_BROKER: 'kafka', MAX_RETRY_ATTEMPTS: 'x', REDIS_HOST: 'h', REDIS_PORT: '1' }
+    const given = { broker: 'redis', maxRetryAttempts: 1, connection: { port: 2 } } as const
+    expect(MessageQueueConfig.fromEnv(env, given)).toMatchObject({
+      broker: 'redis',
+      maxRetryAttempts: 1,
+      connection: { host: 'h', port: 2 },
+    })
+    expect(
+      problemsOf(() => MessageQueueConfig.fromEnv(env, { ...given, connection: { port: 0 } })),
+    ).toMatchObject([{ path: 'connection.port' }])
+    for (const [wrong, path] of [
+      [{ consumr: {} }, 'consumr'],
+      [{ connection: 'redis://h' }, 'connection'],
+      ['redis', ''],
+    ] as const) {
+      expect(problemsOf(() => MessageQueueConfig.fromEnv({}, wrong as never))).toMatchObject([{ path }])
+    }
   })
 
   it('reads process.env at the call', () => {
