@@ -85,7 +85,7 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
   for (const one of variables) {
     const text = env[one.name]
     // Compose files and shells write "not given" as an empty value.
-    if (text === undefined || text === '') continue
+    if (text === undefined || text === '' || isFromKubernetes(one, text)) continue
     const value = convert(text, one.kind)
     if (value === undefined) {
       problems.push({ path: one.name, value: shown(one, text), expected: EXPECTED[one.kind] })
@@ -109,6 +109,11 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
   })
   throwIfAny(problems, 'The environment')
   return parsed
+}
+
+/** Beside every pod Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` for a Service called `redis`; Docker's links did the same. */
+function isFromKubernetes({ path }: Variable, text: string): boolean {
+  return path === 'connection.port' && /^(tcp|udp|sctp):\/\//.test(text)
 }
 
 /** Without the fields that are there and say nothing. */

@@ -105,6 +105,15 @@ describe('MessageQueueConfig.fromEnv', () => {
     ).toEqual(['REDIS_PORT'])
   })
 
+  it.each(['redis', 'rabbitmq'])('takes the port that Kubernetes sets for a Service %s as none', (broker) => {
+    const name = `${broker.toUpperCase()}_PORT`
+    const env = { MESSAGE_BROKER: broker, [name]: 'tcp://10.0.0.1:7000' }
+    expect(MessageQueueConfig.fromEnv(env)).toEqual(MessageQueueConfig.parse({ broker: broker as 'redis' }))
+    expect(problemsOf(() => MessageQueueConfig.fromEnv({ ...env, [name]: 'http://10.0.0.1' }))).toMatchObject(
+      [{ path: name }],
+    )
+  })
+
   it('names every problem by its variable, with what was there and what was expected', () => {
     const error = refused(() =>
       MessageQueueConfig.fromEnv({
