@@ -1,14 +1,7 @@
 import { MessageBroker } from '@mq/core'
 
-/** Where the address of a broker that was started here goes. */
-const ADDRESS_VARIABLE = {
-  [MessageBroker.REDIS]: 'REDIS_URL',
-  [MessageBroker.RABBITMQ]: 'RABBITMQ_URL',
-  [MessageBroker.KAFKA]: 'KAFKA_BOOTSTRAP_SERVERS',
-} as const satisfies Partial<Record<MessageBroker, string>>
-
 export interface ProvidedBroker {
-  /** The environment, with the broker's address in it. */
+  /** The environment, with the broker's address in it and nothing beside that speaks of another one. */
   readonly env: NodeJS.ProcessEnv
   /** For people: where it came from. */
   readonly origin: string
@@ -22,11 +15,11 @@ export async function provideBroker(broker: MessageBroker, env: NodeJS.ProcessEn
     return { env, origin: 'inside this process', stop: () => Promise.resolve() }
   }
   // Asked for when it is needed: a program of one's own would have its servers elsewhere.
-  const { startBroker } = await import('@mq/brokers')
+  const { programVariables, startBroker } = await import('@mq/brokers')
   const server = await startBroker(broker)
   if (!server.owned) return { env, origin: 'from the environment', stop: () => Promise.resolve() }
   return {
-    env: { ...env, [ADDRESS_VARIABLE[broker]]: server.url },
+    env: { ...env, ...programVariables(server, env) },
     origin: `started at ${server.url}`,
     stop: () => server.stop(),
   }

@@ -1,17 +1,10 @@
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { programVariables, startBroker, type RunningBroker } from '@mq/brokers'
 import { runExample, type Ended } from './run-example.ts'
 
 /** Every real broker that an example is shown on. */
 export const realBrokers = ['redis', 'rabbitmq', 'kafka'] as const
 
 export type RealBroker = (typeof realBrokers)[number]
-
-/** Where a program looks for the address of its broker. */
-const ADDRESS_VARIABLE = {
-  redis: 'REDIS_URL',
-  rabbitmq: 'RABBITMQ_URL',
-  kafka: 'KAFKA_BOOTSTRAP_SERVERS',
-} as const satisfies Record<RealBroker, string>
 
 export interface OwnBroker {
   readonly server: RunningBroker
@@ -22,7 +15,7 @@ export interface OwnBroker {
 /** A server without anybody's messages, since what an example prints counts them. The caller stops it. */
 export async function startOwn(name: RealBroker): Promise<OwnBroker> {
   const server = await startBroker(name, { fresh: true })
-  return { server, env: { MESSAGE_BROKER: name, [ADDRESS_VARIABLE[name]]: server.url } }
+  return { server, env: { MESSAGE_BROKER: name, ...programVariables(server) } }
 }
 
 /** Runs a program to its end on such a server. */

@@ -1,6 +1,7 @@
 export { locateTools } from './sources/locate.ts'
 export { startBroker } from './start.ts'
 export { requireBrokers } from './require-brokers.ts'
+export { programVariables } from './variables.ts'
 export { faultProxy } from './proxy/fault-proxy.ts'
 export { brokerNames, allSources } from './types.ts'
 export type { BrokerName, RunningBroker, Source, StartOptions } from './types.ts'

@@ -6,16 +6,8 @@ import { launchBroker } from '../start.ts'
 import { asksForOwn } from '../sources/environment.ts'
 import { sourcesFor } from '../sources/locate.ts'
 import type { BrokerName } from '../types.ts'
+import { addressVariable } from '../variables.ts'
 import { endEntry, isUp, readEntries, readEntry, writeEntry, type Entry, type UpOptions } from './state.ts'
-
-/** Environment variables by which programs find a broker. */
-const variables: Partial<Record<BrokerName, string>> = {
-  redis: 'REDIS_URL',
-  rabbitmq: 'RABBITMQ_URL',
-  'rabbitmq-cluster': 'RABBITMQ_URL',
-  kafka: 'KAFKA_BOOTSTRAP_SERVERS',
-  'kafka-cluster': 'KAFKA_BOOTSTRAP_SERVERS',
-}
 
 export type Print = (line: string) => void
 
@@ -59,7 +51,7 @@ function flagsOf(options: UpOptions): string {
 
 function printEntry({ name, url, details }: Pick<Entry, 'name' | 'url' | 'details'>, print: Print): void {
   print(`${name} ${url}`)
-  const variable = variables[name]
+  const variable = addressVariable(name)
   if (variable !== undefined) print(`export ${variable}=${url}`)
   const { tlsUrl, caPath } = details
   if (tlsUrl !== undefined && caPath !== undefined) print(`${name} ${tlsUrl} (authority: ${caPath})`)

@@ -1,6 +1,6 @@
 import { runCommand } from '../command.ts'
 import { brokerError } from '../errors.ts'
-import { checkAnswers, endpoints } from '../sources/environment.ts'
+import { addressList, checkAnswers, endpoints } from '../sources/environment.ts'
 import { findBinary } from '../sources/find-binary.ts'
 import type { BrokerName } from '../types.ts'
 import type { Launched } from './launched.ts'
@@ -17,7 +17,7 @@ export async function environmentBroker(
       `cannot ${what} ${name}: it comes from ${address.variable}; unset that, or pass { fresh: true }`,
     )
   }
-  const urls = name === 'kafka' ? address.url.split(',') : [address.url]
+  const urls = name === 'kafka' ? addressList(address.url) : [address.url]
   return {
     broker: {
       name,

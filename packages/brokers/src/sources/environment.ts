@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import { brokerError, messageOf } from '../errors.ts'
 import { tcpAnswers } from '../net/tcp.ts'
 import type { BrokerName, StartOptions } from '../types.ts'
@@ -41,12 +42,18 @@ export function endpoints(url: string): { host: string; port: number }[] {
     const usual = { 'redis:': 6379, 'rediss:': 6379, 'amqp:': 5672, 'amqps:': 5671 }[parsed.protocol] ?? 0
     return [{ host: parsed.hostname.replace(/^\[|\]$/g, ''), port: Number(parsed.port || usual) }]
   }
-  return url.split(',').map((part) => {
-    const at = part.lastIndexOf(':')
-    return at < 0
-      ? { host: part.trim(), port: 9092 }
-      : { host: part.slice(0, at).trim(), port: Number(part.slice(at + 1)) }
+  return addressList(url).map((part) => {
+    const [, ip, name = part, port = 9092] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?$/.exec(part) ?? []
+    return { host: ip ?? name, port: Number(port) }
   })
+}
+
+/** The parts of `host:port[,host:port]`; a comma at the end names nothing. */
+export function addressList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
 }
 
 function fromUrl(variable: string): Address | undefined {
@@ -60,6 +67,9 @@ function fromHost(prefix: string, scheme: string, usualPort: number): Address | 
   const user = process.env[`${prefix}_USERNAME`] ?? ''
   const password = process.env[`${prefix}_PASSWORD`] ?? ''
   const login = user || password ? `${encodeURIComponent(user)}:${encodeURIComponent(password)}@` : ''
-  const port = process.env[`${prefix}_PORT`] || usualPort
-  return { variable: `${prefix}_HOST`, url: `${scheme}://${login}${host}:${port}` }
+  const name = isIPv6(host) ? `[${host}]` : host
+  const said = process.env[`${prefix}_PORT`] ?? ''
+  // Kubernetes sets `REDIS_PORT=tcp://…` for a Service called `redis`.
+  const port = said === '' || said.includes('://') ? usualPort : said
+  return { variable: `${prefix}_HOST`, url: `${scheme}://${login}${name}:${port}` }
 }

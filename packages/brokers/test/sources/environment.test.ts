@@ -15,6 +15,8 @@ describe('the address in the environment', () => {
     ['rabbitmq', { RABBITMQ_URL: 'amqps://a' }, 'amqps://a'],
     ['rabbitmq', { RABBITMQ_HOST: 'a', RABBITMQ_USERNAME: 'u', RABBITMQ_PASSWORD: 'p' }, 'amqp://u:p@a:5672'],
     ['kafka', { KAFKA_BOOTSTRAP_SERVERS: 'a:1,b:2' }, 'a:1,b:2'],
+    ['redis', { REDIS_HOST: '::1' }, 'redis://[::1]:6379'],
+    ['redis', { REDIS_HOST: 'a', REDIS_PORT: 'tcp://10.0.0.1:7' }, 'redis://a:6379'],
     ['redis', {}, undefined],
     ['redis-cluster', { REDIS_URL: 'redis://a:1' }, undefined],
   ] as const)('of %s with %j is %s', (name, variables, url) => {
@@ -25,6 +27,8 @@ describe('the address in the environment', () => {
   it.each([
     ['redis://a', [{ host: 'a', port: 6379 }]],
     ['rediss://u:p@[::1]:7/0', [{ host: '::1', port: 7 }]],
+    ['[::1]:9093,', [{ host: '::1', port: 9093 }]],
+    ['[::1]', [{ host: '::1', port: 9092 }]],
     ['amqps://a/vhost', [{ host: 'a', port: 5671 }]],
     [
       'a:1, b:2,c',
