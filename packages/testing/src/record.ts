@@ -1,16 +1,20 @@
 import { deepStrictEqual, fail } from 'node:assert/strict'
-import { inspect } from 'node:util'
-import type { DeadLetterInfo, Message, MessageQueue } from '@mq/core'
+import { inspect, types } from 'node:util'
+import { Message, type DeadLetterInfo, type MessageQueue } from '@mq/core'
 
 /** What happened on a queue since `record`, in order, and plain assertions about it. A topic's subscriptions go by the topic's name. */
 export interface Recorder {
+  /** Copies, made once the broker has them: the sender may change its object afterwards. */
   readonly sent: readonly Message[]
   /** Runs of handlers that succeeded. */
   readonly handled: readonly Message[]
   /** Runs that failed, with what they threw. */
   readonly failed: readonly { readonly message: Message; readonly error: unknown }[]
   readonly deadLettered: readonly { readonly message: Message; readonly info: DeadLetterInfo }[]
-  /** Throws, listing what there was, unless a message was sent to `queueName` (with this body, when one is given). */
+  /**
+   * Throws, listing what there was, unless a message was sent to `queueName` (with this body, when one is given; of a JSON body, what
+   * JSON makes of it).
+   */
   assertSent(queueName: string, body?: unknown): void
   assertHandled(queueName: string, body?: unknown): void
   /** `reason`: `rejected`, `max-retries`, … Default: any. */
@@ -27,7 +31,7 @@ export function record(queue: MessageQueue): Recorder {
     name: 'record',
     async send(message, next) {
       const id = await next()
-      sent.push(message)
+      sent.push(copyOf(message))
       return id
     },
     async process(message, next) {
@@ -45,7 +49,7 @@ export function record(queue: MessageQueue): Recorder {
 
   const assertAmong = (what: string, messages: readonly Message[], queueName: string, wanted: unknown[]) => {
     const there = messages.filter((message) => message.queueName === queueName)
-    if (wanted.length === 0 ? there.length > 0 : there.some(({ body }) => equal(body, wanted[0]))) return
+    if (wanted.length === 0 ? there.length > 0 : there.some((message) => has(message, wanted[0]))) return
     const list = messages.map(({ queueName: name, body }) => `  ${name}: ${shown(body)}`).join('\n')
     const which = wanted.length === 0 ? '' : ` with the body ${shown(wanted[0])}`
     fail(`no message of ${queueName}${which} was ${what}; these were:\n${list || '  none'}`)
@@ -68,12 +72,45 @@ export function record(queue: MessageQueue): Recorder {
   }
 }
 
-/** As JSON, where there is some: a body may hold what JSON has no form for, and an expected one anything. */
 function shown(body: unknown): string {
+  return inspect(body, { depth: 8, breakLength: Infinity })
+}
+
+/** With whatever else a middleware keeps on it. */
+function copyOf(message: Message): Message {
+  return Object.assign(new Message(), message, { headers: { ...message.headers }, body: bodyOf(message) })
+}
+
+function bodyOf(message: Message): unknown {
+  const { body } = message
+  // Of its own kind: a Buffer stays one.
+  if (types.isUint8Array(body)) return Uint8Array.prototype.slice.call(body)
+  if (isJson(message)) return asJson(body)
   try {
-    return JSON.stringify(body) ?? inspect(body)
+    return structuredClone(body)
   } catch {
-    return inspect(body)
+    // A format of the user's own may take what cannot be copied.
+    return body
+  }
+}
+
+/** Whether a message has this body, as far as bytes and JSON can tell two bodies from each other. */
+function has(message: Message, wanted: unknown): boolean {
+  const { body } = message
+  if (types.isUint8Array(body) && types.isUint8Array(wanted)) return Buffer.compare(body, wanted) === 0
+  return equal(body, wanted) || (isJson(message) && equal(asJson(body), asJson(wanted)))
+}
+
+function isJson({ contentType }: Message): boolean {
+  return /^application\/([^;]+\+)?json\b/i.test(contentType)
+}
+
+/** What arrives of a body; itself, where JSON has no form for it. */
+function asJson(body: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(body)) as unknown
+  } catch {
+    return body
   }
 }
 

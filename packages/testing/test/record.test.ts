@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { MessageQueueFactory, RejectError, subscription } from '@mq/core'
+import { Message, MessageQueueFactory, RejectError, subscription } from '@mq/core'
 import { idle, record } from '../src/index.ts'
 
 describe('record', () => {
@@ -23,7 +23,7 @@ describe('record', () => {
     expect(seen.failed.map(({ error }) => String(error))).toEqual([expect.stringMatching(/nothing ordered/)])
 
     expect(() => seen.assertSent('invoices', { of: 2 })).toThrow(
-      /no message of invoices with the body \{"of":2\} was sent; these were:\n(.*\n)* {2}invoices: \{"of":1\}/,
+      /no message of invoices with the body \{ of: 2 \} was sent; these were:\n(.*\n)* {2}invoices: \{ of: 1 \}/,
     )
     expect(() => seen.assertHandled('orders', 0)).toThrow(/was handled/)
     expect(() => seen.assertHandled('elsewhere')).toThrow(/elsewhere/)
@@ -38,6 +38,43 @@ describe('record', () => {
     expect(() => seen.assertSent('q', undefined)).toThrow(/none/)
     await queue.send('q', 1)
     expect(() => seen.assertSent('q', undefined)).toThrow(/q: 1/)
+    await queue.disconnect()
+  })
+
+  it('compares what JSON makes of a body, and bytes by their values', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    await queue.consume('q', () => undefined)
+    const at = new Date(0)
+    await queue.send('q', { a: undefined, at })
+    await queue.send('q', Buffer.from('bytes'))
+    await idle(queue)
+    for (const assertIn of [seen.assertSent, seen.assertHandled]) {
+      assertIn('q', { a: undefined, at })
+      assertIn('q', { at: at.toISOString() })
+      assertIn('q', Buffer.from('bytes'))
+      assertIn('q', new TextEncoder().encode('bytes'))
+      expect(() => assertIn('q', { at: new Date(1) })).toThrow(/1970-01-01T00:00:00.001Z/)
+      expect(() => assertIn('q', Buffer.from('other'))).toThrow(/q/)
+    }
+    await queue.disconnect()
+  })
+
+  it('keeps what was sent, whatever becomes of the object', async () => {
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    const order = { items: ['a'] }
+    const bytes = new Uint8Array([1])
+    const message = new Message({ body: order, queueName: 'q', headers: { h: '1' } })
+    await queue.send(message)
+    await queue.send('q', bytes)
+    order.items.push('b')
+    bytes[0] = 2
+    message.headers['h'] = '2'
+    expect(seen.sent.map(({ body }) => body)).toEqual([{ items: ['a'] }, new Uint8Array([1])])
+    expect(seen.sent[0]).toMatchObject({ id: message.id, headers: { h: '1' }, queueName: 'q' })
     await queue.disconnect()
   })
 
