@@ -11,6 +11,7 @@ export const loadingFile = fromSource
   : new URL('./load-module.js', import.meta.url)
 
 /** Flags that say how modules are found and loaded; threads refuse those that belong to the whole process. */
+const SWITCH = /^--(no-)?(experimental-)?(strip-types|transform-types|vm-modules)$/
 const LOADING = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C)(=|$)/
 
 /** The flags of this process that modules depend on, and in sources a loader, which Node needs for TypeScript below 22.18. */
@@ -18,10 +19,10 @@ export function loadingFlags(argv: readonly string[] = process.execArgv): string
   const flags: string[] = []
   for (const [at, flag] of argv.entries()) {
     const match = LOADING.exec(flag)
-    if (match === null) continue
+    if (match === null && !SWITCH.test(flag)) continue
     flags.push(flag)
     const value = argv[at + 1]
-    if (match[2] === '' && value !== undefined) flags.push(value)
+    if (match?.[2] === '' && value !== undefined) flags.push(value)
   }
   const loads = flags.some((flag) => /\btsx\b/.test(flag))
   return fromSource && !loads ? [...flags, '--conditions=@mq/source', '--import', 'tsx'] : flags

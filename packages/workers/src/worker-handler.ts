@@ -4,6 +4,7 @@ import { isAbsolute } from 'node:path'
 import {
   ConfigurationError,
   ErrorCode,
+  MessageQueueConfig,
   RejectError,
   RetryError,
   type HandlerContext,
@@ -35,7 +36,6 @@ export interface WorkerHandler extends HandlerFunction {
   close(): Promise<void>
 }
 
-const DEFAULT_POOL_SIZE = 4
 const MOST_THREADS = 1024
 
 /**
@@ -48,7 +48,7 @@ const MOST_THREADS = 1024
 export function workerHandler(module: string | URL, options: WorkerHandlerOptions = {}): WorkerHandler {
   const url = moduleUrl(module)
   checkNames(options)
-  let poolSize = checkPoolSize(options.poolSize ?? poolSizeFromEnv())
+  let poolSize = options.poolSize === undefined ? poolSizeFromEnv() : checkPoolSize(options.poolSize)
   checkModule(url, checkLoadTimeout(options.loadTimeoutMs ?? 30_000))
   // What waited inside of the threads' pool would wait for ever, were the thread in front of it to crash.
   let pool: { readonly slots: Slots; readonly threads: Threads } | null = null
@@ -119,16 +119,15 @@ function checkNames(options: WorkerHandlerOptions): void {
   }
 }
 
+/** Read and checked as `fromEnv` does it, but of one variable: the others may belong to nothing here. */
 function poolSizeFromEnv(): number {
-  const text = process.env['WORKER_POOL_SIZE']
-  return text === undefined || text === '' ? DEFAULT_POOL_SIZE : Number(text)
+  const { WORKER_POOL_SIZE } = process.env
+  return MessageQueueConfig.fromEnv({ WORKER_POOL_SIZE }).workerPoolSize
 }
 
 function checkPoolSize(size: number): number {
   if (Number.isInteger(size) && size >= 1 && size <= MOST_THREADS) return size
-  throw new ConfigurationError(
-    `poolSize (WORKER_POOL_SIZE) is a whole number from 1 to ${MOST_THREADS}; it is ${size}`,
-  )
+  throw new ConfigurationError(`poolSize is a whole number from 1 to ${MOST_THREADS}; it is ${size}`)
 }
 
 /** Node's timers take no more: 2^31 - 1 ms. */

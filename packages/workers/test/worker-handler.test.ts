@@ -264,6 +264,10 @@ describe('workerHandler', () => {
       expect(workerHandler(program('handler')).poolSize).toBe(4)
       process.env['WORKER_POOL_SIZE'] = '7'
       expect(workerHandler(program('handler')).poolSize).toBe(7)
+      for (const wrong of ['0', '0x10', 'many']) {
+        process.env['WORKER_POOL_SIZE'] = wrong
+        expect(() => workerHandler(program('handler'))).toThrow(`WORKER_POOL_SIZE: "${wrong}", expected `)
+      }
     } finally {
       if (before === undefined) delete process.env['WORKER_POOL_SIZE']
       else process.env['WORKER_POOL_SIZE'] = before
