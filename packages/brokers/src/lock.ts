@@ -13,8 +13,7 @@ export async function withLock<T>(name: string, work: () => Promise<T>): Promise
   while (!tryLock(file)) {
     const holder = textOf(file)
     if (holder !== undefined && !isHeld(holder)) {
-      // A holder that was killed leaves its file behind. It may have been somebody else's by now.
-      if (textOf(file) === holder) rmSync(file, { force: true })
+      if (!removeStale(file, holder)) await pause(10)
       continue
     }
     if (!told && holder !== undefined) {
@@ -26,8 +25,32 @@ export async function withLock<T>(name: string, work: () => Promise<T>): Promise
   try {
     return await work()
   } finally {
-    rmSync(file, { force: true })
+    // Somebody may have removed it by hand, and another process have it by now.
+    if (textOf(file) === ownText()) rmSync(file, { force: true })
   }
+}
+
+/**
+ * A holder that was killed leaves its file behind. One process at a time looks whether it is still that file and removes it: another
+ * one's look would be out of date by then, and what it removed the lock of whoever came next. False: another process is at it.
+ */
+function removeStale(file: string, holder: string): boolean {
+  const removing = `${file}.stale`
+  if (!tryLock(removing)) {
+    const other = textOf(removing)
+    if (other !== undefined && !isHeld(other)) rmSync(removing, { force: true })
+    return false
+  }
+  try {
+    if (textOf(file) === holder) rmSync(file, { force: true })
+  } finally {
+    rmSync(removing, { force: true })
+  }
+  return true
+}
+
+function ownText(): string {
+  return `${process.pid} ${startMark(process.pid) ?? ''}`
 }
 
 let attempts = 0
@@ -35,7 +58,7 @@ let attempts = 0
 /** Complete from its first moment: an empty file would name nobody, and be waited for without end. */
 function tryLock(file: string): boolean {
   const whole = `${file}.${process.pid}.${attempts++}`
-  writeFileSync(whole, `${process.pid} ${startMark(process.pid) ?? ''}`)
+  writeFileSync(whole, ownText())
   try {
     linkSync(whole, file)
     return true

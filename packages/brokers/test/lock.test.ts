@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { withLock } from '../src/lock.ts'
+import { startMark } from '../src/processes/process-table.ts'
 
 describe('withLock', () => {
   const before = process.env['MQ_BROKERS_STATE']
@@ -53,5 +54,39 @@ describe('withLock', () => {
       return Promise.resolve()
     })
     expect(held).toMatch(new RegExp(`^${process.pid} \\S+$`))
+  })
+
+  it('leaves the lock that another process has by now', async () => {
+    await withLock('test', () => {
+      writeFileSync(file(), '1 another')
+      return Promise.resolve()
+    })
+    expect(readFileSync(file(), 'utf8')).toBe('1 another')
+  })
+
+  it('waits while another process removes what a killed holder left', async () => {
+    const stale = `${2 ** 22 + 1} 1`
+    const other = `${process.pid} ${startMark(process.pid) ?? ''}`
+    writeFileSync(file(), stale)
+    writeFileSync(`${file()}.stale`, other)
+    let held = false
+    const waiting = withLock('test', () => {
+      held = true
+      return Promise.resolve()
+    })
+    // Many turns of the event loop, in each of which it could take the lock.
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(held).toBe(false)
+    expect(readFileSync(file(), 'utf8')).toBe(stale)
+    rmSync(`${file()}.stale`)
+    await waiting
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('is not held up by one that was killed while it removed', async () => {
+    writeFileSync(file(), `${2 ** 22 + 1} 1`)
+    writeFileSync(`${file()}.stale`, `${2 ** 22 + 2} 1`)
+    await withLock('test', () => Promise.resolve())
+    expect(readdirSync(folder)).toEqual([])
   })
 })

@@ -1,4 +1,4 @@
-import { brokerError } from '../errors.ts'
+import { brokerError, messageOf } from '../errors.ts'
 import { withLock } from '../lock.ts'
 import { createGuard } from '../processes/guard.ts'
 import { requireBrokers } from '../require-brokers.ts'
@@ -57,17 +57,19 @@ function printEntry({ name, url, details }: Pick<Entry, 'name' | 'url' | 'detail
   if (tlsUrl !== undefined && caPath !== undefined) print(`${name} ${tlsUrl} (authority: ${caPath})`)
 }
 
-/** Stops what `up` started; without names, all of it. */
+/** Stops what `up` started; without names, all of it. Rejects once all is tried, with a line for each that could not be stopped. */
 export async function down(names: readonly BrokerName[], print: Print): Promise<void> {
   const chosen = names.length > 0 ? names : readEntries().map((entry) => entry.name)
   if (chosen.length === 0) print('nothing is up')
+  const problems: string[] = []
   for (const name of chosen) {
     await withLock(`up-${name}`, async () => {
       const entry = readEntry(name)
       if (entry) await endEntry(entry)
       print(`${name} ${entry ? 'stopped' : 'is not up'}`)
-    })
+    }).catch((error: unknown) => problems.push(`${name}: ${messageOf(error)}`))
   }
+  if (problems.length > 0) throw brokerError('BROKER_COMMAND_FAILED', problems.join('\n'))
 }
 
 /** Prints name, state, process ids, url and version of what `up` started. */

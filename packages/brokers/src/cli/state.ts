@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { runCommand } from '../command.ts'
+import { messageOf } from '../errors.ts'
 import { stateFolder } from '../folders.ts'
 import { isAlive, signalGroup, startMark } from '../processes/process-table.ts'
 import type { NodeHandle } from '../processes/server-node.ts'
@@ -46,7 +47,10 @@ export async function isUp(entry: Entry): Promise<boolean> {
   return alive.length > 0 && alive.every(Boolean)
 }
 
-/** Stops exactly what the entry names: a number that another process has by now is left alone. */
+/**
+ * Stops exactly what the entry names: a number that another process has by now is left alone. Rejects, and keeps the record, when a
+ * container could not be removed.
+ */
 export async function endEntry(entry: Entry): Promise<void> {
   await Promise.all(entry.handles.map(endHandle))
   for (const folder of entry.folders) {
@@ -63,7 +67,10 @@ async function handleAlive(handle: NodeHandle): Promise<boolean> {
 
 async function endHandle(handle: NodeHandle): Promise<void> {
   if (handle.kind === 'container') {
-    await runCommand('docker', ['rm', '--force', '--volumes', handle.container]).catch(() => undefined)
+    await runCommand('docker', ['rm', '--force', '--volumes', handle.container]).catch((error: unknown) => {
+      // Older versions fail for what is gone already.
+      if (!/no such container/i.test(messageOf(error))) throw error
+    })
     return
   }
   if (startMark(handle.pid) !== handle.mark) return

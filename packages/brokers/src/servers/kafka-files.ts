@@ -4,7 +4,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -14,6 +13,7 @@ import path from 'node:path'
 import { runCommand } from '../command.ts'
 import { brokerError } from '../errors.ts'
 import { cacheFolder } from '../folders.ts'
+import { intoPlace } from '../into-place.ts'
 import { withLock } from '../lock.ts'
 import { progress } from '../progress.ts'
 import { locate, type Located, type Requirement } from '../sources/locate.ts'
@@ -102,15 +102,6 @@ export function copyFormatted(formatted: string, to: string, nodeId: number): vo
     .replace(/^node\.id=.*$/m, `node.id=${nodeId}`)
     .replace(/^directory\.id=.*$/m, `directory.id=${directoryId()}`)
   writeFileSync(file, text)
-}
-
-/** Half of a download must never look like all of it: work happens elsewhere and is renamed into place. */
-async function intoPlace(target: string, work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = `${target}.new`
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder)
-  await work(folder)
-  renameSync(folder, target)
 }
 
 async function downloadJars(folder: string, sources: readonly Source[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { respCommand } from '../../src/net/resp.ts'
@@ -49,6 +49,33 @@ describe('the command line', () => {
     expect((await brokers(['status'])).out).toBe('nothing is up\n')
     expect((await brokers(['down', 'redis'])).out).toBe('redis is not up\n')
   }, 300_000)
+
+  it('keeps the record of a container that it could not remove, and exits with 1', async () => {
+    const record = path.join(state, 'up-redis.json')
+    const handles = [{ kind: 'container', container: 'mq-redis-1' }]
+    const entry = {
+      name: 'redis',
+      url: 'redis://127.0.0.1:1',
+      options: {},
+      details: {},
+      handles,
+      folders: [],
+    }
+    writeFileSync(record, JSON.stringify(entry))
+    const down = (says: string): Promise<Result> => {
+      const script = `#!/bin/sh\necho "$*: ${says}" >&2\nexit 1\n`
+      writeFileSync(path.join(state, 'docker'), script, { mode: 0o755 })
+      return brokers(['down'], { PATH: `${state}:${process.env['PATH'] ?? ''}` })
+    }
+    expect(await down('Cannot connect to the Docker daemon')).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/^redis: .*\n.*mq-redis-1: Cannot connect to the Docker daemon\n$/),
+    })
+    expect(existsSync(record)).toBe(true)
+    expect(await down('No such container')).toMatchObject({ code: 0, out: 'redis stopped\n' })
+    expect(existsSync(record)).toBe(false)
+  })
 
   it("does not take somebody else's server for its own", async () => {
     const other = await echoServer()
