@@ -91,6 +91,8 @@ function specifiers(packed: readonly Packed[]): string[] {
   )
 }
 
+const tools = ['@types/node', 'tsx', 'typescript', 'jest', 'ts-jest', '@jest/globals']
+
 function writeProject(project: string, packed: readonly Packed[]): void {
   const own = readManifest(root).devDependencies ?? {}
   const manifest = {
@@ -100,7 +102,12 @@ function writeProject(project: string, packed: readonly Packed[]): void {
       ...foreignDependencies(declaredExamples()),
       ...Object.fromEntries(packed.map((one) => [one.manifest.name, `file:${one.tarball}`])),
     },
-    devDependencies: { '@types/node': own['@types/node'], tsx: own['tsx'], node: 'latest' },
+    devDependencies: {
+      ...Object.fromEntries(tools.map((name) => [name, own[name]])),
+      node: 'latest',
+    },
+    // The settings that docs/testing.md shows.
+    ...(JSON.parse(readFileSync(join(root, 'scripts/smoke/jest.json'), 'utf8')) as object),
   }
   const tsconfig = {
     compilerOptions: {
@@ -123,7 +130,7 @@ function writeProject(project: string, packed: readonly Packed[]): void {
   writeFileSync(join(project, 'load.cjs'), `for (const name of ${list}) require(name)\n`)
   const types = names.map((name, index) => `import * as entry${index} from '${name}'\nvoid entry${index}\n`)
   writeFileSync(join(project, 'types.mts'), types.join(''))
-  for (const file of ['quickstart.mts', 'quickstart.cts', 'strict.mts']) {
+  for (const file of ['quickstart.mts', 'quickstart.cts', 'strict.mts', 'order.test.ts']) {
     copyFileSync(join(root, 'scripts/smoke', file), join(project, file))
   }
 }
@@ -141,6 +148,7 @@ async function smoke(packed: readonly Packed[], project: string): Promise<string
     else if (says) console.log(output.trim())
   }
   await step(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])
+  await step('npm', ['test', '--', 'order.test.ts'])
   const newest = join(project, 'node_modules/node/bin/node')
   for (const node of new Set([process.execPath, newest])) {
     await step(node, ['load.mjs'])

@@ -15,6 +15,7 @@ const generators: Record<string, () => Promise<string> | string> = {
   benchmarks: () => benchmarkTables(),
   quickstart: () => fenced('ts', 'examples/quickstart/src/main.ts'),
   'quickstart-output': () => fenced('text', 'examples/quickstart/expected.txt'),
+  'jest-settings': () => fenced('json', 'scripts/smoke/jest.json'),
   'custom-adapter': () => fenced('ts file=adapter.ts', 'examples/custom-adapter/src/adapter.ts'),
   // Beside the fence `adapter.ts` of the same document.
   'custom-adapter-test': () =>
