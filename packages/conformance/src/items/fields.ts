@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import type { BrokerAdapter, Delivery, OutboundMessage, QueueSettings, Receiver } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { failure, outbound, plainSettings, source } from '../fixtures.ts'
-import { receiveAll } from '../helpers.ts'
+import { failure, live, outbound, plainSettings, source } from '../fixtures.ts'
+import { later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
+import { edgeHeaders, everyByte } from '../samples.ts'
 
 const HIGHEST_PRIORITY = 9
+const SHORT_LEASE_MS = 300
+const NO_BYTES = new Uint8Array(0)
 
 /** What every copy of a message keeps, a dead letter too. */
 const KEPT = [
@@ -34,24 +38,39 @@ const OPTIONAL = [
   'redriven',
 ] as const
 
-/** How a message that is held comes back; one after the other. */
+type Another = (leaseMs?: number) => Promise<Receiver>
+
+/** How a message that is held comes back, one after the other; `another` receiver may be the one that it comes to. */
 const WAYS_BACK: readonly {
   readonly path: string
   readonly counts: number
-  readonly step: (receiver: Receiver, delivery: Delivery) => Promise<unknown>
+  /** Only where a lease makes the owner. */
+  readonly lease?: true
+  readonly step: (receiver: Receiver, delivery: Delivery, another: Another) => Promise<unknown>
 }[] = [
+  { path: 'left', counts: 0, step: (receiver, _, another) => closed(receiver).then(() => another()) },
   { path: 'released', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
   { path: 'retried', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 0) },
   { path: 'released after a retry', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
   { path: 'retried later', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 50) },
+  {
+    path: 'left after a retry',
+    counts: 0,
+    step: (receiver, _, another) => closed(receiver).then(() => another(SHORT_LEASE_MS)),
+  },
+  { path: 'left until its lease ran out', counts: 0, lease: true, step: (_, __, another) => another() },
 ]
+
+const closed = (receiver: Receiver): Promise<void> => receiver.close(live)
 
 /** A message that has every field, of the kind that is lost first: not ASCII, long, or of a time gone by. */
 function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
   return outbound(
     { queue },
     {
-      headers: { a: '1', long: 'x'.repeat(4096) },
+      id: `ïd-漢-${randomUUID()}`,
+      body: everyByte,
+      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(4096) },
       timestamp: 1_700_000_000_123,
       contentType: 'application/x-made-up',
       contentEncoding: 'identity',
@@ -76,7 +95,10 @@ function same(delivery: Delivery | undefined, message: OutboundMessage, path: st
   if (message.routingKey !== undefined)
     assert.equal(delivery.routingKey, message.routingKey, `${path}: routingKey`)
   assert.deepEqual({ ...delivery.headers }, { ...message.headers }, `${path}: headers`)
-  assert.deepEqual([...delivery.body], [...message.body], `${path}: body`)
+  assert.ok(
+    Buffer.compare(delivery.body, message.body) === 0,
+    `${path}: ${message.body.length} bytes of body`,
+  )
 }
 
 function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
@@ -86,19 +108,33 @@ function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, pat
   assert.equal(delivery?.deadLetter, undefined, `${path}: deadLetter`)
 }
 
-/** The kinds of queue that a message may have to pass; priorities can be a kind of its own to a broker. */
-function kinds(t: TestContext): readonly { settings: QueueSettings; priority: number }[] {
-  const plain = { settings: plainSettings, priority: 0 }
-  if (t.capabilities.priorityLevels <= 1) return [plain]
-  return [plain, { settings: { ...plainSettings, maxPriority: HIGHEST_PRIORITY }, priority: 7 }]
+interface Kind {
+  readonly settings: QueueSettings
+  readonly over: Partial<OutboundMessage>
+}
+
+/** What a message may be, and the kinds of queue that it may have to pass; priorities can be a kind of its own to a broker. */
+function kinds(t: TestContext): readonly Kind[] {
+  const plain = [
+    { settings: plainSettings, over: {} },
+    { settings: plainSettings, over: { body: NO_BYTES } },
+  ]
+  if (t.capabilities.priorityLevels <= 1) return plain
+  const settings = { ...plainSettings, maxPriority: HIGHEST_PRIORITY }
+  return [...plain, { settings, over: { priority: 7 } }]
+}
+
+/** Does it with each kind, all at once. */
+async function withEach(t: TestContext, work: (kind: Kind) => Promise<void>): Promise<void> {
+  await Promise.all(kinds(t).map((kind) => later(work(kind))))
 }
 
 async function declare(adapter: BrokerAdapter, queue: string, settings: QueueSettings): Promise<void> {
   await adapter.declare({ queue }, { settings, pattern: undefined, ifExists: 'take' })
 }
 
-function open(adapter: BrokerAdapter, queue: string): Promise<Receiver> {
-  return adapter.open(source({ queue }, { mode: 'pull' }), () => undefined)
+function open(adapter: BrokerAdapter, queue: string, leaseMs = 30_000): Promise<Receiver> {
+  return adapter.open(source({ queue }, { mode: 'pull', leaseMs }), () => undefined)
 }
 
 async function publish(t: TestContext, adapter: BrokerAdapter, batch: readonly OutboundMessage[]) {
@@ -115,7 +151,7 @@ export const fields = group('contract', (item) => {
     // Each by itself, too: what most messages do not have may be kept apart.
     const alone = OPTIONAL.map((field) => outbound({ queue: name }, { [field]: full(t, name)[field] }))
     const apart = [full(t, name), bare, ...alone]
-    const together = [full(t, name), outbound({ queue: name })]
+    const together = [full(t, name), outbound({ queue: name }), full(t, name, { body: NO_BYTES })]
     for (const message of apart) await publish(t, adapter, [message])
     await publish(t, adapter, together)
     const sent = [...apart, ...together]
@@ -131,30 +167,32 @@ export const fields = group('contract', (item) => {
 
   item('fields-delayed', 'a delayed message keeps every field', async (t) => {
     const adapter = await t.connected()
-    for (const { settings, priority } of kinds(t)) {
+    await withEach(t, async ({ settings, over }) => {
       const name = t.name()
       await declare(adapter, name, settings)
-      const message = full(t, name, { priority, delayMs: 50 })
+      const message = full(t, name, { ...over, delayMs: 50 })
       await publish(t, adapter, [message])
       const [delivery] = await receiveAll(t, await open(adapter, name), 1)
       sameAlive(delivery, message, 'delayed')
-    }
+    })
   })
 
-  item('fields-returned', 'a message that is given back or retried keeps every field', async (t) => {
+  item('fields-returned', 'a message that is given back, retried or left keeps every field', async (t) => {
     const adapter = await t.connected()
-    for (const { settings, priority } of kinds(t)) {
+    const ways = WAYS_BACK.filter(({ lease }) => lease !== true || t.capabilities.ownership === 'lease')
+    await withEach(t, async ({ settings, over }) => {
       const name = t.name()
       await declare(adapter, name, settings)
-      const message = full(t, name, { priority })
+      const message = full(t, name, over)
       await publish(t, adapter, [message])
-      const receiver = await open(adapter, name)
+      let receiver = await open(adapter, name)
+      const another: Another = async (leaseMs) => (receiver = await open(adapter, name, leaseMs))
       const held = async () => (await receiveAll(t, receiver, 1))[0] as Delivery
       let delivery = await held()
       let { deliveryCount } = message
-      for (const { path, counts, step } of WAYS_BACK) {
+      for (const { path, counts, step } of ways) {
         const { firstFailedAt } = delivery
-        await step(receiver, delivery)
+        await step(receiver, delivery, another)
         delivery = await held()
         deliveryCount += counts
         sameAlive(delivery, { ...message, deliveryCount }, path)
@@ -162,7 +200,7 @@ export const fields = group('contract', (item) => {
         if (firstFailedAt !== undefined)
           assert.equal(delivery.firstFailedAt, firstFailedAt, `${path}: firstFailedAt`)
       }
-    }
+    })
   })
 
   item('fields-topic', 'the copies of a topic keep every field, at once or delayed', async (t) => {
@@ -173,11 +211,13 @@ export const fields = group('contract', (item) => {
     for (const target of targets)
       await adapter.declare(target, { settings: plainSettings, pattern: 'r.*', ifExists: 'take' })
     const destination = { topic }
-    const sent = [full(t, '', { destination }), full(t, '', { destination, delayMs: 50 })]
+    const sent = [{}, { body: NO_BYTES }, { delayMs: 50 }, { body: NO_BYTES, delayMs: 50 }].map((over) =>
+      full(t, '', { destination, ...over }),
+    )
     for (const message of sent) await publish(t, adapter, [message])
     for (const target of targets) {
       const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
-      const got = await receiveAll(t, receiver, 2)
+      const got = await receiveAll(t, receiver, sent.length)
       for (const message of sent)
         sameAlive(
           got.find(({ id }) => id === message.id),
@@ -189,11 +229,11 @@ export const fields = group('contract', (item) => {
 
   item('fields-dead', 'a dead letter keeps what the message is, and begins a life of its own', async (t) => {
     const adapter = await t.connected()
-    for (const { settings, priority } of kinds(t)) {
+    await withEach(t, async ({ settings, over }) => {
       const [name, dead] = [t.name(), t.name('dead')]
       await declare(adapter, name, settings)
       await declare(adapter, dead, settings)
-      const message = full(t, name, { priority })
+      const message = full(t, name, over)
       await publish(t, adapter, [message])
       const receiver = await open(adapter, name)
       const [first] = await receiveAll(t, receiver, 1)
@@ -205,6 +245,6 @@ export const fields = group('contract', (item) => {
       same(letter, message, 'dead')
       assert.deepEqual(letter?.deadLetter, info)
       assert.deepEqual([letter.expiresAt, letter.deliveryCount], [undefined, 0], 'expiry and count')
-    }
+    })
   })
 })

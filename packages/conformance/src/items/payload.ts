@@ -6,6 +6,7 @@ import type { TestContext } from '../context.ts'
 import { outbound } from '../fixtures.ts'
 import { collect, drain, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
+import { edgeHeaders } from '../samples.ts'
 
 /** Sends one body and answers what arrives. */
 async function echo(t: TestContext, body: unknown, fields: object = {}) {
@@ -101,23 +102,7 @@ export const payload = group('payload', (item) => {
   })
 
   item('header-edges', 'header names and values of every kind survive', async (t) => {
-    let ascii = ''
-    for (let code = 0x20; code < 0x7f; code++) ascii += String.fromCharCode(code)
-    const headers = {
-      'a/b/c': 'slash/es',
-      '../up': '../../etc/passwd',
-      'with space': 'a  b ',
-      'qu"ot\'ed': '"\'`',
-      'ALL~!@#$%^&*()': ascii,
-      unicode: 'ü 漢 👩‍👧',
-      lines: 'a\r\nb\tc\u0000d',
-      empty: '',
-      __proto__x: 'constructor',
-      constructor: 'toString',
-      body: 'a header called body',
-      id: 'a header called id',
-    }
-    assert.deepEqual({ ...(await echo(t, 'x', { headers })).headers }, headers)
+    assert.deepEqual({ ...(await echo(t, 'x', { headers: edgeHeaders })).headers }, edgeHeaders)
   })
 
   item('header-refused', 'a header that is no string, or whose name is reserved, rejects', async (t) => {

@@ -214,12 +214,27 @@ export const publishing: readonly Broken[] = [
           Object.entries(message.headers).map(([name, value]) => [name.toLowerCase(), value]),
         ),
       })),
-    fails: ['payload.header-edges', 'publish.headers'],
+    fails: [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'payload.header-edges',
+      'publish.headers',
+    ],
   },
   {
     name: 'truncates large bodies',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, body: message.body.subarray(0, 65_536) })),
-    fails: ['payload.large'],
+    fails: [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'payload.large',
+    ],
   },
   {
     name: 'treats bodies as UTF-8 text',
@@ -230,6 +245,11 @@ export const publishing: readonly Broken[] = [
         body: Buffer.from(Buffer.from(message.body).toString()),
       })),
     fails: [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
       'payload.bytes',
       'payload.compression',
       'payload.content-types',
@@ -244,7 +264,14 @@ export const publishing: readonly Broken[] = [
       onPublish(inner, (message) =>
         message.body.length > 0 ? message : { ...message, body: new Uint8Array(1) },
       ),
-    fails: ['payload.empty'],
+    fails: [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'payload.empty',
+    ],
   },
   {
     name: 'keeps whole seconds of the timestamp',

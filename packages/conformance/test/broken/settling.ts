@@ -314,13 +314,19 @@ export const settling: readonly Broken[] = [
           },
         }
       }),
-    fails: ['receiver.ack-some', 'receiver.close', 'receiver.dead-letter-refused'],
+    fails: [
+      'contract.fields-returned',
+      'receiver.ack-some',
+      'receiver.close',
+      'receiver.dead-letter-refused',
+    ],
   },
   {
     name: 'keeps what is unsettled after close, until the lease runs out',
     slow: true,
     fault: (inner) => onReceiver(inner, () => ({ close: () => Promise.resolve() })),
     fails: [
+      'contract.fields-returned',
       'extras.auto-delete',
       'queues.expires',
       'receiver.ack-some',

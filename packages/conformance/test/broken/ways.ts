@@ -2,7 +2,13 @@ import type { Delivery } from '@mq/core/adapter'
 import { onDelivery, onPublish, onReceiver, sharedSet, type Broken } from './broken.ts'
 
 type Way =
-  'delayed' | 'released' | 'retried' | 'retried with a delay' | 'copied from a topic' | 'dead-lettered'
+  | 'delayed'
+  | 'released'
+  | 'retried'
+  | 'retried with a delay'
+  | 'left unsettled'
+  | 'copied from a topic'
+  | 'dead-lettered'
 
 /** Loses a field of every message that went a way, once and for all. */
 function losing(way: Way, field: keyof Delivery): Broken['fault'] {
@@ -30,14 +36,16 @@ function losing(way: Way, field: keyof Delivery): Broken['fault'] {
         return receiver.deadLetter(deliveries, failures, target)
       },
     }))
-    return onDelivery(settled, (delivery) =>
-      went.has(delivery.id) ? { ...delivery, [field]: lost(field, delivery) } : delivery,
-    )
+    return onDelivery(settled, (delivery) => {
+      if (delivery.redeliveries > 0) goes('left unsettled', [delivery])
+      return went.has(delivery.id) ? { ...delivery, [field]: lost(field, delivery) } : delivery
+    })
   }
 }
 
 function lost(field: keyof Delivery, delivery: Delivery): unknown {
   if (field === 'headers') return {}
+  if (field === 'body') return Buffer.from(Buffer.from(delivery.body).toString())
   if (field === 'redriven') return false
   if (field === 'priority') return 0
   return field === 'timestamp' ? Math.floor(delivery.timestamp / 1000) * 1000 : undefined
@@ -64,6 +72,13 @@ const LOSSES: readonly Loss[] = [
   { way: 'retried', field: 'contentEncoding', fails: ['contract.fields-dead', 'contract.fields-returned'] },
   { way: 'retried with a delay', field: 'redriven', fails: ['contract.fields-returned'] },
   { way: 'retried with a delay', field: 'expiresAt', fails: ['contract.fields-returned'] },
+  { way: 'left unsettled', field: 'headers', fails: ['contract.fields-returned'], quick: true },
+  { way: 'left unsettled', field: 'correlationId', fails: ['contract.fields-returned'] },
+  { way: 'left unsettled', field: 'timestamp', fails: ['contract.fields-returned'] },
+  { way: 'left unsettled', field: 'firstFailedAt', fails: ['contract.fields-returned'] },
+  { way: 'delayed', field: 'body', fails: ['contract.fields-delayed', 'contract.fields-topic'] },
+  { way: 'retried', field: 'body', fails: ['contract.fields-dead', 'contract.fields-returned'], quick: true },
+  { way: 'dead-lettered', field: 'body', fails: ['contract.fields-dead'] },
   { way: 'copied from a topic', field: 'timestamp', fails: ['contract.fields-topic'], quick: true },
   { way: 'copied from a topic', field: 'key', fails: ['contract.fields-topic'] },
   { way: 'dead-lettered', field: 'contentEncoding', fails: ['contract.fields-dead'], quick: true },
