@@ -83,6 +83,7 @@ export const publishing: readonly Broken[] = [
       'time.delay-order',
       'time.delay-restart',
       'time.delay-topic',
+      'time.punctual',
     ],
   },
   {
@@ -90,7 +91,14 @@ export const publishing: readonly Broken[] = [
     slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
-    fails: ['model.random', 'time.delay', 'time.delay-order', 'time.delay-restart', 'time.delay-topic'],
+    fails: [
+      'model.random',
+      'time.delay',
+      'time.delay-order',
+      'time.delay-restart',
+      'time.delay-topic',
+      'time.punctual',
+    ],
   },
   {
     name: 'delivers far too late',
@@ -100,7 +108,7 @@ export const publishing: readonly Broken[] = [
         ...message,
         delayMs: message.delayMs === 0 ? 0 : message.delayMs + 4500,
       })),
-    fails: ['time.delay'],
+    fails: ['time.delay', 'time.punctual'],
   },
   {
     name: 'ignores the expiry',

@@ -15,6 +15,7 @@ export const receiving: readonly Broken[] = [
       'extras.auto-delete',
       'receiver.browse-leased',
       'receiver.browse-ordered',
+      'time.punctual',
     ],
   },
   {

@@ -23,6 +23,23 @@ function behindLonger({ shared, clock }: Run): (target: object, delayMs: number)
 /** Faults of what waits: for its time, or behind its key. */
 export const waiting: readonly Broken[] = [
   {
+    name: 'delays for three seconds more than it is asked to',
+    fault: (inner) =>
+      onPublish(inner, (message) =>
+        message.delayMs > 0 ? { ...message, delayMs: message.delayMs + 3000 } : message,
+      ),
+    fails: ['time.punctual'],
+  },
+  {
+    name: 'retries after twice the delay',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => ({
+        retry: (deliveries, delayMs) => receiver.retry(deliveries, 2 * delayMs),
+      })),
+    fails: ['time.punctual'],
+  },
+  {
     name: 'delays behind what is delayed longer',
     fault(inner, run) {
       const behind = behindLonger(run)
