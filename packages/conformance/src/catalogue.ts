@@ -8,6 +8,7 @@ import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
 import { lifecycle } from './items/lifecycle.ts'
+import { many } from './items/many.ts'
 import { model } from './items/model.ts'
 import { observe } from './items/observe.ts'
 import { ordering } from './items/ordering.ts'
@@ -47,6 +48,7 @@ export const items: readonly Item[] = [
   contract,
   fields,
   receiver,
+  many,
   browse,
   capabilities,
   model,

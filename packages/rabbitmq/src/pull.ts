@@ -169,10 +169,11 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     close(signal) {
       if (closing === null) {
         const leave = async (): Promise<void> => {
-          const n = settler.open
           settler.releaseAll()
           await atMost(settler.replaced(), signal)
-          if (ordered && n > 0) for (const physical of queues) await flush(connection, channel, physical, n)
+          // What the server has not taken yet would end with the channel: each get has a consumer of its own there, so that many settlements wait their turn.
+          const n = settler.written
+          if (n > 0) for (const physical of queues) await flush(connection, channel, physical, n)
           await closeChannel(channel, signal)
         }
         closing = settler.closed ? Promise.resolve() : leave().catch(() => closeQuietly(channel))

@@ -70,12 +70,22 @@ export const contract = group('contract', (item) => {
     },
   )
 
-  item('publish-outcomes', 'publish answers one outcome per message', async (t) => {
+  item('publish-outcomes', 'publish answers one outcome per message, and stores each once', async (t) => {
     const { adapter, name, signal } = await withQueue(t)
-    for (const n of [1, 2, 50]) {
+    const sent: string[] = []
+    for (const n of [1, 2, 500]) {
       const batch = Array.from({ length: n }, () => outbound({ queue: name }))
-      assert.equal((await adapter.publish(batch, signal)).length, n)
+      const outcomes = await adapter.publish(batch, signal)
+      assert.deepEqual([outcomes.length, outcomes.every(({ ok }) => ok)], [n, true], 'outcomes')
+      sent.push(...batch.map(({ id }) => id))
     }
+    const receiver = await open(adapter, name, { prefetch: sent.length })
+    const got = await receiveAll(t, receiver, sent.length)
+    got.push(...(await receiver.receive(10, signal, 0)))
+    eachOnce(
+      got.map(({ id }) => id),
+      sent,
+    )
   })
 
   item(

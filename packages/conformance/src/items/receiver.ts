@@ -1,44 +1,9 @@
 import assert from 'node:assert/strict'
-import type { Delivery, SettleOutcome } from '@mq/core/adapter'
-import type { TestContext } from '../context.ts'
+import type { Delivery } from '@mq/core/adapter'
 import { failure, plainSettings, source } from '../fixtures.ts'
 import { eachOnce, later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
-import { found, leased, settled, type Stage } from '../stage.ts'
-
-const OPERATIONS = ['ack', 'release', 'retry', 'deadLetter', 'renew'] as const
-type Operation = (typeof OPERATIONS)[number]
-
-const deadOf = ({ name }: Stage) => ({ queue: `${name}.dlq` })
-
-/** A queue with `n` messages, all leased to one receiver, and a dead-letter queue. */
-async function mortal(t: TestContext, n: number, leaseMs?: number, maxLength: number | null = null) {
-  const stage = await leased(t, n, leaseMs)
-  const settings = { ...plainSettings, maxLength }
-  await stage.adapter.declare(deadOf(stage), { settings, pattern: undefined, ifExists: 'take' })
-  return stage
-}
-
-function settle(
-  stage: Stage,
-  operation: Operation,
-  deliveries: readonly Delivery[],
-): Promise<readonly SettleOutcome[]> {
-  const { receiver } = stage
-  if (operation === 'retry') return receiver.retry(deliveries, 0)
-  if (operation !== 'deadLetter') return receiver[operation](deliveries)
-  const failures = deliveries.map(() => failure({ queue: stage.name }))
-  return receiver.deadLetter(deliveries, failures, deadOf(stage))
-}
-
-/** What a settlement did: messages that are in the queue again, and in the dead-letter queue. */
-const EFFECTS: Record<Operation, { back: number; dead: number; counted: number }> = {
-  ack: { back: 0, dead: 0, counted: 0 },
-  release: { back: 2, dead: 0, counted: 0 },
-  retry: { back: 2, dead: 0, counted: 1 },
-  deadLetter: { back: 0, dead: 2, counted: 0 },
-  renew: { back: 0, dead: 0, counted: 0 },
-}
+import { deadOf, EFFECTS, found, leased, mortal, OPERATIONS, settle, settled } from '../stage.ts'
 
 /** Settling, as the contract has it. */
 export const receiver = group('receiver', (item) => {
@@ -163,8 +128,10 @@ export const receiver = group('receiver', (item) => {
         settled(await stage.receiver.renew(stage.deliveries), 2)
         return t.refused('ownership')
       }
+      let renewedAt = 0
       for (let i = 0; i < 8; i++) {
         await t.quiet(t.leaseMs / 4)
+        renewedAt = t.now()
         settled(await stage.receiver.renew(stage.deliveries), 2)
       }
       assert.deepEqual(await found(t, stage, 0), [])
@@ -172,7 +139,9 @@ export const receiver = group('receiver', (item) => {
       settled(await stage.receiver.ack([kept]), 1)
       const other = await stage.adapter.open(source({ queue: stage.name }), () => undefined)
       const [again] = await receiveAll(t, other, 1)
+      const lasted = t.now() - renewedAt
       assert.deepEqual([again?.id, again?.deliveryCount], [left.id, 0])
+      assert.ok(lasted >= t.leaseMs - 10, `a renewed lease of ${t.leaseMs} ms ran out after ${lasted} ms`)
       assert.deepEqual([...(await stage.receiver.ack([left]))], ['lost'])
     },
   )
@@ -233,9 +202,9 @@ export const receiver = group('receiver', (item) => {
         if (t.capabilities.ownership === 'lease')
           assert.deepEqual([outcomes[1], outcomes[3]], ['lost', 'lost'])
         const { back, dead, counted } = EFFECTS[operation]
-        const ready = await found(t, stage, back)
+        const ready = await found(t, stage, 2 * back)
         const letters = await stage.adapter.open(source(deadOf(stage), { mode: 'pull' }), () => undefined)
-        const died = await receiveAll(t, letters, dead)
+        const died = await receiveAll(t, letters, 2 * dead)
         const moved = [...ready, ...died]
         eachOnce(
           moved.map(({ id }) => id),

@@ -6,6 +6,7 @@ import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
 import { kinds } from './kinds.ts'
 import { managing } from './managing.ts'
+import { many } from './many.ts'
 import { sequences } from './model.ts'
 import { publishing } from './publishing.ts'
 import { receiving } from './receiving.ts'
@@ -25,6 +26,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...connecting,
   ...calls,
   ...ways,
+  ...many,
   ...waiting,
   ...subscribing,
   ...discarding,

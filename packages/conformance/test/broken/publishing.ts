@@ -11,9 +11,15 @@ export const publishing: readonly Broken[] = [
     fails: [
       'consume.competing',
       'consume.order',
+      'contract.publish-outcomes',
       'failure.rebalance',
       'failure.restart',
       'publish.burst',
+      'receiver.many-ack',
+      'receiver.many-deadLetter',
+      'receiver.many-release',
+      'receiver.many-renew',
+      'receiver.many-retry',
       'shutdown.flushed',
     ],
   },
@@ -27,7 +33,19 @@ export const publishing: readonly Broken[] = [
         return inner.publish(batch, signal)
       },
     }),
-    fails: ['consume.competing', 'consume.order', 'failure.rebalance', 'publish.burst', 'shutdown.flushed'],
+    fails: [
+      'consume.competing',
+      'consume.order',
+      'contract.publish-outcomes',
+      'failure.rebalance',
+      'publish.burst',
+      'receiver.many-ack',
+      'receiver.many-deadLetter',
+      'receiver.many-release',
+      'receiver.many-renew',
+      'receiver.many-retry',
+      'shutdown.flushed',
+    ],
   },
   {
     name: 'stores a call in reverse order',
@@ -328,7 +346,14 @@ export const publishing: readonly Broken[] = [
       publish: async (batch, signal) =>
         (await inner.publish(batch, signal)).slice(0, batch.length < 100 ? undefined : -1),
     }),
-    fails: ['consume.competing', 'consume.order', 'failure.rebalance', 'publish.burst', 'shutdown.flushed'],
+    fails: [
+      'consume.competing',
+      'consume.order',
+      'contract.publish-outcomes',
+      'failure.rebalance',
+      'publish.burst',
+      'shutdown.flushed',
+    ],
   },
   {
     name: 'adds headers to the message it was given',
