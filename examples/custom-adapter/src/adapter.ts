@@ -75,7 +75,12 @@ export function arrayAdapter(server: Server): BrokerAdapter {
   const open = new Set<Receiver>()
   let connected = false
 
+  const check = (): void => {
+    if (!connected) throw new AdapterError(ErrorCode.CONNECTION, 'not connected')
+  }
+
   const queueOf = (name: string): Queue => {
+    check()
     const queue = server.queues.get(name)
     if (queue === undefined) throw new AdapterError(ErrorCode.QUEUE_NOT_FOUND, `there is no queue ${name}`)
     return queue
@@ -116,6 +121,7 @@ export function arrayAdapter(server: Server): BrokerAdapter {
     target: DeclareTarget,
     declaration: Declaration,
   ): Promise<Declaration['settings']> => {
+    check()
     if ('topic' in target && !server.topics.has(target.topic)) server.topics.set(target.topic, new Set())
     if ('topic' in target && !('subscription' in target)) return declaration.settings
     const name = nameOf(target)
@@ -262,13 +268,13 @@ export function arrayAdapter(server: Server): BrokerAdapter {
       connected = false
       for (const each of [...open]) await each.close(signal)
     },
-    ping: () =>
-      connected ? Promise.resolve() : Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'not connected')),
+    ping: async () => check(),
     publish: (batch, signal) =>
       Promise.resolve(
         batch.map((message) => {
           try {
             signal.throwIfAborted()
+            check()
             for (const name of destinations(message)) store(queueOf(name), message)
             return { ok: true as const }
           } catch (error) {

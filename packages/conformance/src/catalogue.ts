@@ -4,6 +4,7 @@ import { capabilities } from './items/capabilities.ts'
 import { consume } from './items/consume.ts'
 import { contract } from './items/contract.ts'
 import { deadLetters } from './items/dead-letters.ts'
+import { disconnected } from './items/disconnected.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
@@ -46,6 +47,7 @@ export const items: readonly Item[] = [
   shutdown,
   observe,
   contract,
+  disconnected,
   fields,
   receiver,
   many,
