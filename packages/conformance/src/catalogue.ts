@@ -9,6 +9,7 @@ import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
 import { lifecycle } from './items/lifecycle.ts'
+import { limits } from './items/limits.ts'
 import { many } from './items/many.ts'
 import { model } from './items/model.ts'
 import { observe } from './items/observe.ts'
@@ -24,6 +25,7 @@ import { sentMessage } from './items/sent-message.ts'
 import { settle } from './items/settle.ts'
 import { shutdown } from './items/shutdown.ts'
 import { time } from './items/time.ts'
+import { tokens } from './items/tokens.ts'
 import { topics } from './items/topics.ts'
 
 /** Every item, in the order of the acceptance list. */
@@ -41,6 +43,7 @@ export const items: readonly Item[] = [
   deadLetters,
   time,
   extras,
+  limits,
   requests,
   queues,
   failure,
@@ -51,6 +54,7 @@ export const items: readonly Item[] = [
   fields,
   receiver,
   many,
+  tokens,
   browse,
   capabilities,
   model,

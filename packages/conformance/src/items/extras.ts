@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { collect, drain, eachOnce, gate, nothing, numbers, rejects, sendNumbers, take } from '../helpers.ts'
+import { collect, drain, eachOnce, gate, nothing, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const extras = group('extras', (item) => {
@@ -216,87 +216,7 @@ export const extras = group('extras', (item) => {
     assert.equal(message.id, id)
   })
 
-  item('max-length', 'maxLength refuses what is too much, and says so', async (t) => {
-    const queue = await t.connect()
-    const name = t.name()
-    if (t.capabilities.limits === 'none') {
-      const error = await rejects(queue.createQueue({ name, maxLength: 3 }), 'MQ_UNSUPPORTED')
-      assert.match(error.message, /maxLength/)
-      return t.refused('limits')
-    }
-    await queue.createQueue({ name, maxLength: 3, overflow: 'reject' })
-    const results = []
-    for (const i of numbers(10)) results.push(await Promise.allSettled([queue.send(name, i)]))
-    const refused = results.flat().filter(({ status }) => status === 'rejected')
-    for (const { reason } of refused as PromiseRejectedResult[]) {
-      assert.deepEqual(
-        [(reason as { code: string }).code, (reason as { certainty: string }).certainty],
-        ['MQ_QUEUE_FULL', 'not-stored'],
-      )
-    }
-    if (t.capabilities.limits === 'exact') assert.equal(refused.length, 7)
-    else {
-      assert.ok(refused.length > 0, 'nothing was refused')
-      t.refused('limits')
-    }
-    const got = await drain(queue, name)
-    assert.equal(got.length, 10 - refused.length)
-    await queue.send(name, 'room again')
-    assert.equal((await take(t, queue, name)).body, 'room again')
-  })
-
-  item('drop-oldest', 'overflow drop-oldest makes room by dead-lettering the oldest', async (t) => {
-    const queue = await t.connect()
-    const name = t.name()
-    if (t.capabilities.limits === 'none') {
-      await rejects(queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' }), 'MQ_UNSUPPORTED')
-      return t.refused('limits')
-    }
-    for (const kind of [{}, { ordered: true, partitions: 1 }]) {
-      const of = t.name()
-      await queue.createQueue({ ...kind, name: of, maxLength: 3, overflow: 'drop-oldest' })
-      for (const i of numbers(5)) await queue.send(of, i, { key: 'k' })
-      await t.until(async () => (await queue.deadLetters(of).count()) >= 2, 'two dropped')
-      const dead = (await queue.deadLetters(of).list()).messages
-      assert.deepEqual(
-        dead.map(({ body, deadLetter }) => [body, deadLetter?.reason]),
-        [
-          [0, 'max-length'],
-          [1, 'max-length'],
-        ],
-      )
-      const bodies = (await drain(queue, of)).map(({ body }) => body)
-      assert.deepEqual(bodies, [2, 3, 4])
-    }
-    if (t.capabilities.limits !== 'exact') t.refused('limits')
-  })
-
-  item('max-bytes', 'maxLengthBytes refuses what is too much', async (t) => {
-    const queue = await t.connect()
-    const name = t.name()
-    if (t.capabilities.limits === 'none') {
-      const error = await rejects(queue.createQueue({ name, maxLengthBytes: 4096 }), 'MQ_UNSUPPORTED')
-      assert.match(error.message, /maxLengthBytes/)
-      return t.refused('limits')
-    }
-    await queue.createQueue({ name, maxLengthBytes: 4096, overflow: 'reject' })
-    const body = new Uint8Array(1024)
-    let refused = 0
-    for (let i = 0; i < 10; i++) {
-      const [result] = await Promise.allSettled([queue.send(name, body)])
-      if (result.status === 'rejected') {
-        refused++
-        assert.equal((result.reason as { code: string }).code, 'MQ_QUEUE_FULL')
-      }
-    }
-    assert.ok(refused >= 5, `${refused} of 10 refused`)
-    assert.equal((await drain(queue, name)).length, 10 - refused)
-    await queue.send(name, 'room again')
-    assert.equal((await take(t, queue, name)).body, 'room again')
-    if (t.capabilities.limits !== 'exact') t.refused('limits')
-  })
-
-  item('exclusive', 'an exclusive queue belongs to its connection', async (t) => {
+  item('exclusive', 'an exclusive queue belongs to its connection, and ends with it', async (t) => {
     const [queue, other] = [await t.connect(), await t.connect()]
     const name = t.name()
     if (!t.capabilities.exclusive) {
@@ -308,6 +228,13 @@ export const extras = group('extras', (item) => {
     await queue.send(name, 'mine')
     await assert.rejects(other.receive(name))
     assert.equal((await take(t, queue, name)).body, 'mine')
+    await queue.disconnect()
+    const strict = await t.connect({ autoDeclare: false })
+    // Whatever ends with a connection may take a moment.
+    await t.until(async () => {
+      const [result] = await Promise.allSettled([strict.send(name, 'x')])
+      return (result as { reason?: { code?: string } }).reason?.code === 'MQ_QUEUE_NOT_FOUND'
+    }, 'the queue gone')
   })
 
   item('auto-delete', 'an autoDelete queue goes with its last consumer', async (t) => {

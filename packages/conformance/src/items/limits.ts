@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict'
+import type { Delivery, Receiver } from '@mq/core/adapter'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { drain, eachOnce, numbers, receiveAll, rejects, take } from '../helpers.ts'
+import { group } from '../item.ts'
+
+/** Most that a queue takes, and what becomes of what is above that. */
+export const limits = group('extras', (item) => {
+  item('max-length', 'maxLength refuses what is too much, and says so', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      const error = await rejects(queue.createQueue({ name, maxLength: 3 }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /maxLength/)
+      return t.refused('limits')
+    }
+    await queue.createQueue({ name, maxLength: 3, overflow: 'reject' })
+    const results = []
+    for (const i of numbers(10)) results.push(await Promise.allSettled([queue.send(name, i)]))
+    const refused = results.flat().filter(({ status }) => status === 'rejected')
+    for (const { reason } of refused as PromiseRejectedResult[]) {
+      assert.deepEqual(
+        [(reason as { code: string }).code, (reason as { certainty: string }).certainty],
+        ['MQ_QUEUE_FULL', 'not-stored'],
+      )
+    }
+    if (t.capabilities.limits === 'exact') assert.equal(refused.length, 7)
+    else {
+      assert.ok(refused.length > 0, 'nothing was refused')
+      t.refused('limits')
+    }
+    const got = await drain(queue, name)
+    assert.equal(got.length, 10 - refused.length)
+    await queue.send(name, 'room again')
+    assert.equal((await take(t, queue, name)).body, 'room again')
+  })
+
+  item('drop-oldest', 'overflow drop-oldest makes room by dead-lettering the oldest', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      await rejects(queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' }), 'MQ_UNSUPPORTED')
+      return t.refused('limits')
+    }
+    for (const kind of [{}, { ordered: true, partitions: 1 }]) {
+      const of = t.name()
+      await queue.createQueue({ ...kind, name: of, maxLength: 3, overflow: 'drop-oldest' })
+      for (const i of numbers(5)) await queue.send(of, i, { key: 'k' })
+      await t.until(async () => (await queue.deadLetters(of).count()) >= 2, 'two dropped')
+      const dead = (await queue.deadLetters(of).list()).messages
+      eachOnce(
+        dead.map(({ body }) => body),
+        [0, 1],
+        'dropped',
+      )
+      for (const { deadLetter } of dead) assert.equal(deadLetter?.reason, 'max-length')
+      const bodies = (await drain(queue, of)).map(({ body }) => body)
+      assert.deepEqual(bodies, [2, 3, 4])
+    }
+    if (t.capabilities.limits !== 'exact') t.refused('limits')
+  })
+
+  item('max-bytes', 'maxLengthBytes refuses what is too much', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    if (t.capabilities.limits === 'none') {
+      const error = await rejects(queue.createQueue({ name, maxLengthBytes: 4096 }), 'MQ_UNSUPPORTED')
+      assert.match(error.message, /maxLengthBytes/)
+      return t.refused('limits')
+    }
+    await queue.createQueue({ name, maxLengthBytes: 4096, overflow: 'reject' })
+    const body = new Uint8Array(1024)
+    let refused = 0
+    for (let i = 0; i < 10; i++) {
+      const [result] = await Promise.allSettled([queue.send(name, body)])
+      if (result.status === 'rejected') {
+        refused++
+        assert.equal((result.reason as { code: string }).code, 'MQ_QUEUE_FULL')
+      }
+    }
+    if (t.capabilities.limits === 'exact') assert.equal(refused, 6)
+    else assert.ok(refused >= 5, `${refused} of 10 refused`)
+    assert.equal((await drain(queue, name)).length, 10 - refused)
+    for (let i = 0; i < 4; i++) await queue.send(name, body)
+    await queue.purgeQueue(name)
+    await queue.send(name, body)
+    assert.equal((await drain(queue, name)).length, 1)
+    if (t.capabilities.limits !== 'exact') t.refused('limits')
+  })
+
+  item('drop-oldest-bytes', 'overflow drop-oldest keeps maxLengthBytes, too', async (t) => {
+    const { limits: kept } = t.capabilities
+    if (kept === 'none') return t.refused('limits')
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, maxLengthBytes: 4096, overflow: 'drop-oldest' })
+    const body = new Uint8Array(1024)
+    for (const n of numbers(6)) await queue.send(name, body, { headers: { n: String(n) } })
+    await t.until(async () => (await queue.deadLetters(name).count()) >= 2, 'some dropped')
+    const numbersOf = (messages: readonly { readonly headers: Readonly<Record<string, string>> }[]) =>
+      messages.map(({ headers }) => Number(headers['n']))
+    const dropped = numbersOf((await queue.deadLetters(name).list()).messages)
+    if (kept === 'exact') assert.equal(dropped.length, 2, 'dropped')
+    eachOnce(dropped, numbers(dropped.length), 'dropped')
+    assert.deepEqual(numbersOf(await drain(queue, name)), numbers(6).slice(dropped.length))
+    if (kept !== 'exact') t.refused('limits')
+  })
+
+  item('limit-returned', 'what comes back to a queue that is full by now is not lost', async (t) => {
+    if (t.capabilities.limits === 'none') return t.refused('limits')
+    const adapter = await t.connected()
+    const ways = {
+      released: (receiver: Receiver, held: readonly Delivery[]) => receiver.release(held),
+      retried: (receiver: Receiver, held: readonly Delivery[]) => receiver.retry(held, 0),
+      'retried later': (receiver: Receiver, held: readonly Delivery[]) => receiver.retry(held, 50),
+    }
+    const settings = { ...plainSettings, maxLength: 2 }
+    for (const [way, settle] of Object.entries(ways)) {
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings, pattern: undefined, ifExists: 'take' })
+      const accepted: string[] = []
+      const send = async (n: number) => {
+        const batch = numbers(n).map(() => outbound(target))
+        const outcomes = await adapter.publish(batch, t.deadline())
+        accepted.push(...batch.filter((_, i) => outcomes[i]?.ok === true).map(({ id }) => id))
+      }
+      await send(2)
+      const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      const held = await receiveAll(t, receiver, 1)
+      await send(1)
+      // It may say that there is no room: then it is still held, until the receiver closes.
+      await settle(receiver, held)
+      await receiver.close(t.deadline())
+      const other = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      const got: string[] = []
+      while (got.length < accepted.length) {
+        const deliveries = await receiveAll(t, other, 1)
+        got.push(...deliveries.map(({ id }) => id))
+        await other.ack(deliveries)
+      }
+      eachOnce(got, accepted, way)
+      assert.deepEqual([...(await other.receive(10, t.deadline(), 0))], [], way)
+    }
+  })
+})
