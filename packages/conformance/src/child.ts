@@ -1,5 +1,6 @@
 import { MessageQueue, MessageQueueConfig, MessageQueueManager } from '@mq/core'
 import type { BrokerAdapter } from '@mq/core/adapter'
+import { useEverything } from './use-everything.ts'
 
 /** What a process of its own can be asked to do; see `startChild`. */
 export type Scenario = 'exit' | 'hang' | 'suicide' | 'signals' | 'busy' | 'idle'
@@ -14,14 +15,9 @@ const never = () => new Promise<never>(() => undefined)
 
 switch (scenario) {
   case 'exit': {
-    // Uses everything once, disconnects, and says nothing more: the process must end by itself.
+    // Uses everything, disconnects while it consumes, and says nothing more: the process must end by itself.
     await queue.connect()
-    await queue.createQueue({ name })
-    const handled = new Promise<void>((resolve) => {
-      void queue.consume(name, () => resolve())
-    })
-    await queue.send(name, 'hello')
-    await handled
+    await useEverything(queue, name)
     await queue.disconnect()
     say('disconnected')
     break

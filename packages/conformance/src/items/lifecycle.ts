@@ -3,10 +3,12 @@ import { MessageQueueError } from '@mq/core'
 import { startChild } from '../child-process.ts'
 import type { TestContext } from '../context.ts'
 import { refusedCredentials, connectionError } from '../faulty.ts'
-import { nothing, rejects, take } from '../helpers.ts'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { nothing, receiveAll, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 import { watchHandles } from '../open-handles.ts'
 import { sleep } from '../schedule.ts'
+import { useEverything } from '../use-everything.ts'
 
 /** At how many moments of a connect it is tried to end it. */
 const CONNECT_STEPS = 10
@@ -195,13 +197,28 @@ export const lifecycle = group('lifecycle', (item) => {
       }
       await watched(t, async () => {
         const queue = await t.connect()
-        const handled = new Promise<void>((resolve) => void queue.consume(name, () => resolve()))
-        await queue.send(name, 'hello')
-        await handled
+        await useEverything(queue, name)
         await queue.disconnect()
       })
     },
     { slowness: 2 },
+  )
+
+  item(
+    'disconnect-aborted',
+    'a disconnect that was aborted before it began leaves nothing open either',
+    async (t) => {
+      await watched(t, async () => {
+        const adapter = await t.connected()
+        const target = { queue: t.name() }
+        await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+        await adapter.publish([outbound(target)], t.deadline())
+        const receiver = await adapter.open(source(target), () => undefined)
+        await receiveAll(t, receiver, 1)
+        await adapter.disconnect(AbortSignal.abort())
+        await assert.rejects(async () => adapter.ping(t.deadline(1000)), 'it is connected')
+      })
+    },
   )
 
   item('quiet-disconnect', 'an intended disconnect is no loss: nothing reconnects', async (t) => {
