@@ -18,12 +18,14 @@ import { payload } from './items/payload.ts'
 import { publish } from './items/publish.ts'
 import { queues } from './items/queues.ts'
 import { receive } from './items/receive.ts'
+import { receiveEdges } from './items/receive-edges.ts'
 import { receiver } from './items/receiver.ts'
 import { requests } from './items/requests.ts'
 import { retry } from './items/retry.ts'
 import { sentMessage } from './items/sent-message.ts'
 import { settle } from './items/settle.ts'
 import { shutdown } from './items/shutdown.ts'
+import { subscriptions } from './items/subscriptions.ts'
 import { time } from './items/time.ts'
 import { tokens } from './items/tokens.ts'
 import { topics } from './items/topics.ts'
@@ -37,6 +39,7 @@ export const items: readonly Item[] = [
   consume,
   receive,
   topics,
+  subscriptions,
   ordering,
   settle,
   retry,
@@ -51,6 +54,7 @@ export const items: readonly Item[] = [
   observe,
   contract,
   disconnected,
+  receiveEdges,
   fields,
   receiver,
   many,

@@ -88,7 +88,14 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       for (const each of consumers.values()) if (each.later === topic) each.consumer.topicsChanged()
     },
   })
-  const publisher = createPublisher({ connection, ensureLater: topology.ensureLater })
+  const publisher = createPublisher({
+    connection,
+    async ensureLater(later, main, of) {
+      // A subscription's topic would be made for one that does not exist.
+      if ('subscription' in of) await topology.find(of)
+      await topology.ensureLater(later, main)
+    },
+  })
   const registry = createRegistry({
     connection,
     ensureTopic: topology.ensureTopic,

@@ -1,4 +1,4 @@
-import { AdapterError, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
+import { AdapterError, type OutboundMessage, type PublishOutcome, type Target } from '@mq/core/adapter'
 import { NEVER, untilAborted } from './abort.ts'
 import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { type Link, protocolError } from './client.ts'
@@ -59,8 +59,8 @@ export interface Publisher {
 
 export interface PublisherSetup {
   connection(): Connection
-  /** A delayed message needs the topic that keeps it; made when it is missing. */
-  ensureLater(topic: string, main: string): Promise<void>
+  /** A delayed message, and one for a subscription alone, needs the topic that keeps it; made when it is missing, unless there is no such target. */
+  ensureLater(topic: string, main: string, of: Target): Promise<void>
 }
 
 export function createPublisher(setup: PublisherSetup): Publisher {
@@ -276,7 +276,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           what,
           publishing,
           signal,
-          topic === main ? undefined : () => setup.ensureLater(topic, main),
+          topic === main ? undefined : () => setup.ensureLater(topic, main, to as Target),
         )
         indices.forEach((i, at) => (outcomes[i] = done[at] as PublishOutcome))
       }),

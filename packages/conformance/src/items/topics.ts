@@ -187,7 +187,7 @@ export const topics = group('topics', (item) => {
     await nothing(queue, a)
   })
 
-  item('isolated', 'topics do not mix, nor with queues of the same name', async (t) => {
+  item('isolated', 'topics do not mix, whatever their names begin with', async (t) => {
     const queue = await t.connect()
     const topic = t.name('topic')
     await queue.createSubscription(topic, 's')

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import type { BrokerAdapter, Delivery, Receiver, Target } from '@mq/core/adapter'
+import type { TestContext } from '../context.ts'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { eachOnce, receiveAll } from '../helpers.ts'
+import { group } from '../item.ts'
+import { settled } from '../stage.ts'
+
+const open = (adapter: BrokerAdapter, target: Target, leaseMs?: number): Promise<Receiver> =>
+  adapter.open(
+    source(target, { mode: 'pull', ...(leaseMs === undefined ? {} : { leaseMs }) }),
+    () => undefined,
+  )
+
+async function subscribed(t: TestContext, adapter: BrokerAdapter, topic: string, subscription: string) {
+  const target = { topic, subscription }
+  await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+  await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+  return target
+}
+
+/** A subscription is a queue like any other. */
+export const subscriptions = group('topics', (item) => {
+  item('returned', 'what a receiver of a subscription releases or leaves behind comes back', async (t) => {
+    const adapter = await t.connected()
+    const target = await subscribed(t, adapter, t.name('topic'), 's')
+    const { topic } = target
+    const messages = [outbound({ topic }), outbound({ topic }), outbound({ topic })]
+    await adapter.publish(messages, t.deadline())
+    const receiver = await open(adapter, target)
+    const held = await receiveAll(t, receiver, 3)
+    const [one] = held as [Delivery]
+    settled(await receiver.release([one]), 1)
+    const [again] = (await receiveAll(t, receiver, 1)) as [Delivery]
+    assert.deepEqual([again.id, again.deliveryCount], [one.id, 0], 'released')
+    await receiver.close(t.deadline())
+    const other = await open(adapter, target)
+    const left = await receiveAll(t, other, 3)
+    eachOnce(
+      left.map(({ id }) => id),
+      messages.map(({ id }) => id),
+      'of a closed receiver',
+    )
+    settled(await other.ack(left), 3)
+  })
+
+  item('lease', 'a lease of a subscription’s message runs out as one of a queue’s does', async (t) => {
+    if (t.capabilities.ownership === 'connection') return t.refused('ownership')
+    const adapter = await t.connected()
+    const target = await subscribed(t, adapter, t.name('topic'), 's')
+    const message = outbound({ topic: target.topic })
+    await adapter.publish([message], t.deadline())
+    const receiver = await open(adapter, target, 300)
+    const held = await receiveAll(t, receiver, 1)
+    const [again] = await receiveAll(t, await open(adapter, target), 1)
+    assert.deepEqual([again?.id, again?.deliveryCount], [message.id, 0])
+    assert.ok((again?.redeliveries ?? 0) >= 1, 'redeliveries')
+    assert.deepEqual([...(await receiver.ack(held))], ['lost'])
+  })
+
+  item('missing', 'a subscription that does not exist is MQ_QUEUE_NOT_FOUND, and is not made', async (t) => {
+    const adapter = await t.connected()
+    const { topic } = await subscribed(t, adapter, t.name('topic'), 's')
+    const target = { topic, subscription: 'missing' }
+    const calls: Record<string, () => Promise<unknown>> = {
+      open: () => open(adapter, target),
+      size: () => adapter.size(target),
+      purge: () => adapter.purge(target),
+      async publish() {
+        const [outcome] = await adapter.publish([outbound(target)], t.deadline())
+        assert.ok(outcome?.ok === false, 'it was accepted')
+        assert.equal(outcome.certainty, 'not-stored')
+        throw outcome.error
+      },
+      // Last, and not made by any of them.
+      'open again': () => open(adapter, target),
+    }
+    for (const [name, call] of Object.entries(calls)) {
+      const error: unknown = await call().then(
+        () => assert.fail(`${name} resolved`),
+        (reason: unknown) => reason,
+      )
+      if (error instanceof assert.AssertionError) throw error
+      assert.equal(adapter.classify(error).code, 'MQ_QUEUE_NOT_FOUND', name)
+    }
+    await adapter.remove(target)
+  })
+
+  item('dots', 'dots in names do not make one subscription of two', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name('topic')
+    const targets = [
+      await subscribed(t, adapter, name, 'b.c'),
+      await subscribed(t, adapter, `${name}.b`, 'c'),
+    ]
+    const messages = targets.map(({ topic }) => outbound({ topic }))
+    for (const message of messages) await adapter.publish([message], t.deadline())
+    for (const [i, target] of targets.entries()) {
+      const receiver = await open(adapter, target)
+      const got = await receiveAll(t, receiver, 1)
+      got.push(...(await receiver.receive(10, t.deadline(), 0)))
+      assert.deepEqual(
+        got.map(({ id }) => id),
+        [messages[i]?.id],
+        `${target.topic} ${target.subscription}`,
+      )
+      settled(await receiver.ack(got), 1)
+      await receiver.close(t.deadline())
+    }
+  })
+})
