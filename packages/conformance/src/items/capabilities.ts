@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import type { Capabilities } from '@mq/core/adapter'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import { receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
+import { found, leased, settled } from '../stage.ts'
+
+/** 1 MiB, less what the rest of a message may take. */
+const PORTABLE_BODY_BYTES = 1024 * 1024 - 16 * 1024
 
 type Check = (value: unknown) => boolean
 
@@ -17,8 +23,8 @@ const oneOf =
 const SHAPE: Readonly<Record<keyof Capabilities, Check>> = {
   durable: flag,
   priorityLevels: count(1),
-  maxDelayMs: count(1),
-  maxBodyBytes: count(1),
+  maxDelayMs: count(600_000),
+  maxBodyBytes: count(PORTABLE_BODY_BYTES),
   ownership: oneOf('lease', 'connection'),
   redeliveries: oneOf('count', 'flag'),
   retryKeepsOrder: flag,
@@ -55,8 +61,51 @@ export const capabilities = group('capabilities', (item) => {
     assert.deepEqual({ ...queue.capabilities }, { ...adapter.capabilities })
   })
 
-  item('body-limit', 'the portable body fits the declared limit', async (t) => {
-    const { maxBodyBytes } = (await t.connected()).capabilities
-    assert.ok(maxBodyBytes >= 1024 * 1024 - 16 * 1024, `the limit is ${maxBodyBytes}`)
+  item('body-limit', 'a body of the portable size is accepted', async (t) => {
+    const adapter = await t.connected()
+    const target = { queue: t.name() }
+    await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const message = outbound(target, { body: new Uint8Array(PORTABLE_BODY_BYTES) })
+    const [outcome] = await adapter.publish([message], t.deadline())
+    assert.equal(outcome?.ok, true)
   })
+
+  item(
+    'ownership',
+    'a delivery outlives its lease where the connection owns it, and only there',
+    async (t) => {
+      const stage = await leased(t, 1, 300)
+      const owned = t.capabilities.ownership === 'connection'
+      // Most of a second more, for what looks now and then.
+      await t.quiet(1000)
+      const again = await found(t, stage, owned ? 0 : 1)
+      assert.equal(again.length, owned ? 0 : 1)
+      if (!owned) return
+      settled(await stage.receiver.ack(stage.deliveries), 1)
+      await stage.receiver.close(t.deadline())
+      assert.deepEqual(await found(t, stage, 0), [])
+      t.refused('ownership')
+    },
+  )
+
+  item(
+    'browse-hides',
+    'a browse keeps what it shows from others where it says so, and only there',
+    async (t) => {
+      const adapter = await t.connected()
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+      await adapter.publish([outbound(target)], t.deadline())
+      const browsing = await adapter.open(source(target, { mode: 'browse' }), () => undefined)
+      await receiveAll(t, browsing, 1)
+      const other = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      if (t.capabilities.browseHides) {
+        assert.deepEqual([...(await other.receive(1, t.deadline(), 0))], [], 'it was not hidden')
+        await browsing.close(t.deadline())
+        t.refused('browseHides')
+      }
+      await receiveAll(t, other, 1)
+      await browsing.close(t.deadline())
+    },
+  )
 })

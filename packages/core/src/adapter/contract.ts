@@ -325,9 +325,9 @@ export interface Capabilities {
   readonly durable: boolean
   /** Levels that priorities are mapped onto; 1: none. */
   readonly priorityLevels: number
-  /** Longest `delay`, in ms. */
+  /** Longest `delay`, in ms: ten minutes at least. */
   readonly maxDelayMs: number
-  /** Largest body, in bytes. */
+  /** Largest body, in bytes: 1 MiB at least, less 16 KiB that the rest of a message may take. */
   readonly maxBodyBytes: number
   /** What ties a delivery to its receiver: a lease that must be renewed, or the connection. */
   readonly ownership: 'lease' | 'connection'
