@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import { conformanceIds } from '@mq/conformance'
+import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
 import { brokenAdapters } from './broken/all.ts'
+import { onDelivery } from './broken/broken.ts'
 import { failedIds, runBroken } from './broken/run.ts'
 
 describe('the suite fails an adapter that', () => {
@@ -24,4 +26,16 @@ describe('the suite passes an adapter that', () => {
     const skipped = Object.entries(results.items).filter(([, { outcome }]) => outcome === 'skipped')
     expect(skipped.map(([id]) => id)).toEqual(['shutdown.signal'])
   }, 120_000)
+
+  it('hands out deliveries that answer with getters', async () => {
+    const fault = (inner: BrokerAdapter) => onDelivery(inner, getters)
+    expect(failedIds(await runBroken({ name: 'has getters', fault }))).toEqual([])
+  }, 120_000)
 })
+
+/** None of its fields is its own, as those of a class with getters are not. */
+function getters(delivery: Delivery): Delivery {
+  const fields = Object.keys(delivery) as (keyof Delivery)[]
+  const properties = Object.fromEntries(fields.map((field) => [field, { get: () => delivery[field] }]))
+  return Object.create(Object.defineProperties({}, properties)) as Delivery
+}

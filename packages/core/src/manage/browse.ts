@@ -12,6 +12,8 @@ const PAGE = 100
 
 export interface Browsed {
   readonly delivery: Delivery
+  /** As they came: those of the message are changed. */
+  readonly headers: Readonly<Record<string, string>>
   /** With the bytes as body where they cannot be decoded. */
   readonly message: Message
 }
@@ -60,7 +62,10 @@ export class Browse {
       const deliveries = await withDeadline(clock, config.producer.requestTimeoutMs, 'browsing', (signal) =>
         this.#receiver.receive(PAGE, signal),
       )
-      return deliveries.map((delivery) => ({ delivery, message: this.#message(delivery) }))
+      return deliveries.map((delivery) => {
+        const headers = { ...delivery.headers }
+        return { delivery, headers, message: this.#message(delivery) }
+      })
     } catch (error) {
       throw wrapError(adapter, error, `Cannot look into ${this.#queueName}`)
     }
@@ -68,7 +73,7 @@ export class Browse {
 
   #message(delivery: Delivery): Message {
     // Nobody can settle what is only looked at: it has no intake.
-    const held = new Held({ ...delivery, headers: { ...delivery.headers } }, null as unknown as Intake)
+    const held = new Held(delivery, null as unknown as Intake)
     held.state = 'lost'
     try {
       return inboundMessage(held, this.#engine.codec, this.#queueName)

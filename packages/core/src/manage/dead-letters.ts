@@ -268,9 +268,10 @@ export class DeadLetters {
   ): Promise<Delivery[]> {
     const sent: Delivery[] = []
     await Promise.all(
-      items.map(async ({ delivery, message }) => {
+      items.map(async (item) => {
+        const { delivery, message } = item
         try {
-          const { destination, outbound } = await this.#outbound(delivery, message, options)
+          const { destination, outbound } = await this.#outbound(item, options)
           const known =
             'subscription' in destination ? undefined : await this.#engine.topology.ensure(destination)
           moved.add(outbound.id)
@@ -285,17 +286,16 @@ export class DeadLetters {
   }
 
   async #outbound(
-    delivery: Delivery,
-    message: Message,
+    { delivery, headers, message }: Browsed,
     options: RedriveOptions,
   ): Promise<{ destination: Target; outbound: Omit<OutboundMessage, 'sendToken'> }> {
     const destination = this.#destination(delivery, options.to)
-    const ttl = Number(delivery.headers[TTL_HEADER] ?? NaN)
+    const ttl = Number(headers[TTL_HEADER] ?? NaN)
     const outbound = {
       destination: destination as Destination,
       id: delivery.id,
       body: delivery.body,
-      headers: delivery.headers as Readonly<Record<string, string>>,
+      headers,
       timestamp: delivery.timestamp,
       contentType: delivery.contentType ?? message.contentType,
       contentEncoding: delivery.contentEncoding,
