@@ -193,8 +193,8 @@ export const deadLetters = group('dead-letters', (item) => {
       cursor = page.cursor
     } while (cursor !== null && ++pages < 10)
     eachOnce(seen, ids)
-    for (const made of ['', 'none', 'none:1-1'])
-      await rejects(queue.deadLetters(name).list({ cursor: made }), 'MQ_VALIDATION')
+    // A cursor is the broker's own business; none is empty.
+    await rejects(queue.deadLetters(name).list({ cursor: '' }), 'MQ_VALIDATION')
   })
 
   item('list-filter', 'list takes a filter', async (t) => {

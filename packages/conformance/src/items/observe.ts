@@ -171,8 +171,13 @@ export const observe = group('observe', (item) => {
     'listeners',
     'a listener or handler that throws crashes nothing, and rejects nothing unheard',
     async (t) => {
-      const unheard: unknown[] = []
-      const hear = (reason: unknown) => unheard.push(reason)
+      const unheard: string[] = []
+      const mine = t.name('thrown')
+      const hear = (reason: unknown) => {
+        // Other work of the process has its own.
+        const text = inspect(reason, { depth: 10 })
+        if (text.includes(mine)) unheard.push(text)
+      }
       process.on('unhandledRejection', hear)
       t.defer(() => process.off('unhandledRejection', hear))
       const link = t.faulty()
@@ -186,7 +191,7 @@ export const observe = group('observe', (item) => {
         'leaseLost',
       ] as const) {
         queue.on(event, () => {
-          throw new Error(`the listener of ${event}`)
+          throw new Error(`${mine}: the listener of ${event}`)
         })
       }
       await queue.connect()
@@ -197,9 +202,9 @@ export const observe = group('observe', (item) => {
         {
           handle({ body }) {
             handled.add(body)
-            return Promise.reject(new Error('the handler'))
+            return Promise.reject(new Error(`${mine}: the handler`))
           },
-          handleError: () => Promise.reject(new Error('the error handler')),
+          handleError: () => Promise.reject(new Error(`${mine}: the error handler`)),
         },
         { retry: { maxRetries: 0 } },
       )
