@@ -16,13 +16,13 @@ function open(
 
 const idsOf = (messages: readonly { readonly id: string }[]) => messages.map(({ id }) => id)
 
-/** All that a browse shows, a page of two after the other. */
-async function shown(browsing: Receiver, signal: AbortSignal): Promise<readonly Delivery[]> {
+/** All that a browse shows, page after page. */
+async function shown(browsing: Receiver, signal: AbortSignal, most = 2): Promise<readonly Delivery[]> {
   const all: Delivery[] = []
   for (;;) {
     signal.throwIfAborted()
-    const page = await browsing.receive(2, signal, 0)
-    assert.ok(page.length <= 2, 'more than it was asked for')
+    const page = await browsing.receive(most, signal, 0)
+    assert.ok(page.length <= most, 'more than it was asked for')
     if (page.length === 0) return all
     all.push(...page)
   }
@@ -30,48 +30,49 @@ async function shown(browsing: Receiver, signal: AbortSignal): Promise<readonly 
 
 /** Looking at what waits, as the contract has it. */
 export const browse = group('receiver', (item) => {
-  item(
-    'browse',
-    'a browse shows each waiting message once, in order, leases nothing, and ends',
-    async (t) => {
-      const adapter = await t.connected()
-      const name = t.name()
-      await adapter.declare(
-        { queue: name },
-        { settings: plainSettings, pattern: undefined, ifExists: 'take' },
-      )
-      const signal = t.deadline()
-      const [held, delayed] = [outbound({ queue: name }), outbound({ queue: name }, { delayMs: 600_000 })]
-      await adapter.publish([held], signal)
-      const holder = await open(adapter, name, 'pull')
-      const leased = await receiveAll(t, holder, 1)
-      await adapter.publish([delayed], signal)
-      const messages = Array.from({ length: 5 }, () => outbound({ queue: name }))
-      await adapter.publish(messages, signal)
-      const browsing = await open(adapter, name, 'browse')
-      // What counts what is leased as waiting may show it, too.
-      const seen = (await shown(browsing, signal)).filter(
-        ({ id }) => id !== held.id || t.capabilities.size === 'ready',
-      )
-      assert.deepEqual(idsOf(seen), idsOf(messages))
-      settled(await browsing.ack(seen.slice(0, 1)), 1)
-      settled(await browsing.ack(seen.slice(2, 3)), 1)
-      await browsing.close(signal)
-      // The one whose position it is may be gone.
-      const after = await open(adapter, name, 'browse', seen[2]?.position)
-      const rest = await shown(after, signal)
-      if (!t.capabilities.browseHides) assert.deepEqual(idsOf(rest), idsOf(messages.slice(3)))
-      else t.refused('browseHides')
-      await after.close(signal)
-      settled(await holder.ack(leased), 1)
-      await holder.close(signal)
-      const left = await receiveAll(t, await open(adapter, name, 'pull'), 3)
-      eachOnce(
-        idsOf(left),
-        idsOf([messages[1], messages[3], messages[4]].filter((each) => each !== undefined)),
-      )
-    },
-  )
+  item('browse', 'a browse shows each waiting message once, leases nothing, and ends', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const signal = t.deadline()
+    const [held, delayed] = [outbound({ queue: name }), outbound({ queue: name }, { delayMs: 600_000 })]
+    await adapter.publish([held], signal)
+    const holder = await open(adapter, name, 'pull')
+    const leased = await receiveAll(t, holder, 1)
+    await adapter.publish([delayed], signal)
+    const messages = Array.from({ length: 5 }, () => outbound({ queue: name }))
+    await adapter.publish(messages, signal)
+    const browsing = await open(adapter, name, 'browse')
+    // What counts what is leased as waiting may show it, too.
+    const seen = (await shown(browsing, signal)).filter(
+      ({ id }) => id !== held.id || t.capabilities.size === 'ready',
+    )
+    eachOnce(idsOf(seen), idsOf(messages), 'shown')
+    settled(await browsing.ack(seen.slice(0, 1)), 1)
+    settled(await browsing.ack(seen.slice(2, 3)), 1)
+    await browsing.close(signal)
+    // The one whose position it is may be gone.
+    const after = await open(adapter, name, 'browse', seen[2]?.position)
+    const rest = await shown(after, signal)
+    if (!t.capabilities.browseHides) assert.deepEqual(idsOf(rest), idsOf(seen.slice(3)))
+    else t.refused('browseHides')
+    await after.close(signal)
+    settled(await holder.ack(leased), 1)
+    await holder.close(signal)
+    const left = await receiveAll(t, await open(adapter, name, 'pull'), 3)
+    eachOnce(idsOf(left), idsOf([...seen.slice(1, 2), ...seen.slice(3)]))
+  })
+
+  item('browse-many', 'a browse of many shows all of them, page by page', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const messages = Array.from({ length: 250 }, () => outbound({ queue: name }))
+    await adapter.publish(messages, t.deadline())
+    const browsing = await open(adapter, name, 'browse')
+    eachOnce(idsOf(await shown(browsing, t.deadline(), 100)), idsOf(messages), 'shown')
+    await browsing.close(t.deadline())
+  })
 
   item(
     'browse-leased',
