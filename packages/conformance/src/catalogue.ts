@@ -3,13 +3,16 @@ import { browse } from './items/browse.ts'
 import { capabilities } from './items/capabilities.ts'
 import { consume } from './items/consume.ts'
 import { contract } from './items/contract.ts'
+import { counts } from './items/counts.ts'
 import { deadLetters } from './items/dead-letters.ts'
 import { disconnected } from './items/disconnected.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
+import { givenUp } from './items/given-up.ts'
 import { lifecycle } from './items/lifecycle.ts'
 import { limits } from './items/limits.ts'
+import { longTimes } from './items/long-times.ts'
 import { many } from './items/many.ts'
 import { model } from './items/model.ts'
 import { observe } from './items/observe.ts'
@@ -45,6 +48,7 @@ export const items: readonly Item[] = [
   retry,
   deadLetters,
   time,
+  longTimes,
   extras,
   limits,
   requests,
@@ -56,6 +60,8 @@ export const items: readonly Item[] = [
   disconnected,
   receiveEdges,
   fields,
+  givenUp,
+  counts,
   receiver,
   many,
   tokens,

@@ -82,7 +82,7 @@ export function failure(over: Partial<DeadLetterInfo> = {}): DeadLetterInfo {
     attempts: 1,
     firstFailedAt: new Date(1_700_000_000_000),
     lastFailedAt: new Date(1_700_000_001_000),
-    error: { name: 'TypeError', message: 'no', stack: 'at x' },
+    error: { name: 'TypeError', message: 'nö: 漢\nand 😀', stack: 'at x\n'.repeat(800) },
     host: 'here',
     ...over,
   }

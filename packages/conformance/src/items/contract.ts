@@ -46,6 +46,10 @@ export const contract = group('contract', (item) => {
       assert.ok(codes.has(code), `code ${String(code)}`)
       assert.equal(typeof retryable, 'boolean')
     }
+    for (const unknown of [new Error('plain'), undefined, {}]) {
+      const { code, retryable } = adapter.classify(unknown)
+      assert.deepEqual({ code, retryable }, { code: 'MQ_UNKNOWN', retryable: true })
+    }
   })
 
   item('refused-open', 'opening a queue that does not exist rejects as MQ_QUEUE_NOT_FOUND', async (t) => {

@@ -64,7 +64,7 @@ const WAYS_BACK: readonly {
 const closed = (receiver: Receiver): Promise<void> => receiver.close(live)
 
 /** A message that has every field, of the kind that is lost first: not ASCII, long, or of a time gone by. */
-function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
+export function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
   return outbound(
     { queue },
     {
@@ -87,7 +87,7 @@ function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = 
   )
 }
 
-function same(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
+export function same(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
   assert.ok(delivery !== undefined, `${path}: it did not come`)
   assert.equal(delivery.id, message.id, `${path}: id`)
   for (const field of KEPT) assert.equal(delivery[field], message[field], `${path}: ${field}`)

@@ -1,6 +1,7 @@
 import type { Broken } from './broken.ts'
 import { calls } from './calls.ts'
 import { connecting } from './connecting.ts'
+import { connections } from './connections.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
@@ -24,6 +25,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...deadLettering,
   ...managing,
   ...connecting,
+  ...connections,
   ...calls,
   ...ways,
   ...many,

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { receiveAll } from '../helpers.ts'
+import { group } from '../item.ts'
+import { leased, settled } from '../stage.ts'
+
+/** Numbers that an adapter keeps. */
+export const counts = group('contract', (item) => {
+  item('counts-new', 'a new message has no failure behind it, nor has a dead letter', async (t) => {
+    const stage = await leased(t, 1)
+    const { adapter, receiver } = stage
+    const [fresh] = stage.deliveries
+    assert.deepEqual([fresh?.deliveryCount, fresh?.redeliveries, fresh?.firstFailedAt], [0, 0, undefined])
+    settled(await receiver.retry(stage.deliveries, 0), 1)
+    const target = { queue: `${stage.name}.dlq` }
+    await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const failed = await receiveAll(t, receiver, 1)
+    settled(await receiver.deadLetter(failed, [failure({ queue: stage.name })], target), 1)
+    const [dead] = await receiveAll(t, await adapter.open(source(target), () => undefined), 1)
+    assert.deepEqual([dead?.deliveryCount, dead?.redeliveries, dead?.firstFailedAt], [0, 0, undefined])
+  })
+
+  item('size-retried', 'what waits for a retry is not counted as ready', async (t) => {
+    if (t.capabilities.size !== 'ready') return t.refused('size')
+    const stage = await leased(t, 2)
+    settled(await stage.receiver.retry(stage.deliveries.slice(0, 1), 600_000), 1)
+    settled(await stage.receiver.release(stage.deliveries.slice(1)), 1)
+    const size = () => stage.adapter.size({ queue: stage.name })
+    await t.until(async () => (await size()) === 1, 'size 1')
+    await t.quiet(50)
+    assert.equal(await size(), 1)
+  })
+
+  item('priority-numbers', 'priorities compare as numbers', async (t) => {
+    const levels = Math.min(t.capabilities.priorityLevels, 256)
+    if (levels <= 1) return t.refused('priorityLevels')
+    const adapter = await t.connected()
+    const target = { queue: t.name() }
+    const settings = { ...plainSettings, maxPriority: 255 }
+    await adapter.declare(target, { settings, pattern: undefined, ifExists: 'take' })
+    const batch = [9, 250, 100, 20].map((priority) => outbound(target, { priority }))
+    await adapter.publish(batch, t.deadline())
+    await t.until(async () => (await adapter.size(target)) === batch.length, 'all of them ready')
+    const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+    const got: number[] = []
+    for (const _ of batch) got.push((await receiveAll(t, receiver, 1))[0]?.priority ?? -1)
+    const levelOf = (priority: number) => Math.floor((priority * levels) / 256)
+    assert.deepEqual(got.map(levelOf), [250, 100, 20, 9].map(levelOf))
+  })
+})
