@@ -56,6 +56,7 @@ export const givenUp = group('contract', (item) => {
     const queue = await t.connect()
     const name = t.name()
     await queue.createQueue({ name, ordered: true })
+    await queue.createQueue({ name: `${name}.dlq` })
     await queue.send(name, 'head', { key: 'k' })
     const head = await take(t, queue, name)
     const id = await queue.send(name, 'behind', { key: 'k', ttl: 200 })
