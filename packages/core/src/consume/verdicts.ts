@@ -178,6 +178,8 @@ export class Verdicts {
         this.#host.settled(result, held)
       })
     if (this.#last === null && topology.settingsOf(deadLetter.queue) !== undefined) return settle()
+    // Nobody else may settle it while the dead-letter queue is looked up.
+    held.state = 'settling'
     // One after another: what fails first comes first among the dead letters.
     const before = this.#last ?? topology.ensure(deadLetter).catch(() => undefined)
     const last = before.then(settle).finally(() => {

@@ -114,3 +114,26 @@ describe('dead letters', () => {
     await consumer.stop()
   })
 })
+
+describe('a failed message whose dead-letter queue is being declared', () => {
+  it('is settled by nobody else meanwhile', async () => {
+    const bench = await connectedBench()
+    const failed: Message[] = []
+    const { consumer, receiver } = await bench.consume((message) => {
+      failed.push(message)
+      throw new RejectError('no')
+    })
+    const gate = deferred<object>()
+    bench.adapter.onDeclare = () => gate.promise
+    receiver.give(delivery('a'))
+    await until(() => failed.length === 1)
+    const [message] = failed as [Message]
+    await expect(bench.receiving.acknowledge(message)).rejects.toMatchObject({
+      code: ErrorCode.ALREADY_SETTLED,
+    })
+    gate.resolve({})
+    await until(() => receiver.settled.length === 1)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', ids: ['a'] }])
+    await consumer.stop()
+  })
+})
