@@ -112,24 +112,25 @@ export class Outbox {
       }
       batch.entries.push(entry)
       if (signal !== undefined) this.#abortable(entry, label, signal)
+      if (batch.entries.length >= gathering.maxBatch) this.#close(gathering)
     })
   }
 
   #batchFor(lane: Lane, size: number): Batch {
     const { config } = this.#engine
-    let batch = lane.open
-    if (
-      batch !== null &&
-      (batch.entries.length >= lane.maxBatch || batch.bytes + size > config.producer.batchSize)
-    )
-      batch = null
-    if (batch === null) {
-      batch = newBatch()
-      lane.open = batch
-      lane.queue.push(batch)
+    if (lane.open !== null && lane.open.bytes + size > config.producer.batchSize) this.#close(lane)
+    if (lane.open === null) {
+      lane.open = newBatch()
+      lane.queue.push(lane.open)
     }
-    batch.bytes += size
-    return batch
+    lane.open.bytes += size
+    return lane.open
+  }
+
+  /** Nothing more fits in: it goes, and waits for no company. */
+  #close(lane: Lane): void {
+    lane.open = null
+    if (this.#engine.config.producer.lingerMs > 0) this.#soon(() => this.#dispatch(lane))
   }
 
   #schedule(lane: Lane): void {
@@ -143,7 +144,12 @@ export class Outbox {
       this.#dispatch(lane)
     }
     if (lingerMs > 0) clock.setTimeout(dispatch, lingerMs)
-    else if (this.#engine.turn.overdue()) setImmediate(dispatch)
+    else this.#soon(dispatch)
+  }
+
+  /** When this turn has gathered what it sends; timers and sockets come first when it is their turn. */
+  #soon(dispatch: () => void): void {
+    if (this.#engine.turn.overdue()) setImmediate(dispatch)
     else queueMicrotask(dispatch)
   }
 

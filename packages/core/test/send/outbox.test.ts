@@ -62,6 +62,20 @@ describe('gathering', () => {
     expect(calls(bench)).toEqual([['a', 'b']])
   })
 
+  it('waits for no company where nothing more fits in', async () => {
+    for (const config of [{ lingerMs: 20 }, { lingerMs: 20, batchSize: 1200 }]) {
+      const most = 'batchSize' in config ? 500 : 2
+      const bench = await connectedBench({ producer: config }, { ...fakeAdapter(), pace: { publish: most } })
+      const full = Promise.all([send(bench, 'a'), send(bench, 'b')])
+      const last = send(bench, 'c')
+      await full
+      expect(calls(bench)).toEqual([['a', 'b']])
+      await bench.clock.advance(20)
+      await last
+      expect(calls(bench)).toEqual([['a', 'b'], ['c']])
+    }
+  })
+
   it('makes calls of at most batchSize bytes, and of 500 messages', async () => {
     const small = await connectedBench({ producer: { batchSize: 1200 } })
     await Promise.all(['a', 'b', 'c'].map((id) => send(small, id)))
