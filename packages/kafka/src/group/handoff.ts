@@ -55,6 +55,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   const { connection, names, owned, committer, drop } = setup
   const { logger } = connection.options
   const leaderless = new Set<string>()
+  /** How many partitions a topic had when it was read here first, by its id. */
+  const counts = new Map<string, number>()
   let round = 0
 
   const startOf = (topic: string, topicId: string, number: number) => ({
@@ -73,14 +75,18 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     ends: ReadonlyMap<string, LogEnds>,
   ): void => {
     for (const [topic, list] of Object.entries(gained)) {
-      const topicId = known.get(topic)?.id ?? ''
+      const { id: topicId = '', leaders = [] } = known.get(topic) ?? {}
+      const count = counts.get(topicId) ?? leaders.length
+      counts.set(topicId, count)
       for (const number of list) {
         const key = `${topic}/${number}`
         const end = ends.get(key)
         if (end === undefined)
           throw new AdapterError('MQ_UNAVAILABLE', `nothing is known of ${key}`, { retryable: true })
         const commit = commits.get(key)
-        const fresh = topic === names.main && setup.startFrom === 'latest' ? end.high : end.low
+        // One that was added since holds nothing but what was sent to the group.
+        const isLatest = topic === names.main && setup.startFrom === 'latest' && number < count
+        const fresh = isLatest ? end.high : end.low
         if (commit !== undefined && commit.offset < end.low)
           warnOfGap(logger, topic, number, commit.offset, end.low)
         // A group that has commits begins nowhere: what is left behind them was sent to it.

@@ -11,6 +11,7 @@ import { namesOf } from '../../src/names.ts'
 function member(startFrom: 'earliest' | 'latest') {
   const owned = new Map<string, Partition>()
   const warnings: unknown[] = []
+  const leaders = [1]
   let answer = (_: Map<string, Commit>): void => undefined
   let asked = (): void => undefined
   const membership = {
@@ -23,13 +24,13 @@ function member(startFrom: 'earliest' | 'latest') {
   } as unknown as Membership
   const call = (
     _: string,
-    { topics }: { topics: readonly { partitions: readonly { timestamp: number }[] }[] },
+    { topics }: { topics: readonly { partitions: readonly { partition: number; timestamp: number }[] }[] },
   ) =>
     Promise.resolve({
       responses: topics.map(({ partitions }) => ({
         topic: 'q',
-        partitions: partitions.map(({ timestamp }) => ({
-          partition: 0,
+        partitions: partitions.map(({ partition, timestamp }) => ({
+          partition,
           offset: timestamp === -2 ? '10' : '20',
         })),
       })),
@@ -38,7 +39,7 @@ function member(startFrom: 'earliest' | 'latest') {
     connection: {
       closed: false,
       options: { logger: { debug: () => undefined, warn: (fields: object) => void warnings.push(fields) } },
-      topics: () => Promise.resolve(new Map([['q', { leaders: [1] }]])),
+      topics: () => Promise.resolve(new Map([['q', { id: 'a', leaders: [...leaders] }]])),
       link: () => Promise.resolve({ call }),
     } as unknown as Connection,
     names: namesOf({ queue: 'q' }, undefined),
@@ -54,11 +55,12 @@ function member(startFrom: 'earliest' | 'latest') {
   return {
     owned,
     warnings,
+    leaders,
     handoff,
     /** Gives it the partition; resolves when it asks where to begin, with what answers that and waits for the end. */
-    async gains() {
+    async gains(numbers = [0]) {
       const asking = new Promise<void>((resolve) => (asked = resolve))
-      const done = handoff.assigned({ q: [0] }, false)
+      const done = handoff.assigned({ q: numbers }, false)
       await asking
       return (commit: Commit | undefined) => {
         answer(new Map(commit === undefined ? [] : [['q/0', commit]]))
@@ -81,6 +83,18 @@ describe('a partition that is taken over', () => {
     expect(await begin(offset === undefined ? undefined : { offset, metadata: null })).toBe(false)
     expect(owned.get('q/0')?.position).toBe(expected)
     expect(warnings).toEqual(offset === 4 ? [{ topic: 'q', partition: 0, from: 4, to: 10 }] : [])
+  })
+
+  it('begins at its beginning where it was added to a topic that is read, whatever a group begins with', async () => {
+    const { owned, leaders, gains } = member('latest')
+    await (
+      await gains()
+    )(undefined)
+    leaders.push(1)
+    await (
+      await gains([0, 1])
+    )(undefined)
+    expect([...owned.values()].map(({ position }) => position)).toEqual([20, 10])
   })
 
   it('is not read when the next round began before it was: by that one another may', async () => {
