@@ -74,6 +74,8 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
       } catch (error) {
         throw openError(source.target, settler.closed ? closeCause(channel) : error)
       }
+      // Nothing is the end.
+      if (shown.length === 0) signal.throwIfAborted()
       return shown
     },
     ack: settler.ack,

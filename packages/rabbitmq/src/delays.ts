@@ -19,6 +19,8 @@ export interface Delays {
   forTopic(topic: string, tierMs: number): Promise<string>
   /** After a topic is made: what is due for it, from before as well, reaches it. */
   bindTopic(topic: string): Promise<void>
+  /** After a queue is removed: where its messages waited, as far as this connection made it. */
+  remove(queue: string): Promise<void>
   forget(): void
 }
 
@@ -28,6 +30,8 @@ const MISSING_MS = 1_000
 export function createDelays(connection: Connection): Delays {
   const made = new Map<string, Promise<void>>()
   const bound = new Map<string, Promise<void>>()
+  /** The waiting queues of those that share with nobody. */
+  const ownOf = new Map<string, Set<string>>()
 
   const keep = (map: Map<string, Promise<void>>, name: string, making: Promise<void>): Promise<void> => {
     map.set(name, making)
@@ -110,10 +114,10 @@ export function createDelays(connection: Connection): Delays {
     )
 
   const bindNow = async (queue: string): Promise<void> => {
-    await due()
     const bindBy = (role: Role): Promise<unknown> =>
       connection.admin((channel) => channel.bindQueue(queue, own.due, queue), role)
     try {
+      await due()
       // One that is exclusive belongs to the consuming socket.
       await bindBy('admin').catch((error: unknown) => {
         if (replyCode(error) !== 405) throw error
@@ -150,6 +154,8 @@ export function createDelays(connection: Connection): Delays {
     async forQueue(tierMs, queue, limited) {
       if (limited) {
         const name = own.delayedQueue(queue, tierMs)
+        const names = ownOf.get(queue) ?? new Set()
+        ownOf.set(queue, names.add(name))
         await once(name, () => tolerant(waitingQueue(name, tierMs, ''), name))
         return name
       }
@@ -172,6 +178,17 @@ export function createDelays(connection: Connection): Delays {
       } catch (error) {
         // Nothing has waited for it yet, or who may not bind it: then that happens with the first message that waits.
         if (replyCode(error) !== 404 && replyCode(error) !== 403) throw error
+      }
+    },
+    async remove(queue) {
+      const names = ownOf.get(queue) ?? []
+      ownOf.delete(queue)
+      for (const name of names) {
+        made.delete(name)
+        await connection.admin(async (channel) => {
+          await channel.deleteExchange(name)
+          await channel.deleteQueue(name)
+        })
       }
     },
     forget() {

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Channel } from 'amqplib'
-import type { Connection } from './connection.ts'
+import type { Connection, Role } from './connection.ts'
 
 /** Acknowledgements that a quorum queue's leader takes at a time. */
 const AT_A_TIME = 16
@@ -17,10 +17,11 @@ export async function flush(
   channel: Channel,
   queue: string,
   n: number,
+  role: Role,
 ): Promise<void> {
   await connection.rpc(channel.prefetch(1), 'flushing')
   for (let i = 0; i <= Math.ceil(n / AT_A_TIME); i++)
-    await connection.admin((admin) => admin.checkQueue(queue))
+    await connection.admin((admin) => admin.checkQueue(queue), role)
 }
 
 /** Waits, not for long, until at least `n` messages are ready. Never rejects. */

@@ -27,6 +27,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     throw openError(source.target, error)
   })
   const ordered = known.ordered || source.ordered
+  const role = known.exclusive ? 'consume' : 'admin'
   const queues = Array.from({ length: known.partitions }, (_, n) => partitionQueue(queue, n))
   const channel = await connection.channel('consume')
   const inbox = createInbox()
@@ -109,10 +110,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   }
 
   const waiting = async (physical: string): Promise<number> =>
-    connection.admin(
-      async (admin) => (await admin.checkQueue(physical)).messageCount,
-      known.exclusive ? 'consume' : 'admin',
-    )
+    connection.admin(async (admin) => (await admin.checkQueue(physical)).messageCount, role)
 
   const receiveOrdered = async (
     max: number,
@@ -160,7 +158,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
       const outcomes = await settler.release(deliveries)
       if (ordered && !settler.closed)
         for (const physical of new Set(deliveries.map((each) => (each as Held).queue)))
-          await flush(connection, channel, physical, deliveries.length).catch(() => undefined)
+          await flush(connection, channel, physical, deliveries.length, role).catch(() => undefined)
       return outcomes
     },
     retry: settler.retry,
@@ -173,7 +171,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           await atMost(settler.replaced(), signal)
           // What the server has not taken yet would end with the channel: each get has a consumer of its own there, so that many settlements wait their turn.
           const n = settler.written
-          if (n > 0) for (const physical of queues) await flush(connection, channel, physical, n)
+          if (n > 0) for (const physical of queues) await flush(connection, channel, physical, n, role)
           await closeChannel(channel, signal)
         }
         closing = settler.closed ? Promise.resolve() : leave().catch(() => closeQuietly(channel))

@@ -48,6 +48,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     throw openError(source.target, error)
   })
   const { partitions, autoDelete } = known
+  const role = known.exclusive ? 'consume' : 'admin'
   // One that was not declared here shows its order by its partitions alone.
   const ordered = known.ordered || source.ordered
   const channel = await connection.channel('consume')
@@ -95,7 +96,10 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || settler.open > 0 || !subscribed) return
     quietSince = now
     const physical = partitionQueue(queue, asked % partitions)
-    const { messageCount, consumerCount } = await connection.admin((admin) => admin.checkQueue(physical))
+    const { messageCount, consumerCount } = await connection.admin(
+      (admin) => admin.checkQueue(physical),
+      role,
+    )
     if (messageCount === 0 || (ordered && consumerCount > 0)) {
       stuck = 0
       asked++
@@ -169,7 +173,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     await atMost(settler.replaced(), signal)
     if (ordered)
       for (let n = 0; n < partitions; n++)
-        await flush(connection, channel, partitionQueue(queue, n), settler.written)
+        await flush(connection, channel, partitionQueue(queue, n), settler.written, role)
     await closeChannel(channel, signal)
   }
 

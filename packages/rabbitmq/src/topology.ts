@@ -263,15 +263,19 @@ export function createTopology(
     const known = queues.get(queue)
     const partitions = known?.ordered === false ? 1 : await countPartitions(queue, known?.partitions ?? 1)
     // The queue itself last: whoever is interrupted finds what is left by it.
-    for (let n = partitions - 1; n > 0; n--)
-      await on(queue, (channel) => channel.deleteQueue(partitionQueue(queue, n)))
+    for (let n = partitions - 1; n > 0; n--) await removeOne(partitionQueue(queue, n), roleOf(queue))
     await removeWhole(queue)
   }
 
   const removeWhole = async (queue: string): Promise<void> => {
     const role = roleOf(queue)
     queues.delete(queue)
-    await connection.admin((channel) => channel.deleteQueue(queue), role)
+    await removeOne(queue, role)
+  }
+
+  const removeOne = async (physical: string, role: Role): Promise<void> => {
+    await connection.admin((channel) => channel.deleteQueue(physical), role)
+    await delays.remove(physical)
   }
 
   /** Others may make it again as soon as this resolves. A server that is slow to delete is as slow to tell. */

@@ -72,8 +72,9 @@ export function encode(message: OutboundMessage, ready: boolean): Properties {
   const out: Properties = {
     headers,
     persistent: true,
-    timestamp: Math.floor(message.timestamp / 1000),
   }
+  // There are no negative ones; the header has it all the same.
+  if (message.timestamp >= 0) out.timestamp = Math.floor(message.timestamp / 1000)
   const id = short(message.id, headers, WireHeader.ID)
   if (id !== undefined) out.messageId = id
   const contentType = short(message.contentType, headers, LONG.contentType)

@@ -70,6 +70,21 @@ describe('what waits for a queue', () => {
     await comes(other.queue, 2)
   })
 
+  it('that refuses when it is full goes with it', async () => {
+    const { queue } = await declare(adapter, fresh(), { maxLength: 9 })
+    await delayed(queue, 1, 200)
+    await comes(queue)
+    const waiting = `mq:delayed:200:${queue}`
+    await channel.checkQueue(waiting)
+    await adapter.remove({ queue })
+    const looking = await foreign.createChannel()
+    looking.on('error', () => undefined)
+    await expect(looking.checkQueue(waiting)).rejects.toMatchObject({ code: 404 })
+    await declare(adapter, queue, { maxLength: 9 })
+    await delayed(queue, 1, 200)
+    await comes(queue)
+  })
+
   it('reaches one that was made again meanwhile, by whomever', async () => {
     const [ours, theirs] = [await declare(adapter, fresh()), await declare(adapter, fresh())]
     await delayed(ours.queue, 1, 1_000)

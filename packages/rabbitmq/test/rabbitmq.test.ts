@@ -116,6 +116,13 @@ describe('our messages', () => {
     })
   })
 
+  it('may be from before 1970', async () => {
+    const { queue } = await declare(adapter, fresh())
+    expect(await adapter.publish([outbound({ queue }, { timestamp: -5_000 })], live)).toEqual([{ ok: true }])
+    const [got] = await take(await adapter.open(source({ queue }), () => undefined), 1)
+    expect(got?.timestamp).toBe(-5_000)
+  })
+
   it('carry what is too long for a property, and headers that the server would act on', async () => {
     const { queue } = await declare(adapter, fresh())
     const long = 'ü'.repeat(200)
@@ -267,6 +274,19 @@ describe('declaring', () => {
   })
 })
 
+describe('a look at a queue', () => {
+  it('that is ended before it has seen anything says so, and not that there is nothing', async () => {
+    const { queue } = await declare(adapter, fresh())
+    await adapter.publish([outbound({ queue })], live)
+    const looking = await adapter.open(source({ queue }, { mode: 'browse' }), () => undefined)
+    const reason = new Error('too slow')
+    await expect(looking.receive(1, AbortSignal.abort(reason))).rejects.toBe(reason)
+    expect(await looking.receive(1, live)).toHaveLength(1)
+    expect(await looking.receive(1, live)).toEqual([])
+    await looking.close(live)
+  })
+})
+
 describe('a queue that is made again while a call waits for its messages', () => {
   it('gives them to the next call', async () => {
     const { queue } = await declare(adapter, fresh())
@@ -285,104 +305,5 @@ describe('a queue that is made again while a call waits for its messages', () =>
     await channel.deleteQueue(queue)
     await expect(second).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await receiver.close(live)
-  })
-})
-
-describe('an ordered queue that was not declared here', () => {
-  it('gives back before the next consumer becomes the active one', async () => {
-    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
-    const sent = Array.from({ length: 5 }, () => outbound({ queue }, { key: 'k' }))
-    await adapter.publish(sent, live)
-    const stranger = rabbitmqAdapter({ url: broker.url })
-    await connected(stranger)
-    const first = await stranger.open(source({ queue }, { ordered: true, prefetch: 3 }), () => undefined)
-    const held = await take(first, 3)
-    const standby = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
-    const after = take(standby, 5)
-    await first.release(held)
-    await first.close(live)
-    expect((await after).map(({ id }) => id)).toEqual(sent.map(({ id }) => id))
-    await standby.close(live)
-    await stranger.disconnect(live)
-  })
-})
-
-describe('an ordered queue of several partitions', () => {
-  const partitions = 3
-
-  it('keeps the order of each key, and lets its partitions go to different consumers', async () => {
-    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
-    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
-    const sent = Array.from({ length: 60 }, (_, i) => outbound({ queue }, { key: keys[i % keys.length] }))
-    const outcomes = await adapter.publish(sent, live)
-    expect(outcomes.every(({ ok }) => ok)).toBe(true)
-    const sizes = await Promise.all(
-      [queue, `${queue}::p1`, `${queue}::p2`].map(
-        async (name) => (await channel.checkQueue(name)).messageCount,
-      ),
-    )
-    expect(sizes.reduce((sum, n) => sum + n)).toBe(60)
-    expect(sizes.filter((n) => n > 0).length).toBeGreaterThan(1)
-    expect(await adapter.size({ queue })).toBe(60)
-    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
-    const got = await take(receiver, 60)
-    for (const key of keys) {
-      const ids = (list: readonly { key: string | undefined; id: string }[]) =>
-        list.filter((each) => each.key === key).map(({ id }) => id)
-      expect(ids(got)).toEqual(ids(sent))
-    }
-    expect((await receiver.ack(got)).every((outcome) => outcome === 'settled')).toBe(true)
-    await receiver.close(live)
-  })
-
-  it('is found with its partitions by one that did not make it, and is gone whole', async () => {
-    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
-    const other = rabbitmqAdapter({ url: broker.url })
-    await connected(other)
-    const answer = await other.declare(
-      { queue },
-      { settings: { ...plainSettings, ordered: true }, pattern: undefined, ifExists: 'take' },
-    )
-    expect([answer.partitions, answer.ordered ?? true]).toEqual([partitions, true])
-    await other.publish(
-      [1, 2, 3, 4].map((n) => outbound({ queue }, { key: `k${n}` })),
-      live,
-    )
-    expect(await other.purge({ queue })).toBe(4)
-    await other.remove({ queue })
-    await other.disconnect(live)
-    for (const name of [queue, `${queue}::p1`, `${queue}::p2`]) {
-      const looking = await foreign.createChannel()
-      looking.on('error', () => undefined)
-      await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
-    }
-  })
-
-  it('that refuses when it is full has waiting queues of its own, retries included', async () => {
-    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions: 2, maxLength: 9 })
-    const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
-    await adapter.publish(
-      keys.map((key) => outbound({ queue }, { key })),
-      live,
-    )
-    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
-    const outcomes = await receiver.retry(await take(receiver, keys.length), 100)
-    expect(outcomes).toEqual(keys.map(() => 'settled'))
-    for (const name of [queue, `${queue}::p1`])
-      await expect(channel.checkQueue(`mq:delayed:100:${name}`)).resolves.toMatchObject({ consumerCount: 0 })
-    await receiver.close(live)
-  })
-
-  it('does not meet a topic of the same name, whatever its subscriptions are called', async () => {
-    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
-    const subscribed = { topic: queue, subscription: 'p1' }
-    await adapter.declare(subscribed, { settings: plainSettings, pattern: '#', ifExists: 'take' })
-    await adapter.publish(
-      Array.from({ length: 20 }, (_, n) => outbound({ queue }, { key: `k${n}` })),
-      live,
-    )
-    expect([await adapter.size({ queue }), await adapter.size(subscribed)]).toEqual([20, 0])
-    await adapter.remove({ topic: queue })
-    expect(await adapter.size({ queue })).toBe(20)
   })
 })

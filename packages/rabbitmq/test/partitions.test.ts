@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { connect, type ChannelModel, type Channel } from 'amqplib'
+import { startBroker, type RunningBroker } from '@mq/brokers'
+import { connected, declare, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
+import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+
+let broker: RunningBroker
+let adapter: BrokerAdapter
+let foreign: ChannelModel
+let channel: Channel
+
+beforeAll(async () => {
+  broker = await startBroker('rabbitmq', { fresh: true })
+  adapter = rabbitmqAdapter({ url: broker.url })
+  await connected(adapter)
+  foreign = await connect(broker.url)
+  channel = await foreign.createChannel()
+}, 120_000)
+
+afterAll(async () => {
+  await adapter.disconnect(AbortSignal.timeout(5_000))
+  await foreign.close()
+  await broker.stop()
+}, 60_000)
+
+/** Exactly `n`, however many calls it takes. */
+async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
+  const got: Delivery[] = []
+  while (got.length < n) {
+    const more = await receiver.receive(n - got.length, live, 20_000)
+    if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
+    got.push(...more)
+  }
+  return got
+}
+
+describe('an ordered queue that was not declared here', () => {
+  it('gives back before the next consumer becomes the active one', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
+    const sent = Array.from({ length: 5 }, () => outbound({ queue }, { key: 'k' }))
+    await adapter.publish(sent, live)
+    const stranger = rabbitmqAdapter({ url: broker.url })
+    await connected(stranger)
+    const first = await stranger.open(source({ queue }, { ordered: true, prefetch: 3 }), () => undefined)
+    const held = await take(first, 3)
+    const standby = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
+    const after = take(standby, 5)
+    await first.release(held)
+    await first.close(live)
+    expect((await after).map(({ id }) => id)).toEqual(sent.map(({ id }) => id))
+    await standby.close(live)
+    await stranger.disconnect(live)
+  })
+})
+
+describe('an ordered queue of several partitions', () => {
+  const partitions = 3
+
+  it('keeps the order of each key, and lets its partitions go to different consumers', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    const sent = Array.from({ length: 60 }, (_, i) => outbound({ queue }, { key: keys[i % keys.length] }))
+    const outcomes = await adapter.publish(sent, live)
+    expect(outcomes.every(({ ok }) => ok)).toBe(true)
+    const sizes = await Promise.all(
+      [queue, `${queue}::p1`, `${queue}::p2`].map(
+        async (name) => (await channel.checkQueue(name)).messageCount,
+      ),
+    )
+    expect(sizes.reduce((sum, n) => sum + n)).toBe(60)
+    expect(sizes.filter((n) => n > 0).length).toBeGreaterThan(1)
+    expect(await adapter.size({ queue })).toBe(60)
+    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
+    const got = await take(receiver, 60)
+    for (const key of keys) {
+      const ids = (list: readonly { key: string | undefined; id: string }[]) =>
+        list.filter((each) => each.key === key).map(({ id }) => id)
+      expect(ids(got)).toEqual(ids(sent))
+    }
+    expect((await receiver.ack(got)).every((outcome) => outcome === 'settled')).toBe(true)
+    await receiver.close(live)
+  })
+
+  it('is found with its partitions by one that did not make it, and is gone whole', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const answer = await other.declare(
+      { queue },
+      { settings: { ...plainSettings, ordered: true }, pattern: undefined, ifExists: 'take' },
+    )
+    expect([answer.partitions, answer.ordered ?? true]).toEqual([partitions, true])
+    await other.publish(
+      [1, 2, 3, 4].map((n) => outbound({ queue }, { key: `k${n}` })),
+      live,
+    )
+    expect(await other.purge({ queue })).toBe(4)
+    await other.remove({ queue })
+    await other.disconnect(live)
+    for (const name of [queue, `${queue}::p1`, `${queue}::p2`]) {
+      const looking = await foreign.createChannel()
+      looking.on('error', () => undefined)
+      await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
+    }
+  })
+
+  it('that refuses when it is full has waiting queues of its own, retries included', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions: 2, maxLength: 9 })
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+    await adapter.publish(
+      keys.map((key) => outbound({ queue }, { key })),
+      live,
+    )
+    const receiver = await adapter.open(source({ queue }, { ordered: true }), () => undefined)
+    const outcomes = await receiver.retry(await take(receiver, keys.length), 100)
+    expect(outcomes).toEqual(keys.map(() => 'settled'))
+    for (const name of [queue, `${queue}::p1`])
+      await expect(channel.checkQueue(`mq:delayed:100:${name}`)).resolves.toMatchObject({ consumerCount: 0 })
+    await receiver.close(live)
+  })
+
+  it('does not meet a topic of the same name, whatever its subscriptions are called', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const subscribed = { topic: queue, subscription: 'p1' }
+    await adapter.declare(subscribed, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+    await adapter.publish(
+      Array.from({ length: 20 }, (_, n) => outbound({ queue }, { key: `k${n}` })),
+      live,
+    )
+    expect([await adapter.size({ queue }), await adapter.size(subscribed)]).toEqual([20, 0])
+    await adapter.remove({ topic: queue })
+    expect(await adapter.size({ queue })).toBe(20)
+  })
+})
