@@ -4,6 +4,7 @@ import { publishedPackages, root } from '../lib/workspace.ts'
 import { benchmarkTables } from './benchmark-tables.ts'
 import { capabilitiesTable } from './capabilities-table.ts'
 import { configurationTables, environmentTable } from './configuration-tables.ts'
+import { handlerOptionsTable } from './handler-options-table.ts'
 import { replaceBlocks, blocksOf } from './markdown.ts'
 
 /** Name of a `<!-- generated:NAME -->` block → what belongs between its comments. */
@@ -12,6 +13,7 @@ const generators: Record<string, () => Promise<string> | string> = {
   capabilities: capabilitiesTable,
   configuration: configurationTables,
   environment: environmentTable,
+  'handler-options': handlerOptionsTable,
   benchmarks: () => benchmarkTables(),
   quickstart: () => fenced('ts', 'examples/quickstart/src/main.ts'),
   'quickstart-output': () => fenced('text', 'examples/quickstart/expected.txt'),
