@@ -113,12 +113,14 @@ export class SingleRunner {
     const run = this.#take(held, message)
     const context = new RunContext(held, this.#engine.logger, this.#host.extend)
     let result: unknown
+    let later: boolean
     try {
       result = this.#host.chain(message, context)
+      later = isThenable(result)
     } catch (error) {
       return this.#fail(run, error)
     }
-    if (isThenable(result)) {
+    if (later) {
       this.#clock?.started(run)
       // A thenable of somebody else's may call back twice, and by then this run may be another one.
       const promise = result instanceof Promise ? result : Promise.resolve(result)

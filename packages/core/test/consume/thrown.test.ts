@@ -22,6 +22,21 @@ const thrown: readonly (readonly [string, unknown])[] = [
   ['a proxy that is revoked', revoked()],
 ]
 
+it('what a handler answers may refuse to be looked at: its run has failed', async () => {
+  await using queue = MessageQueueFactory.createForTesting()
+  await queue.connect()
+  const answer = Object.defineProperty({}, 'then', {
+    get: () => {
+      throw new Error('no')
+    },
+  })
+  await queue.consume('q', () => answer as never, { retry: { maxRetries: 0 } })
+  await queue.send('q', 'x')
+  const letters = queue.deadLetters('q')
+  while ((await letters.count()) === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(queue.getStats().inFlight).toBe(0)
+})
+
 describe.each(['at once', 'later'])('what a handler throws %s', (when) => {
   it.each(thrown)('may be %s: the message is tried again, then dead-lettered', async (_, value) => {
     await using queue = MessageQueueFactory.createForTesting()
