@@ -1,7 +1,7 @@
 import { Buffer, isUtf8 } from 'node:buffer'
 import { types } from 'node:util'
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib'
-import { SerializationError, UnsupportedError } from '../errors.ts'
+import { MessageQueueError, SerializationError, UnsupportedError } from '../errors.ts'
 import { adviceFor, isJsonBody } from './json-body.ts'
 import { inferContentType, isBytes } from './message.ts'
 
@@ -104,8 +104,18 @@ export class BodyCodec {
         ? contentEncoding
         : `${contentEncoding}, ${encryption}`
     let encoded = bytes
-    for (const name of names) if (!NEUTRAL.has(name)) encoded = this.#encoding(name).encode(encoded)
+    for (const name of names) if (!NEUTRAL.has(name)) encoded = this.#encodeAs(name, encoded)
     return { body: encoded, contentEncoding: named ?? (names.length === 0 ? undefined : names.join(', ')) }
+  }
+
+  #encodeAs(name: string, bytes: Uint8Array): Uint8Array {
+    const encoding = this.#encoding(name)
+    try {
+      return encoding.encode(bytes)
+    } catch (cause) {
+      if (MessageQueueError.is(cause)) throw cause
+      throw new SerializationError(`The body cannot be written as ${name}`, { cause })
+    }
   }
 
   /** Throws `SerializationError`; core dead-letters such a message as `undecodable`. */

@@ -221,3 +221,16 @@ describe('a typed queue among the options', () => {
     await expect(manager.sendToQueue('main', { body: 'x' }, { queueName: typed })).rejects.toThrow('schema')
   })
 })
+
+describe('an encoding of the user’s own that fails', () => {
+  it('refuses the message with a code, and nothing is stored', async () => {
+    const encode = () => {
+      throw new Error('no key')
+    }
+    const codecs = { encodings: { locked: { encode, decode: encode } } }
+    await using queue = MessageQueueFactory.createForTesting({ codecs })
+    await queue.connect()
+    const sent = queue.send({ queueName: 'q', body: 1, contentEncoding: 'locked' })
+    await expect(sent).rejects.toMatchObject({ code: 'MQ_SERIALIZATION', certainty: 'not-stored' })
+  })
+})
