@@ -12,6 +12,9 @@ import { type Batch, canBeMade, deadlineOf, type Entry, type Lane, newBatch } fr
 /** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
 const MAX_BATCH = 500
 
+/** Lanes kept before those that lie idle are let go. */
+const MOST_LANES = 1000
+
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
 const OVERHEAD_BYTES = 512
 
@@ -22,6 +25,7 @@ const OVERHEAD_BYTES = 512
 export class Outbox {
   readonly #engine: Engine
   readonly #lanes = new Map<string, Lane>()
+  #mostLanes = MOST_LANES
   #bytes = 0
   #pending = 0
   #idle: (() => void)[] = []
@@ -93,6 +97,7 @@ export class Outbox {
         tickAt: 0,
         inFlight: 0,
       }
+      if (this.#lanes.size >= this.#mostLanes) this.#sweep()
       this.#lanes.set(laneKey, lane)
     }
     const gathering = lane
@@ -114,6 +119,13 @@ export class Outbox {
       if (signal !== undefined) this.#abortable(entry, label, signal)
       if (batch.entries.length >= gathering.maxBatch) this.#close(gathering)
     })
+  }
+
+  /** Requesters come and go, and so do queues: what lies idle must not pile up. */
+  #sweep(): void {
+    for (const [key, { queue, inFlight }] of this.#lanes)
+      if (queue.length === 0 && inFlight === 0) this.#lanes.delete(key)
+    this.#mostLanes = Math.max(MOST_LANES, 2 * this.#lanes.size)
   }
 
   #batchFor(lane: Lane, size: number): Batch {
@@ -164,8 +176,6 @@ export class Outbox {
       void this.#deliver(lane, batch).finally(() => {
         lane.inFlight--
         if (lane.queue.length > 0) this.#dispatch(lane)
-        // Requesters come and go; their lanes must not pile up.
-        else if (lane.inFlight === 0 && 'reply' in lane.destination) this.#lanes.delete(lane.label)
       })
     }
   }
