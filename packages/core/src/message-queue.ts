@@ -63,7 +63,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     // What an asynchronous listener rejects with is logged below, and never unhandled.
     super({ captureRejections: true })
     const events: SupervisorEvents = {
-      up: () => this.#up(),
+      up: (isCurrent) => this.#up(isCurrent),
       down: (cause) => this.#down(cause),
       closed: () => this.#emit('disconnected', undefined),
       reconnecting: (details) => this.#emit('reconnecting', details),
@@ -124,9 +124,9 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     await this.disconnect()
   }
 
-  async #up(): Promise<void> {
-    if (this.#engine.stats.connections++ > 0) await this.#engine.topology.redeclare()
-    this.#emit('connected')
+  async #up(isCurrent: () => boolean): Promise<void> {
+    if (this.#engine.stats.connections++ > 0) await this.#engine.topology.redeclare(isCurrent)
+    if (isCurrent()) this.#emit('connected')
   }
 
   #down(cause: unknown): void {

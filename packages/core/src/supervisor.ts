@@ -19,8 +19,8 @@ const RECONNECT_REFUSED_MS = 10_000
 const CLOSE_MS = 5000
 
 export interface SupervisorEvents {
-  /** A connection is up: the first, or one that replaces a lost one. Awaited before `connect` resolves. */
-  up(): Promise<void>
+  /** A connection is up: the first, or one that replaces a lost one. Awaited before `connect` resolves. `isCurrent`: it still is. */
+  up(isCurrent: () => boolean): Promise<void>
   /** The connection is gone: every receiver of it is dead. */
   down(cause: unknown): void
   /** A connection that was up was closed by `disconnect`. */
@@ -254,7 +254,7 @@ export class Supervisor {
     this.#failure = null
     up = true
     this.#options.logger.debug({ broker: adapter.broker }, 'connected')
-    await events.up()
+    await events.up(() => epoch === this.#epoch && lost === null)
     this.#releaseWaiters()
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode, type BrokerAdapter } from '../src/adapter/index.ts'
 import { Supervisor, type SupervisorOptions } from '../src/supervisor.ts'
-import { deferred, lastOf, recorder, refusal, until } from './engine-bench.ts'
+import { deferred, lastOf, queueBench, recorder, refusal, until } from './engine-bench.ts'
 import { fakeAdapter } from './fake-adapter.ts'
 import { settled, VirtualClock } from './memory/virtual-clock.ts'
 
@@ -271,4 +271,23 @@ describe('Supervisor.disconnect', () => {
     await closing
     expect(supervisor.state).toBe('disconnected')
   })
+})
+
+it('tells of no connection that is gone by the time its queues are declared', async () => {
+  const { queue, adapter, clock } = queueBench()
+  await queue.connect()
+  await Promise.all(['a', 'b'].map((name) => queue.createQueue({ name })))
+  const names: string[] = []
+  for (const name of ['connected', 'disconnected'] as const) queue.on(name, () => names.push(name))
+  lastOf(adapter.connections).lost(new Error('cut'))
+  const gate = deferred<object>()
+  adapter.onDeclare = () => gate.promise
+  const before = adapter.declared.length
+  await clock.advance(100)
+  await until(() => adapter.declared.length > before)
+  await queue.disconnect()
+  gate.resolve({})
+  await settled()
+  expect(names).toEqual(['disconnected', 'disconnected'])
+  expect(adapter.declared).toHaveLength(before + 1)
 })

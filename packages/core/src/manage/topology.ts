@@ -279,10 +279,11 @@ export class Topology {
   }
 
   /** After a reconnection: a queue that was lost with the broker is there again. What fails is logged; its users will see it. */
-  async redeclare(): Promise<void> {
+  async redeclare(isCurrent: () => boolean): Promise<void> {
     if (!this.#engine.config.autoDeclare) return
     const all = [...this.#known.values()].sort((a, b) => rank(a.target) - rank(b.target))
     for (const { target, settings, pattern } of all) {
+      if (!isCurrent()) return
       try {
         await this.#send(target, settings, pattern, 'take', 0)
       } catch (error) {

@@ -317,7 +317,7 @@ describe('Topology.redeclare', () => {
     bench.adapter.declared.length = 0
     bench.adapter.onDeclare = (target) =>
       'subscription' in target ? Promise.reject(new Error('no')) : Promise.resolve({})
-    await bench.engine.topology.redeclare()
+    await bench.engine.topology.redeclare(() => true)
     expect(names(bench)).toEqual(['topic t', 't/s', 'q'])
     expect(bench.log.filter(({ level }) => level === 'warn')).toHaveLength(1)
   })
