@@ -35,11 +35,8 @@ import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import { checkStopOptions, type StopOptions } from './stop-options.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import { isQueueRef, type QueueRef, resolveQueue, subscription, type TopicRef } from './message/typed.ts'
-import { windDown } from './wind-down.ts'
+import { DRAIN_MS, windDown } from './wind-down.ts'
 import { notStored, orRejected } from './wrap-error.ts'
-
-/** How long `disconnect` waits for running handlers unless told otherwise. */
-const DRAIN_MS = 30_000
 
 /**
  * One connection to a broker: sends, receives, consumes. Construction does no I/O. Every method may be called from anywhere once
@@ -351,8 +348,10 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     options: HandlerOptions & SubscriptionOptions = {},
   ): Promise<Consumer> {
     const { pattern, ...rest } = options
-    if (pattern !== undefined) await this.createSubscription(topic, name, { pattern })
-    return this.consume(subscription(topic, name), handler as Handler, rest)
+    const made = async () => pattern !== undefined && this.createSubscription(topic, name, { pattern })
+    this.#supervisor.adapterFor('subscribe')
+    const queue = resolveQueue(subscription(topic, name))
+    return this.#parts.consumers.consume(queue, normalHandler(handler), rest, made)
   }
 
   /** Runs middleware and handler for a message, then settles it if this queue received it. Rethrows the handler's error. */

@@ -1,6 +1,9 @@
 import type { Parts } from './assembly.ts'
 import type { StopResult } from './consume/consumer.ts'
 
+/** How long `disconnect` waits for running handlers unless told otherwise. */
+export const DRAIN_MS = 30_000
+
 /** Ends the parts in their order, while the connection may still be used: nothing new comes in, and what was sent goes out. */
 export async function windDown(
   { consumers, receiving, outbox, requests, engine }: Parts,

@@ -77,10 +77,16 @@ export class Consumers implements ConsumerHost {
     }
   }
 
-  /** Registers and starts: both, or neither. */
-  async consume(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions): Promise<Consumer> {
+  /** Registers and starts: both, or neither. `made`: what has to be there before, and is made once nothing is wrong with the rest. */
+  async consume(
+    queue: ResolvedQueue,
+    handler: NormalHandler,
+    options: HandlerOptions,
+    made?: () => Promise<unknown>,
+  ): Promise<Consumer> {
     this.register(queue, handler, options)
     try {
+      await made?.()
       return await this.start(queue, {})
     } catch (error) {
       this.#handlers.delete(queue.label)

@@ -268,3 +268,20 @@ describe('consume while disconnect is under way', () => {
     await endsAndWorksAgain(bench)
   })
 })
+
+describe('subscribe', () => {
+  it('makes nothing when its handler or its options are refused', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    for (const [handler, options] of [
+      [undefined, {}],
+      [() => undefined, { concurrency: 0 }],
+    ] as const) {
+      const failed = refusal(queue.subscribe('t', 's', handler as never, { pattern: 'a.*', ...options }))
+      expect(await failed).toMatchObject({ code: 'MQ_VALIDATION' })
+    }
+    expect(adapter.declared).toEqual([])
+    await queue.subscribe('t', 's', () => undefined, { pattern: 'a.*' })
+    expect(adapter.declared.map(({ declaration }) => declaration.pattern)).toContain('a.*')
+  })
+})
