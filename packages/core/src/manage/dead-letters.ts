@@ -9,6 +9,7 @@ import { TTL_HEADER } from '../message/own-headers.ts'
 import { checkMessage, type Message } from '../message/message.ts'
 import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
 import { addTrace } from '../message/trace.ts'
+import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
 import { wrapError } from '../wrap-error.ts'
 
@@ -139,7 +140,7 @@ export class DeadLetters {
     if (limit !== Infinity) checkCount(limit, 'limit')
     if (ratePerSecond !== undefined && !(ratePerSecond > 0))
       throw new ValidationError('ratePerSecond must be above 0')
-    if (options.to !== undefined) checkQueueName(options.to)
+    if (options.to !== undefined) refuseLibraryQueue(checkQueueName(options.to))
     const queue = await this.#queue('deadLetters.redrive')
     const result = { moved: 0, scanned: 0, failed: [] as { id: string; error: Error }[], dryRun }
     if (queue === null) return result
@@ -267,6 +268,7 @@ export class DeadLetters {
     moved: Set<string>,
   ): Promise<Delivery[]> {
     const sent: Delivery[] = []
+    const changed = options.to !== undefined || options.edit !== undefined
     await Promise.all(
       items.map(async (item) => {
         const { delivery, message } = item
@@ -275,7 +277,7 @@ export class DeadLetters {
           const known =
             'subscription' in destination ? undefined : await this.#engine.topology.ensure(destination)
           moved.add(outbound.id)
-          await this.#sender.resend(outbound, known)
+          await this.#sender.resend(outbound, known, changed)
           sent.push(delivery)
         } catch (error) {
           failed.push({ id: message.id, error: error as Error })

@@ -130,7 +130,7 @@ function checkSignal(signal: Partial<AbortSignal> | null): void {
     throw new ValidationError('signal must be an AbortSignal, such as that of an AbortController')
 }
 
-function refuseLibraryQueue(queue: string): void {
+export function refuseLibraryQueue(queue: string): void {
   if (isInternalName(queue)) {
     throw new ValidationError(
       `${queue}: queues ending in .retry or .delay are the library's own; nothing can be sent to them`,

@@ -285,10 +285,16 @@ export class Sender {
     return this.#hand({ ...outbound, headers }, route, settings)
   }
 
-  /** A dead letter goes back: its bytes as they are, its count and ttl anew. */
-  resend(outbound: Omit<OutboundMessage, 'sendToken'>, settings: QueueSettings | undefined): Promise<string> {
-    const { destination } = outbound
-    return this.#hand({ ...outbound, sendToken: this.#token() }, routeTo(destination), settings)
+  /** A dead letter goes back: its bytes as they are, its count and ttl anew. `changed`: it is not what that queue took before. */
+  async resend(
+    letter: Omit<OutboundMessage, 'sendToken'>,
+    settings: QueueSettings | undefined,
+    changed: boolean,
+  ): Promise<string> {
+    const outbound = { ...letter, sendToken: this.#token() }
+    if (changed) this.#checkSize(outbound.body.length, outbound.id)
+    const fitted = changed && settings !== undefined ? this.#fit(outbound, settings) : outbound
+    return this.#hand(fitted, routeTo(letter.destination), settings)
   }
 }
 

@@ -193,6 +193,18 @@ describe('redriving', () => {
     await expect(queue.receive('q')).resolves.toBeNull()
   })
 
+  it('is checked as by send where the queue is another one: what it refuses stays', async () => {
+    const { queue, clock, failOne } = await bench()
+    await queue.createQueue({ name: 'q', maxPriority: 9 })
+    await queue.createQueue({ name: 'brief', messageTtl: 1000 })
+    await failOne('q', { id: 'urgent', priority: 5 })
+    await failOne('q', { id: 'usual' })
+    const result = await queue.deadLetters('q').redrive({ to: 'brief' })
+    expect(result).toMatchObject({ moved: 1, failed: [{ id: 'urgent', error: { code: 'MQ_UNSUPPORTED' } }] })
+    await clock.advance(1001)
+    await expect(queue.receive('brief')).resolves.toBeNull()
+  })
+
   it('takes an edit of any field', async () => {
     const { queue, clock, failOne } = await bench()
     const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) }
@@ -345,6 +357,7 @@ describe('bad input', () => {
       () => letters.redrive({ limit: -1 }),
       () => letters.redrive({ ratePerSecond: 0 }),
       () => letters.redrive({ to: 'a b' }),
+      () => letters.redrive({ to: 'q.retry' }),
     ]) {
       expect(await refusal(call())).toMatchObject({ code: 'MQ_VALIDATION' })
     }
