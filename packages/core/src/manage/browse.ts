@@ -10,6 +10,9 @@ import { wrapError } from '../wrap-error.ts'
 /** Deliveries per look: what `browseHides` hides at once, and what one answer of the broker holds. */
 const PAGE = 100
 
+/** How long closing may take. */
+const CLOSE_MS = 5000
+
 export interface Browsed {
   readonly delivery: Delivery
   /** As they came: those of the message are changed. */
@@ -46,8 +49,12 @@ export class Browse {
       after,
     } as const
     try {
-      const receiver = await withDeadline(clock, config.producer.requestTimeoutMs, 'opening a browse', () =>
-        adapter.open(source, () => undefined),
+      const receiver = await withDeadline(
+        clock,
+        config.producer.requestTimeoutMs,
+        'opening a browse',
+        () => adapter.open(source, () => undefined),
+        (late) => void late.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined),
       )
       return new Browse(engine, receiver, queueName)
     } catch (error) {
@@ -97,7 +104,7 @@ export class Browse {
   }
 
   async close(): Promise<void> {
-    await withDeadline(this.#engine.clock, 5000, 'closing a browse', (signal) =>
+    await withDeadline(this.#engine.clock, CLOSE_MS, 'closing a browse', (signal) =>
       this.#receiver.close(signal),
     ).catch(() => undefined)
   }

@@ -6,7 +6,7 @@ import { createMemoryBroker, memoryAdapter } from '../../src/memory/index.ts'
 import { Message, type MessageInit } from '../../src/message/message.ts'
 import type { MessageQueueConfigInput } from '../../src/config/message-queue-config.ts'
 import { defineQueue, subscription } from '../../src/message/typed.ts'
-import { recorder, refusal, until } from '../engine-bench.ts'
+import { deferred, lastOf, queueBench, recorder, refusal, until } from '../engine-bench.ts'
 import { VirtualClock } from '../memory/virtual-clock.ts'
 
 const open: MessageQueue[] = []
@@ -364,4 +364,16 @@ describe('bad input', () => {
     await queue.disconnect()
     expect(await refusal(letters.count())).toMatchObject({ code: 'MQ_NOT_CONNECTED' })
   })
+})
+
+it('a look that opens after its time is closed', async () => {
+  const { queue, adapter, clock } = queueBench()
+  await queue.connect()
+  const gate = deferred()
+  adapter.onOpen = () => gate.promise
+  const failed = refusal(queue.deadLetters('q').list())
+  await clock.advance(60_000)
+  expect(await failed).toMatchObject({ code: 'MQ_TIMEOUT' })
+  gate.resolve()
+  await until(() => adapter.receivers.length === 1 && lastOf(adapter.receivers).closed)
 })
