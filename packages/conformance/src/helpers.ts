@@ -7,6 +7,9 @@ export type QueueArg = Parameters<MessageQueue['receive']>[0]
 export type ConsumeOptions = NonNullable<Parameters<MessageQueue['consume']>[2]>
 export type Running = Awaited<ReturnType<MessageQueue['consume']>>
 
+/** How far the clock by which a broker notes a time may be from the one of the tests. */
+export const CLOCKS_APART_MS = 1000
+
 /** For work that is awaited later: should the test fail before, its rejection is nobody's surprise. */
 export function later<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined)
@@ -136,11 +139,18 @@ function inboxOf(t: TestContext, messages: Message[], consumer: Running): Inbox 
     consumer,
     ids: () => messages.map(({ id }) => id),
     bodies: () => messages.map(({ body }) => body),
-    count: (n) =>
-      t.until(
-        () => messages.length >= n,
-        () => `${n} messages handled (${messages.length} came)`,
-      ),
+    count: (n) => reaches(t, () => messages.length, n, 'messages handled'),
+  }
+}
+
+/** Waits until there are `n`, as long as there are ever more: what takes long is not late while it goes on. */
+export async function reaches(t: TestContext, count: () => number, n: number, what: string): Promise<void> {
+  while (count() < n) {
+    const before = count()
+    await t.until(
+      () => count() > before,
+      () => `${n} ${what} (${count()} came)`,
+    )
   }
 }
 

@@ -193,7 +193,8 @@ export const consume = group('consume', (item) => {
         (messages: Message[]) => {
           batches.push(messages.map(({ body }) => body))
         },
-        { batch: { size: 4, waitMs: 300 } },
+        // Long enough for an adapter that answers with one message at a time.
+        { batch: { size: 4, waitMs: 1500 } },
       )
       await queue.startConsuming(name)
       await t.until(() => batches.flat().length >= 10, 'all handled')

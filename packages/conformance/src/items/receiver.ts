@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Delivery } from '@mq/core/adapter'
 import { failure, plainSettings, source } from '../fixtures.ts'
-import { eachOnce, later, receiveAll } from '../helpers.ts'
+import { CLOCKS_APART_MS, eachOnce, later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { deadOf, EFFECTS, found, leased, mortal, OPERATIONS, settle, settled } from '../stage.ts'
 
@@ -54,7 +54,7 @@ export const receiver = group('receiver', (item) => {
       assert.ok(t.now() - before >= 298, `came back after ${t.now() - before} ms`)
       for (const delivery of [first, second]) {
         const at = delivery?.firstFailedAt ?? 0
-        assert.ok(at >= before - 50 && at <= t.now() + 50, `firstFailedAt ${at}`)
+        assert.ok(at >= before - CLOCKS_APART_MS && at <= t.now() + CLOCKS_APART_MS, `firstFailedAt ${at}`)
       }
       settled(await other.retry(second === undefined ? [] : [second], 0), 1)
       const [third] = await receiveAll(t, other, 1)
