@@ -1,10 +1,12 @@
 import type { Item } from './item.ts'
 import { browse } from './items/browse.ts'
 import { capabilities } from './items/capabilities.ts'
+import { conflicts } from './items/conflicts.ts'
 import { consume } from './items/consume.ts'
 import { contract } from './items/contract.ts'
 import { counts } from './items/counts.ts'
 import { deadLetters } from './items/dead-letters.ts'
+import { deduplication } from './items/deduplication.ts'
 import { disconnected } from './items/disconnected.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
@@ -32,6 +34,7 @@ import { subscriptions } from './items/subscriptions.ts'
 import { time } from './items/time.ts'
 import { tokens } from './items/tokens.ts'
 import { topics } from './items/topics.ts'
+import { waking } from './items/waking.ts'
 
 /** Every item, in the order of the acceptance list. */
 export const items: readonly Item[] = [
@@ -50,13 +53,16 @@ export const items: readonly Item[] = [
   time,
   longTimes,
   extras,
+  deduplication,
   limits,
   requests,
   queues,
+  conflicts,
   failure,
   shutdown,
   observe,
   contract,
+  waking,
   disconnected,
   receiveEdges,
   fields,

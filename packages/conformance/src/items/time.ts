@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { collect, eachOnce, gate, nothing, receiveAll, rejects, take } from '../helpers.ts'
+import { CLOCKS_APART_MS, collect, eachOnce, gate, nothing, receiveAll, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 /** The guarantee is a second on an idle broker; the rest is for the machine that runs the tests. */
@@ -143,6 +143,44 @@ export const time = group('time', (item) => {
     assert.deepEqual(inbox.bodies(), ['long-lived'])
   })
 
+  item('ttl-whole', 'a message does not expire before its ttl is over', async (t) => {
+    const queue = await t.connect()
+    const name = t.name()
+    const ttl = 3000
+    // Some brokers take their time with the first of a queue.
+    await queue.send(name, 'first')
+    await queue.acknowledge(await take(t, queue, name))
+    for (let tries = 0; tries < 5; tries++) {
+      const sentAt = t.now()
+      await queue.send(name, 'x', { ttl })
+      await t.quiet(ttl * 0.6)
+      const message = await queue.receive(name)
+      const took = t.now() - sentAt
+      if (message !== null) return
+      // Too late to say, where this machine stalled.
+      assert.ok(took > ttl * 0.9, `expired before ${took} ms of ${ttl}`)
+    }
+    t.skip('this machine stalls too often')
+  })
+
+  item('ttl-held', 'what expires while it is held stays with its holder', async (t) => {
+    const queue = await t.connect()
+    for (let tries = 0; tries < 5; tries++) {
+      const name = t.name()
+      await queue.send(name, 'first')
+      await queue.acknowledge(await take(t, queue, name))
+      await queue.send(name, 'x', { ttl: 1000 })
+      const message = await queue.receive(name, { timeoutMs: 900 })
+      if (message === null) continue
+      await t.quiet(1200)
+      await queue.acknowledge(message)
+      await nothing(queue, name)
+      assert.equal(await queue.deadLetters(name).count(), 0, 'dead letters')
+      return
+    }
+    t.skip('this machine stalls too often')
+  })
+
   item('ttl-read-ahead', 'a message that expires while it waits for its handler is not run', async (t) => {
     const queue = await t.connect()
     const name = t.name()
@@ -184,9 +222,10 @@ export const time = group('time', (item) => {
           ['expired', ...place, 0],
         )
         assert.ok((info?.error.message ?? '').length > 0, 'no error')
-        // Some brokers know the time to the second.
         const at = info?.lastFailedAt.getTime() ?? 0
-        assert.ok(at >= before - 1000 && at <= t.now() + 1000, `failed at ${at}`)
+        // Some brokers know the time to the second.
+        const apart = CLOCKS_APART_MS + 1000
+        assert.ok(at >= before - apart && at <= t.now() + apart, `failed at ${at}`)
         assert.deepEqual(inbox.bodies(), [])
       }
     },

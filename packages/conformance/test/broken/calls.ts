@@ -22,7 +22,7 @@ const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]
   ['routingKey', ['topics.pattern']],
   ['priority', ['extras.priority', 'extras.priority-returned']],
   ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
-  ['deduplicationId', ['contract.fields', 'extras.dedupe']],
+  ['deduplicationId', ['contract.fields', 'extras.dedupe', 'extras.dedupe-returned']],
 ]
 
 /** Faults that show where one call is about several messages, and they do not fare alike. */

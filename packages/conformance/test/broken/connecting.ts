@@ -112,6 +112,7 @@ export const connecting: readonly Broken[] = [
       'publish.repeated',
       'publish.unroutable',
       'queues.conflict',
+      'queues.conflict-each',
       'queues.delete',
       'queues.deleted-elsewhere',
       'queues.expires',

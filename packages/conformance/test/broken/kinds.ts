@@ -148,6 +148,42 @@ export const kinds: readonly Broken[] = [
     fails: ['extras.dedupe'],
   },
   {
+    name: 'forgets a deduplication id after half its window',
+    slow: true,
+    fault: declaring(({ deduplicationWindowMs: ms }) => ({
+      deduplicationWindowMs: ms === null ? null : ms / 2,
+    })),
+    fails: ['extras.dedupe-whole'],
+  },
+  {
+    name: 'takes what is retried for its own duplicate',
+    fault(inner, run) {
+      const { adapter, settingsOf } = remembering(inner, run)
+      return onReceiver(adapter, (receiver, { target }) => ({
+        retry: (deliveries, delayMs) =>
+          (settingsOf(target)?.deduplicationWindowMs ?? null) === null
+            ? receiver.retry(deliveries, delayMs)
+            : receiver.ack(deliveries),
+      }))
+    },
+    fails: ['extras.dedupe-returned'],
+  },
+  {
+    name: 'compares the ttl and the dead-letter queue of an existing queue alone',
+    fault(inner, run) {
+      const { adapter, settingsOf } = remembering(inner, run)
+      return {
+        ...adapter,
+        declare(target, declaration) {
+          const { messageTtl, deadLetterQueue } = declaration.settings
+          const settings = { ...(settingsOf(target) ?? declaration.settings), messageTtl, deadLetterQueue }
+          return adapter.declare(target, { ...declaration, settings })
+        },
+      }
+    },
+    fails: ['queues.conflict-each'],
+  },
+  {
     name: 'takes what it refused for a duplicate when it is sent again',
     fault(inner) {
       const refused = new Set<string>()

@@ -57,6 +57,8 @@ export const publishing: readonly Broken[] = [
     fails: [
       'consume.order',
       'contract.publish-partial',
+      'contract.receive-woken-consume',
+      'contract.receive-woken-pull',
       'extras.priority',
       'order.crash-repeats',
       'order.failed-blocks',
@@ -171,6 +173,7 @@ export const publishing: readonly Broken[] = [
       'contract.fields-topic',
       'extras.dedupe',
       'extras.dedupe-store',
+      'extras.dedupe-whole',
       'publish.round-trip',
     ],
   },

@@ -11,6 +11,7 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'consume.prefetch',
+      'contract.receive-both',
       'contract.receive-max',
       'extras.auto-delete',
       'receiver.browse-leased',
@@ -70,7 +71,12 @@ export const receiving: readonly Broken[] = [
           return deliveries
         },
       })),
-    fails: ['contract.receive-waits'],
+    fails: [
+      'contract.receive-both',
+      'contract.receive-waits',
+      'contract.receive-woken-consume',
+      'contract.receive-woken-pull',
+    ],
   },
   {
     name: 'hands one object of headers to all deliveries',
@@ -209,6 +215,8 @@ export const receiving: readonly Broken[] = [
       open: (source, lost) => inner.open({ ...source, leaseMs: source.leaseMs * 20 }, lost),
     }),
     fails: [
+      'contract.receive-woken-consume',
+      'contract.receive-woken-pull',
       'failure.blocked-loop',
       'model.random',
       'order.crash-repeats',
@@ -238,6 +246,7 @@ export const receiving: readonly Broken[] = [
       'settle.lease-held',
       'settle.renewed',
       'settle.renewed-ahead',
+      'time.ttl-held',
       'time.ttl-read-ahead',
     ],
   },

@@ -1,4 +1,5 @@
 import {
+  onDelivery,
   onPublish,
   onReceiver,
   copyOf,
@@ -60,6 +61,89 @@ export const waiting: readonly Broken[] = [
       }))
     },
     fails: ['settle.requeue-delay'],
+  },
+  {
+    name: 'lets messages expire after half their ttl',
+    slow: true,
+    fault(inner, { shared, clock }) {
+      const ends = sharedMap<number>(shared, 'ends')
+      const halved = onPublish(inner, (message) => {
+        const { id, expiresAt } = message
+        if (expiresAt === undefined) return message
+        ends.set(id, expiresAt)
+        return { ...message, expiresAt: (clock.now() + expiresAt) / 2 }
+      })
+      return onDelivery(halved, (delivery) => ({
+        ...delivery,
+        expiresAt: delivery.expiresAt === undefined ? undefined : ends.get(delivery.id),
+      }))
+    },
+    fails: ['time.ttl-whole'],
+  },
+  {
+    name: 'takes from its holder what expires',
+    fault: (inner, { clock }) =>
+      onReceiver(inner, (receiver, { mode }) => ({
+        async receive(max, signal, waitMs) {
+          const deliveries = await receiver.receive(max, signal, waitMs)
+          for (const delivery of mode === 'browse' ? [] : deliveries) {
+            const left = (delivery.expiresAt ?? Infinity) - clock.now()
+            if (left > 0 && left < 10_000) clock.setTimeout(() => void receiver.release([delivery]), left)
+          }
+          return deliveries
+        },
+      })),
+    fails: ['time.ttl-held'],
+  },
+  {
+    name: 'wakes a receive that waits by what is published alone',
+    fault(inner, { shared, clock }) {
+      const bells = sharedMap<Set<() => void>>(shared, 'bells')
+      const rung = onPublish(inner, (message) => {
+        clock.setTimeout(() => bells.get(keyOf(message.destination))?.forEach((ring) => ring()), 0)
+        return message
+      })
+      return onReceiver(rung, (receiver, { target }) => ({
+        async receive(max, signal, waitMs = 1000) {
+          // Core asks again every second, and would not notice.
+          const ready = await receiver.receive(max, signal, waitMs > 1000 ? 0 : waitMs)
+          if (ready.length > 0 || waitMs <= 1000) return ready
+          const waiting = bells.get(keyOf(target)) ?? new Set()
+          bells.set(keyOf(target), waiting)
+          await new Promise<void>((resolve) => {
+            waiting.add(resolve)
+            signal.addEventListener('abort', () => resolve(), { once: true })
+            clock.setTimeout(resolve, waitMs)
+          })
+          return receiver.receive(max, signal, 0)
+        },
+      }))
+    },
+    fails: [
+      'contract.disconnect-abort',
+      'contract.receive-woken-consume',
+      'contract.receive-woken-pull',
+      'receiver.deleted',
+    ],
+  },
+  {
+    name: 'settles nothing while a receive waits',
+    slow: true,
+    fault: (inner) =>
+      onReceiver(inner, (receiver) => {
+        let receiving: Promise<unknown> = Promise.resolve()
+        return {
+          receive(max, signal, waitMs) {
+            const work = receiver.receive(max, signal, waitMs)
+            if ((waitMs ?? 0) > 1000) receiving = work.catch(() => undefined)
+            return work
+          },
+          ack: (deliveries) => receiving.then(() => receiver.ack(deliveries)),
+          release: (deliveries) => receiving.then(() => receiver.release(deliveries)),
+          retry: (deliveries, delayMs) => receiving.then(() => receiver.retry(deliveries, delayMs)),
+        }
+      }),
+    fails: ['contract.receive-woken-consume', 'contract.receive-woken-pull'],
   },
   {
     name: 'never gives the key of a dead letter free',
