@@ -6,8 +6,8 @@ const PATIENCE_MS = 10_000
 /** Uses a connected queue in every way that starts something, all of which must end with the connection. It goes on consuming. */
 export async function useEverything(queue: MessageQueue, name: string): Promise<void> {
   await consume(queue, name)
-  await receive(queue, `${name}.received`)
-  const topic = `${name}.topic`
+  await receive(queue, `${name}-received`)
+  const topic = `${name}-topic`
   await queue.createSubscription(topic, 's')
   await queue.publish(topic, 'hello')
   await queue.getQueueSize(subscription(topic, 's'))

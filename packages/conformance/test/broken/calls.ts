@@ -20,7 +20,7 @@ const lostTogether = (outcomes: Outcomes) =>
 /** A field that each message has for itself, and what must fail when a call has it once. */
 const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
   ['routingKey', ['topics.pattern']],
-  ['priority', ['extras.priority', 'extras.priority-returned']],
+  ['priority', ['contract.priority-numbers', 'extras.priority', 'extras.priority-returned']],
   ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
   ['deduplicationId', ['contract.fields', 'extras.dedupe', 'extras.dedupe-returned']],
 ]

@@ -67,7 +67,7 @@ export const connecting: readonly Broken[] = [
     name: 'answers every ping',
     slow: true,
     fault: (inner) => ({ ...inner, ping: () => Promise.resolve() }),
-    fails: ['contract.connect-abort', 'contract.ping'],
+    fails: ['contract.connect-abort', 'contract.ping', 'lifecycle.disconnect-aborted'],
   },
   {
     name: 'leaves a timer behind that keeps the process alive',
@@ -80,7 +80,7 @@ export const connecting: readonly Broken[] = [
         setTimeout(() => clearInterval(timer), 30_000).unref()
       },
     }),
-    fails: ['lifecycle.disconnect-any-time', 'lifecycle.process-exits'],
+    fails: ['lifecycle.disconnect-aborted', 'lifecycle.disconnect-any-time', 'lifecycle.process-exits'],
   },
   {
     name: 'throws in classify',
@@ -100,11 +100,13 @@ export const connecting: readonly Broken[] = [
     fault: (inner) => ({ ...inner, classify: () => ({ code: 'MQ_UNKNOWN', retryable: false }) }),
     fails: [
       'consume.missing',
+      'contract.classify',
       'contract.refused-open',
       'contract.refused-publish',
       'dead-letters.list-pages',
       'extras.auto-delete',
       'extras.dedupe-refused',
+      'extras.exclusive',
       'extras.max-bytes',
       'extras.max-length',
       'failure.deleted',
@@ -119,6 +121,7 @@ export const connecting: readonly Broken[] = [
       'queues.unknown-argument',
       'receiver.deleted',
       'topics.full',
+      'topics.missing',
       'topics.pattern-conflict',
     ],
   },
@@ -145,7 +148,8 @@ export const connecting: readonly Broken[] = [
       capabilities: Object.freeze({ ...inner.capabilities, maxBodyBytes: 1000 }),
     }),
     fails: [
-      'capabilities.body-limit',
+      'capabilities.complete',
+      'extras.drop-oldest-bytes',
       'extras.max-bytes',
       'payload.bytes',
       'payload.large',

@@ -107,7 +107,7 @@ export const connections: readonly Broken[] = [
       onReceiver(inner, (receiver) => ({
         receive: (max, signal, waitMs) => receiver.receive(max, signal, waitMs === 0 ? 1000 : waitMs),
       })),
-    fails: ['contract.receive-edges'],
+    fails: ['contract.receive-edges', 'receiver.renew'],
   },
   {
     name: 'releases a second later',
@@ -119,7 +119,7 @@ export const connections: readonly Broken[] = [
           return Promise.resolve(deliveries.map(() => 'settled'))
         },
       })),
-    fails: ['receiver.at-once'],
+    fails: ['receiver.at-once', 'receiver.outcomes', 'receiver.outcomes-release', 'receiver.stale-release'],
   },
   {
     name: 'takes a delay of more than 31 bits for none',

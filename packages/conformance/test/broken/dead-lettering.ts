@@ -8,6 +8,7 @@ export const deadLettering: readonly Broken[] = [
     fails: [
       'consume.batch-outcomes',
       'consume.receive-poison',
+      'contract.counts-new',
       'contract.fields-dead',
       'dead-letters.busy',
       'dead-letters.content',
@@ -79,6 +80,7 @@ export const deadLettering: readonly Broken[] = [
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
       'extras.process-message',
+      'lifecycle.process-exits',
       'model.random',
       'observe.stats',
       'order.unblocked',
@@ -183,6 +185,6 @@ export const deadLettering: readonly Broken[] = [
           : { ...delivery, deliveryCount: counts.get(delivery.id) ?? delivery.deliveryCount },
       )
     },
-    fails: ['contract.fields-dead', 'receiver.dead-letter'],
+    fails: ['contract.counts-new', 'contract.fields-dead', 'receiver.dead-letter'],
   },
 ]

@@ -133,7 +133,7 @@ export const discarding: readonly Broken[] = [
       size: (target) => inner.size(target).catch(() => 0),
       purge: (target) => inner.purge(target).catch(() => 0),
     }),
-    fails: ['consume.missing'],
+    fails: ['consume.missing', 'contract.disconnected', 'topics.missing'],
   },
   {
     name: 'brings back what was leased when its queue was deleted',

@@ -140,9 +140,11 @@ export const managing: readonly Broken[] = [
         }),
     }),
     fails: [
+      'contract.fields-dropped',
       'contract.publish-partial',
       'extras.dedupe-refused',
       'extras.drop-oldest',
+      'extras.drop-oldest-bytes',
       'extras.max-bytes',
       'extras.max-length',
       'queues.conflict-each',
@@ -172,6 +174,7 @@ export const managing: readonly Broken[] = [
     fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
     fails: [
       'dead-letters.purge',
+      'extras.max-bytes',
       'extras.priority',
       'order.unblocked',
       'queues.lease-ran-out',

@@ -11,6 +11,7 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'consume.prefetch',
+      'contract.priority-numbers',
       'contract.receive-both',
       'contract.receive-max',
       'extras.auto-delete',
@@ -108,6 +109,7 @@ export const receiving: readonly Broken[] = [
       'receiver.renew',
       'settle.crash',
       'settle.lease-held',
+      'topics.lease',
     ],
   },
   {
@@ -143,7 +145,7 @@ export const receiving: readonly Broken[] = [
     name: 'never counts redeliveries',
     slow: true,
     fault: (inner) => onDelivery(inner, (delivery) => ({ ...delivery, redeliveries: 0 })),
-    fails: ['consume.receive-poison', 'dead-letters.poison', 'receiver.expires'],
+    fails: ['consume.receive-poison', 'dead-letters.poison', 'receiver.expires', 'topics.lease'],
   },
   {
     name: 'leaves its control headers among those of the user',
@@ -157,6 +159,8 @@ export const receiving: readonly Broken[] = [
       'contract.fields',
       'contract.fields-dead',
       'contract.fields-delayed',
+      'contract.fields-dropped',
+      'contract.fields-expired',
       'contract.fields-returned',
       'contract.fields-topic',
       'dead-letters.content',
@@ -236,6 +240,7 @@ export const receiving: readonly Broken[] = [
     }),
     fails: [
       'consume.rate-limit',
+      'contract.expired-behind',
       'extras.extend',
       'order.unblocked',
       'queues.expires',
@@ -246,6 +251,7 @@ export const receiving: readonly Broken[] = [
       'settle.lease-held',
       'settle.renewed',
       'settle.renewed-ahead',
+      'time.long',
       'time.ttl-held',
       'time.ttl-read-ahead',
     ],
@@ -261,6 +267,7 @@ export const receiving: readonly Broken[] = [
         },
       })),
     fails: [
+      'capabilities.browse-hides',
       'dead-letters.busy',
       'dead-letters.get',
       'dead-letters.list',
@@ -309,9 +316,11 @@ export const receiving: readonly Broken[] = [
     }),
     fails: [
       'consume.missing',
+      'contract.disconnected',
       'contract.refused-open',
       'dead-letters.list-pages',
       'queues.deleted-elsewhere',
+      'topics.missing',
     ],
   },
 ]
