@@ -59,18 +59,17 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     },
     outOfRange: (partition) => logWatch.outOfRange(partition),
     replaced: (partition, topicId) => logWatch.replaced(partition, topicId),
-    missing: (partition) =>
-      partition.topic === names.later
-        ? drop(partition, undefined)
-        : fail(
-            new AdapterError(
-              'MQ_QUEUE_NOT_FOUND',
-              `topic "${names.main}" (or what belongs to it) does not exist any more`,
-            ),
-          ),
+    missing: (partition) => (partition.topic === names.later ? drop(partition, undefined) : missing()),
     failed: fail,
   })
 
+  const missing = (): void =>
+    fail(
+      new AdapterError(
+        'MQ_QUEUE_NOT_FOUND',
+        `topic "${names.main}" (or what belongs to it) does not exist any more`,
+      ),
+    )
   const logWatch = createLogWatch({
     connection,
     owned,
@@ -130,6 +129,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
           handoff.abandon()
           holdings.dropAll(cause)
         },
+        missing,
         failed: fail,
       },
     })

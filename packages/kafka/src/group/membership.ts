@@ -51,6 +51,8 @@ export interface MembershipHooks {
   assigned(parts: Parts, moving: boolean): void
   /** The group went on without this member: whatever it read belongs to others. */
   lost(cause: unknown): void
+  /** The first of its topics is not there any more. */
+  missing(): void
   /** It cannot take part. */
   failed(error: unknown): void
 }
@@ -104,6 +106,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let counts = ''
   let hasOthers = false
   let looking = false
+  /** How often in a row the first of the topics was not there. */
+  let missed = 0
   let lookAt = 0
   let joining = false
   let goodbye: Promise<void> | null = null
@@ -183,6 +187,9 @@ export function joinGroup(setup: MembershipSetup): Membership {
     const known = await connection.topics(topics, true)
     // Whoever led a round meanwhile knows better.
     if (generation !== before) return false
+    // Whoever has none of its partitions, or cannot begin, does not find out otherwise. Twice: what is new is not known everywhere at once.
+    missed = known.has(topics[0] ?? '') ? 0 : missed + 1
+    if (missed > 1 && !ended.signal.aborted) hooks.missing()
     const now = countsOf(
       topics,
       Object.fromEntries([...known].map(([name, info]) => [name, info.leaders.length])),

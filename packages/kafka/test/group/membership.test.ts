@@ -49,6 +49,7 @@ function member(
       prepare: () => Promise.resolve(),
       assigned: () => undefined,
       lost: (cause) => void failures.push(cause),
+      missing: () => void failures.push('missing'),
       failed: (error) => void failures.push(error),
     },
   })
@@ -86,6 +87,12 @@ describe('signs of life', () => {
   })
 })
 
+it('a topic that is gone is found out whatever this member has of it', async () => {
+  const { failures } = member(willing, () => Promise.resolve(new Map([['t.delay', { leaders: [1] }]])))
+  await until(() => failures.length > 0)
+  expect(failures[0]).toBe('missing')
+})
+
 describe('a member whose coordinator is not heard of for a session', () => {
   const unreachable = Object.assign(new Error('no way'), { code: 'ECONNREFUSED' })
   const cutOff = (topics: () => Promise<Map<string, { leaders: number[] }>>) =>
@@ -103,7 +110,7 @@ describe('a member whose coordinator is not heard of for a session', () => {
         name === 'Heartbeat' || (name === 'JoinGroup' && ++joins > 1)
           ? Promise.reject(unreachable)
           : willing(name, args, lane),
-      () => Promise.resolve(new Map()),
+      () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
       undefined,
       1_000,
     )
