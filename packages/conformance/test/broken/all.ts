@@ -6,6 +6,7 @@ import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
 import { kinds } from './kinds.ts'
+import { leasing } from './leasing.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
 import { sequences } from './model.ts'
@@ -22,6 +23,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...fields,
   ...receiving,
   ...settling,
+  ...leasing,
   ...deadLettering,
   ...managing,
   ...connecting,

@@ -125,4 +125,30 @@ export const fields: readonly Broken[] = [
       }),
     fails: ['contract.fields'],
   },
+  {
+    name: 'knows three content types alone',
+    slow: true,
+    fault: (inner) =>
+      onPublish(inner, (message) =>
+        /^(application\/json|text\/plain)$/.test(message.contentType)
+          ? message
+          : { ...message, contentType: 'application/octet-stream' },
+      ),
+    fails: [
+      'contract.fields',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-dropped',
+      'contract.fields-expired',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'payload.content-types',
+    ],
+  },
+  {
+    name: 'cuts ids at 64 characters',
+    slow: true,
+    fault: (inner) => onPublish(inner, (message) => ({ ...message, id: message.id.slice(0, 64) })),
+    fails: ['publish.ids'],
+  },
 ]

@@ -33,7 +33,7 @@ describe('startConsuming', () => {
     const { queue, adapter } = queueBench()
     await queue.connect()
     queue.registerFunctionHandler('q', () => undefined, { acknowledgmentMode: 'manual' })
-    const consumer = await queue.startConsuming('q', { acknowledgmentMode: undefined } as never)
+    const consumer = await queue.startConsuming('q', { acknowledgmentMode: undefined })
     const receiver = lastOf(adapter.receivers)
     receiver.give(delivery('a'))
     await until(() => consumer.stats().handled === 1)
