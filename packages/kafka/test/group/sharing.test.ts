@@ -32,7 +32,9 @@ describe('what is ready behind a message that somebody holds', () => {
     const answer = { topic: 't', partition: 0, error: 0, highWatermark: 6, logStart: 0, aborted: [] }
     const { records } = await decodeBatches({ ...answer, records: encodeBatch(parts, 'none') }, 0)
     partition.accept(
-      records.map((each) => (each.offset === 4 ? { ...each, damage: { error: new Error('damaged'), from: 4 } } : each)),
+      records.map((each) =>
+        each.offset === 4 ? { ...each, damage: { error: new Error('damaged'), from: 4 } } : each,
+      ),
       6,
     )
     const holdings = createHoldings()
