@@ -87,7 +87,8 @@ export class Topology {
         const options = { config, ifExists: 'take', patienceMs: Math.max(0, deadline - clock.now()) } as const
         const pending = this.#declare(target, options).finally(() => this.#pending.delete(key))
         this.#pending.set(key, pending)
-        return pending
+        // Awaited as the others do who share it: they go on in the order of their calls.
+        return await pending
       }
       try {
         return await shared
