@@ -27,7 +27,7 @@ export function parseTraceparent(header: string | undefined): TraceIds | null {
 }
 
 /** The ids that a message names, where both are what W3C Trace Context takes; other ones say nothing. */
-export function traceIdsOf({
+function traceIdsOf({
   traceId,
   spanId,
 }: {
@@ -39,11 +39,11 @@ export function traceIdsOf({
     : null
 }
 
-export function isTraceId(text: string): boolean {
+function isTraceId(text: string): boolean {
   return /^(?!0+$)[0-9a-f]{32}$/.test(text)
 }
 
-export function isSpanId(text: string): boolean {
+function isSpanId(text: string): boolean {
   return /^(?!0+$)[0-9a-f]{16}$/.test(text)
 }
 
