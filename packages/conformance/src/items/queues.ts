@@ -247,7 +247,7 @@ export const queues = group('queues', (item) => {
     }
     for (const [use, run] of Object.entries(uses)) {
       const name = t.name(use)
-      await queue.getQueueSize(name)
+      await queue.createQueue({ name })
       await other.deleteQueue(name)
       await run(name)
     }
