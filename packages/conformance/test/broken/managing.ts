@@ -283,6 +283,7 @@ export const managing: readonly Broken[] = [
     }),
     fails: [
       'contract.replies',
+      'lifecycle.process-exits',
       'request.answered-first',
       'request.error',
       'request.late',
