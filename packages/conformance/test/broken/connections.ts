@@ -31,6 +31,7 @@ export const connections: readonly Broken[] = [
   })),
   {
     name: 'settles by the id of the message',
+    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => {
         const held = new Map<string, Delivery>()
@@ -47,6 +48,7 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'says that the connection owns what a lease does',
+    slow: true,
     fault: (inner) => ({
       ...inner,
       capabilities: Object.freeze({ ...inner.capabilities, ownership: 'connection' as const }),
@@ -55,6 +57,7 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'says that a browse hides what it shows',
+    slow: true,
     fault: (inner) => ({
       ...inner,
       capabilities: Object.freeze({ ...inner.capabilities, browseHides: true }),
@@ -75,6 +78,7 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'does nothing at a disconnect that was aborted',
+    slow: true,
     fault: (inner) => ({
       ...inner,
       disconnect: (signal) => (signal.aborted ? Promise.resolve() : inner.disconnect(signal)),
@@ -133,6 +137,7 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'loses what comes back to a full queue',
+    slow: true,
     fault(inner) {
       const most = new Map<string, number>()
       const watched: BrokerAdapter = {

@@ -42,6 +42,7 @@ function holding(receiver: Receiver, held: Set<Delivery>): Pick<Receiver, 'recei
 export const many: readonly Broken[] = [
   {
     name: `acknowledges the first ${AT_MOST} of a call alone`,
+    slow: true,
     fault: forTheFirst('ack'),
     fails: ['receiver.many-ack', 'receiver.many-renew'],
   },
@@ -53,6 +54,7 @@ export const many: readonly Broken[] = [
   })),
   {
     name: 'delays the first of a retry alone',
+    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         async retry(deliveries, delayMs) {
@@ -80,6 +82,7 @@ export const many: readonly Broken[] = [
   },
   {
     name: 'renews for half a lease',
+    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver, { leaseMs }) => {
         const ends = new Map<Delivery, unknown>()
@@ -101,6 +104,7 @@ export const many: readonly Broken[] = [
   },
   {
     name: 'reports all that it holds as lost when one is',
+    slow: true,
     fault: (inner) => ({
       ...inner,
       async open(source, lost) {

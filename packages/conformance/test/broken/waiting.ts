@@ -25,6 +25,7 @@ function behindLonger({ shared, clock }: Run): (target: object, delayMs: number)
 export const waiting: readonly Broken[] = [
   {
     name: 'delays for three seconds more than it is asked to',
+    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) =>
         message.delayMs > 0 ? { ...message, delayMs: message.delayMs + 3000 } : message,
@@ -42,6 +43,7 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'delays behind what is delayed longer',
+    slow: true,
     fault(inner, run) {
       const behind = behindLonger(run)
       return onPublish(inner, (message) => ({
@@ -82,6 +84,7 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'takes from its holder what expires',
+    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver, { mode }) => ({
         async receive(max, signal, waitMs) {
@@ -97,6 +100,7 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'wakes a receive that waits by what is published alone',
+    slow: true,
     fault(inner, { shared, clock }) {
       const bells = sharedMap<Set<() => void>>(shared, 'bells')
       const rung = onPublish(inner, (message) => {
@@ -147,6 +151,7 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'never gives the key of a dead letter free',
+    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver, { ordered }) => {
         if (!ordered) return {}
