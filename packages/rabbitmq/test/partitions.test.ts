@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { connect, type ChannelModel, type Channel } from 'amqplib'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import type { BrokerAdapter } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
+import { take } from './take.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -23,17 +24,6 @@ afterAll(async () => {
   await foreign.close()
   await broker.stop()
 }, 60_000)
-
-/** Exactly `n`, however many calls it takes. */
-async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
-  const got: Delivery[] = []
-  while (got.length < n) {
-    const more = await receiver.receive(n - got.length, live, 20_000)
-    if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
-    got.push(...more)
-  }
-  return got
-}
 
 describe('an ordered queue that was not declared here', () => {
   it('gives back before the next consumer becomes the active one', async () => {

@@ -12,8 +12,9 @@ import {
   source,
   until,
 } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
+import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
+import { take } from './take.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -33,17 +34,6 @@ afterAll(async () => {
   await foreign.close()
   await broker.stop()
 }, 60_000)
-
-/** Exactly `n`, however many calls it takes. */
-async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
-  const got: Delivery[] = []
-  while (got.length < n) {
-    const more = await receiver.receive(n - got.length, live, 20_000)
-    if (more.length === 0) throw new Error(`${got.length} of ${n} came`)
-    got.push(...more)
-  }
-  return got
-}
 
 async function peek(queue: string): Promise<Message> {
   for (let i = 0; i < 200; i++) {
