@@ -12,7 +12,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkResults, requiredBrokers } from './check-results.ts'
-import { run } from './lib/run.ts'
+import { runJest } from './lib/run-jest.ts'
 import { duration, tallyLine } from './lib/tally.ts'
 import { adapterNames, root } from './lib/workspace.ts'
 
@@ -46,16 +46,15 @@ async function requireServers(): Promise<void> {
   await requireBrokers(fromDebian, { debian: otherDebian })
 }
 
-async function runJest(suite: string): Promise<JestReport> {
+async function runSuite(suite: string): Promise<JestReport> {
   const folder = mkdtempSync(join(tmpdir(), 'mq-test-'))
   const file = join(folder, 'report.json')
   try {
-    const { code } = await run(
-      process.execPath,
+    const { code, left } = await runJest(
       [
         '--experimental-vm-modules',
         '--disable-warning=ExperimentalWarning',
-        'node_modules/jest/bin/jest.js',
+        join(root, 'node_modules/jest/bin/jest.js'),
         '--json',
         `--outputFile=${file}`,
         // What a path names may be in one suite alone.
@@ -63,12 +62,14 @@ async function runJest(suite: string): Promise<JestReport> {
         ...(suite === 'slow' ? ['--maxWorkers=1'] : []),
         ...jestArguments,
       ],
-      { cwd: root, env: { MQ_SUITES: suite }, inherit: true },
+      { cwd: root, env: { MQ_SUITES: suite }, report: file },
     )
-    const jestReport = JSON.parse(readFileSync(file, 'utf8')) as JestReport
-    const explained = jestReport.numFailedTests + jestReport.numRuntimeErrorTestSuites
+    if (left !== null)
+      console.error(['a test left this open, and Jest could not exit:', ...left].join('\n  '))
+    const report = JSON.parse(readFileSync(file, 'utf8')) as JestReport
+    const explained = report.numFailedTests + report.numRuntimeErrorTestSuites
     // Jest can also fail for a reason that no test shows, an open handle or a crash for example.
-    return code !== 0 && explained === 0 ? { ...jestReport, numRuntimeErrorTestSuites: 1 } : jestReport
+    return code !== 0 && explained === 0 ? { ...report, numRuntimeErrorTestSuites: 1 } : report
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -83,7 +84,7 @@ try {
   let failed = 0
   let unrun = 0
   for (const suite of suites) {
-    const report = await runJest(suite)
+    const report = await runSuite(suite)
     passed += report.numPassedTests
     failed += report.numFailedTests + report.numRuntimeErrorTestSuites
     unrun += report.numPendingTests + report.numTodoTests
