@@ -17,6 +17,12 @@ export interface Run {
   readonly clock: Clock
 }
 
+/** A timer that keeps a process alive for longer than the suite waits for one to exit; it ends by itself, so that the tests can. */
+export function leaveTimer(): void {
+  const timer = setInterval(() => undefined, 1000)
+  setTimeout(() => clearInterval(timer), 30_000).unref()
+}
+
 /** Changes each message on its way to the broker; `null` drops it, and says that it was stored. */
 export function onPublish(
   inner: BrokerAdapter,

@@ -1,5 +1,5 @@
 import { AdapterError, type Delivery, type Receiver } from '@mq/core/adapter'
-import { onReceiver, type Broken } from './broken.ts'
+import { leaveTimer, onReceiver, type Broken } from './broken.ts'
 
 /** Faults of connections, of `classify` and of what is declared. */
 export const connecting: readonly Broken[] = [
@@ -76,8 +76,7 @@ export const connecting: readonly Broken[] = [
       ...inner,
       async connect(on, signal) {
         await inner.connect(on, signal)
-        const timer = setInterval(() => undefined, 1000)
-        setTimeout(() => clearInterval(timer), 30_000).unref()
+        leaveTimer()
       },
     }),
     fails: ['lifecycle.disconnect-aborted', 'lifecycle.disconnect-any-time', 'lifecycle.process-exits'],

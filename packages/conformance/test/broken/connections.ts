@@ -1,5 +1,5 @@
 import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
-import { keyOf, onPublish, onReceiver, type Broken } from './broken.ts'
+import { keyOf, leaveTimer, onPublish, onReceiver, type Broken } from './broken.ts'
 
 const forever = () => new AbortController().signal
 const deaf = { lost: () => undefined, blocked: () => undefined }
@@ -70,7 +70,7 @@ export const connections: readonly Broken[] = [
     fault: (inner) => ({
       ...inner,
       open(source, lost) {
-        if (source.mode === 'browse') setInterval(() => undefined, 2 ** 30)
+        if (source.mode === 'browse') leaveTimer()
         return inner.open(source, lost)
       },
     }),
