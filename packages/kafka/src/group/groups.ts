@@ -24,7 +24,8 @@ export async function commitFor(
   entries: readonly CommitEntry[],
 ): Promise<void> {
   const args = { groupId: group, groupGenerationId: -1, memberId: '', topics: byTopic(entries) }
-  await persistently(connection, group, (link) => link.call('OffsetCommit', args))
+  // A topic that was just made may be new to the coordinator for a moment.
+  await persistently(connection, group, (link) => link.call('OffsetCommit', args), [UNKNOWN])
 }
 
 export async function hasMembers(connection: Connection, group: string): Promise<boolean> {
@@ -69,17 +70,21 @@ const PASSING = new Set([
   'LEADER_NOT_AVAILABLE',
 ])
 
-/** A coordinator that moves, or still loads, is asked again for a while. */
+const UNKNOWN = 'UNKNOWN_TOPIC_OR_PARTITION'
+
+/** A coordinator that moves, or still loads, is asked again for a while, and so is one with any other error that passes. */
 async function persistently<T>(
   connection: Connection,
   group: string,
   call: (link: Link) => Promise<T>,
+  alsoPassing: readonly string[] = [],
 ): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await call(await connection.coordinator(group, 'main'))
     } catch (error) {
-      if (!PASSING.has(errorType(error) ?? '') || tries >= TRIES) throw error
+      const type = errorType(error) ?? ''
+      if (!(PASSING.has(type) || alsoPassing.includes(type)) || tries >= TRIES) throw error
       connection.forgetCoordinator(group)
       await pause(AGAIN_MS)
     }
