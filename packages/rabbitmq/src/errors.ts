@@ -56,6 +56,11 @@ export function replyCode(error: unknown): number | null {
   return typeof code === 'number' ? code : null
 }
 
+/** Whether a queue or an exchange is not there. */
+export function isMissing(error: unknown): boolean {
+  return classify(error).code === 'MQ_QUEUE_NOT_FOUND'
+}
+
 /** Names an error of the client, the server or the network. */
 export function classify(error: unknown): Classification {
   const unknown: Classification = { code: 'MQ_UNKNOWN', retryable: true }

@@ -1,5 +1,6 @@
-import type { GetMessage } from 'amqplib'
+import type { Channel, GetMessage } from 'amqplib'
 import { closeQuietly, type Connection } from './connection.ts'
+import { isMissing } from './errors.ts'
 import { own, queueOf } from './names.ts'
 import type { Queues } from './topology.ts'
 
@@ -8,6 +9,7 @@ import type { Queues } from './topology.ts'
  * holds what it has read until it is done.
  */
 export interface Register {
+  /** Rejects as not found when somebody deletes it meanwhile. */
   add(topic: string, subscription: string): Promise<void>
   /** Calls with the names that are there, which go when it resolves, and come back when it rejects. */
   empty(topic: string, use: (names: ReadonlySet<string>) => Promise<void>): Promise<void>
@@ -24,6 +26,12 @@ export function createRegister(
   /** Stores a record in a queue, confirmed. */
   record: (queue: string, text: string) => Promise<void>,
 ): Register {
+  const read = (channel: Channel, register: string): Promise<GetMessage | false | 'gone'> =>
+    connection.rpc(channel.get(register), 'reading the subscriptions').catch((error: unknown) => {
+      if (isMissing(error)) return 'gone'
+      throw error
+    })
+
   /** Calls with the names of up to so many entries, which go if it answers true. */
   const hold = async (
     topic: string,
@@ -35,8 +43,9 @@ export function createRegister(
       let last: GetMessage | null = null
       const names = new Set<string>()
       for (let n = 0; n < most; n++) {
-        const entry = await connection.rpc(channel.get(own.register(topic)), 'reading the subscriptions')
-        if (entry === false) break
+        const entry = await read(channel, own.register(topic))
+        if (entry === 'gone') last = null
+        if (entry === 'gone' || entry === false) break
         last = entry
         names.add(entry.content.toString())
       }
@@ -72,8 +81,11 @@ export function createRegister(
         return true
       })
       // Whoever made a subscription meanwhile has written it down: then it stays.
-      await connection.admin(async (channel) => {
+      const drop = connection.admin(async (channel) => {
         if ((await channel.checkQueue(register)).messageCount === 0) await channel.deleteQueue(register)
+      })
+      await drop.catch((error: unknown) => {
+        if (!isMissing(error)) throw error
       })
     },
     async names(topic) {

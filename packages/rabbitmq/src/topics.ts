@@ -1,7 +1,7 @@
 import type { Declaration, QueueSettings } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { replyCode } from './errors.ts'
+import { isMissing, replyCode } from './errors.ts'
 import { queueOf } from './names.ts'
 import { createPatterns } from './patterns.ts'
 import { createRegister } from './register.ts'
@@ -25,6 +25,9 @@ interface Subscription {
   readonly topic: string
   readonly subscription: string
 }
+
+/** To make a subscription that somebody else removes. */
+const ATTEMPTS = 5
 
 export function createTopics(
   connection: Connection,
@@ -75,7 +78,20 @@ export function createTopics(
     }
   }
 
+  /** Whoever deletes the topic meanwhile takes away what is made here, at any point. */
   const subscribe = async (
+    target: Subscription,
+    declaration: Declaration,
+  ): Promise<Partial<QueueSettings>> => {
+    for (let attempt = 1; ; attempt++)
+      try {
+        return await subscribeOnce(target, declaration)
+      } catch (error) {
+        if (attempt === ATTEMPTS || !isMissing(error)) throw error
+      }
+  }
+
+  const subscribeOnce = async (
     target: Subscription,
     { settings, pattern = '#', ifExists }: Declaration,
   ): Promise<Partial<QueueSettings>> => {
@@ -86,7 +102,8 @@ export function createTopics(
     known.delete(topic)
     await declare(topic)
     // Written down before it is made: whoever deletes the topic finds it.
-    if (!(await queues.exists(queue))) {
+    const isNew = !(await queues.exists(queue))
+    if (isNew) {
       // A note of one that is gone says nothing against what is asked for now.
       if (ifExists === 'compare') await patterns.remove(queue)
       await register.add(topic, target.subscription)
@@ -98,6 +115,8 @@ export function createTopics(
     const existing = await patterns.note(queue, pattern, fleeting)
     // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
     if (existing !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
+    // And after: whoever deletes the topic takes a note of what is not there yet for one of what is gone.
+    if (isNew) await register.add(topic, target.subscription)
     if (ifExists === 'compare' && existing !== pattern)
       throw queues.conflict(label, [
         { field: 'pattern', existing: existing ?? undefined, requested: pattern },

@@ -157,6 +157,19 @@ describe('what is interrupted', () => {
     await other.disconnect(live)
   })
 
+  it('a topic that two delete at once is gone, and no error for either', async () => {
+    const topic = fresh('topic')
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+    for (let round = 0; round < 8; round++) {
+      await adapter.declare({ topic, subscription: 'a' }, declaration)
+      await Promise.all([adapter.remove({ topic }), other.remove({ topic })])
+      expect(await exists(`${topic}:a`)).toBe(false)
+    }
+    await other.disconnect(live)
+  })
+
   it('a subscription that was removed in part may be made with another pattern', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
