@@ -9,11 +9,12 @@ import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { produceRequest, type TopicInfo } from './log/protocol.ts'
+import { type PartitionList, type Placed, rounds } from './rounds.ts'
 import { encodeMessage } from './wire.ts'
 
-/** Bytes of one batch: below what brokers take by default (1048588). */
-const BATCH_BYTES = 900 * 1024
 const STORED: PublishOutcome = { ok: true }
+/** Refusals of what a batch holds. They hit all of it, whichever record is the reason. */
+const OF_CONTENT = new Set(['MESSAGE_TOO_LARGE', 'INVALID_TIMESTAMP', 'INVALID_RECORD'])
 const ACKS = { all: -1, leader: 1, none: 0 } as const
 
 interface Sending {
@@ -33,15 +34,8 @@ function copying({ options: { acks } }: Connection): Sending {
   return { acks: acks === 'none' ? 'all' : acks, packs: true, signal: NEVER }
 }
 
-/** A record on its way to one partition; the number says where in the outcomes it belongs. */
-interface Placed {
-  readonly index: number
-  readonly record: RecordParts
-}
-
-interface PartitionList {
-  readonly partition: number
-  readonly placed: readonly Placed[]
+interface Refused extends PartitionList {
+  readonly type: string
 }
 
 export interface Publisher {
@@ -87,12 +81,12 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       const certainty = !written || neverSent(error) || isRefusal(error, acks) ? 'not-stored' : 'unknown'
       for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
     }
-    /** Answers what the topic does not take in one batch. */
+    /** Answers what the topic does not take as one batch. */
     const sendOver = async (
       link: Link,
       round: readonly PartitionList[],
       codec: Compression,
-    ): Promise<PartitionList[]> => {
+    ): Promise<Refused[]> => {
       const request = produceRequest(
         round.map(({ partition, placed }) => ({
           topic: info.name,
@@ -107,7 +101,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       )
       const answers = await untilAborted(link.custom(request, requestTimeoutMs + 1_000), signal)
       const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
-      const tooLarge: PartitionList[] = []
+      const refused: Refused[] = []
       for (const { partition, placed } of round) {
         const answer = byPartition.get(partition)
         if (acks !== 'none' && answer === undefined) {
@@ -119,31 +113,31 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         const error = protocolError(answer?.error ?? 0)
         if (error === null) for (const { index } of placed) outcomes[index] = STORED
         else {
-          if (errorType(error) === 'MESSAGE_TOO_LARGE') tooLarge.push({ partition, placed })
+          if (OF_CONTENT.has(error.type)) refused.push({ partition, placed, type: error.type })
           else connection.forgetTopic(info.name)
           fail(placed, await explain(connection, info.name, error, what, signal))
         }
       }
-      return tooLarge
+      return refused
     }
-    /** Halves what is too large, down to single records. */
+    /** Halves what is too large, or holds a record that is refused, down to single records. */
     const sendRound = async (
       node: number,
       round: readonly PartitionList[],
       codec: Compression,
     ): Promise<void> => {
-      let tooLarge: readonly PartitionList[] = []
+      let refused: readonly Refused[] = []
       let written = false
       try {
         const link = await untilAborted(connection.link(node, 'main'), signal)
         signal.throwIfAborted()
         written = true
-        tooLarge = await sendOver(link, round, codec)
+        refused = await sendOver(link, round, codec)
       } catch (error) {
         if (isConnectionError(error) || leaderMoves(error)) connection.forgetTopic(info.name)
         for (const { placed } of round) fail(placed, error, written)
       }
-      for (const { partition, placed } of tooLarge) {
+      for (const { partition, placed, type } of refused) {
         if (placed.length > 1) {
           const middle = placed.length >> 1
           const first = [{ partition, placed: placed.slice(0, middle) }]
@@ -151,7 +145,8 @@ export function createPublisher(setup: PublisherSetup): Publisher {
           await sendRound(node, first, codec)
           const left = notOvertaking(rest, first, outcomes)
           if (left.length > 0) await sendRound(node, left, codec)
-        } else if (packs && codec !== 'gzip') await sendRound(node, [{ partition, placed }], 'gzip')
+        } else if (packs && codec !== 'gzip' && type === 'MESSAGE_TOO_LARGE')
+          await sendRound(node, [{ partition, placed }], 'gzip')
       }
     }
     const sendTo = async (node: number, lists: readonly PartitionList[]): Promise<void> => {
@@ -364,35 +359,4 @@ function notOvertaking(
     }
     return true
   })
-}
-
-/** One batch per partition and request: what is too much for one batch goes into the next request. */
-function* rounds(lists: readonly PartitionList[]): Generator<readonly PartitionList[]> {
-  let left = lists.map((list) => ({ ...list }))
-  while (left.length > 0) {
-    const round = left.map(({ partition, placed }) => {
-      let bytes = 0
-      let count = 0
-      for (const { record } of placed) {
-        const size = sizeOf(record)
-        if (count > 0 && bytes + size > BATCH_BYTES) break
-        bytes += size
-        count++
-      }
-      return { partition, placed: placed.slice(0, count) }
-    })
-    yield round
-    left = left
-      .map(({ partition, placed }, i) => ({
-        partition,
-        placed: placed.slice((round[i] as PartitionList).placed.length),
-      }))
-      .filter(({ placed }) => placed.length > 0)
-  }
-}
-
-function sizeOf(record: RecordParts): number {
-  let size = 32 + (record.value?.length ?? 0) + (record.key?.length ?? 0)
-  for (const part of record.headers) size += 2 + (part?.length ?? 0)
-  return size
 }

@@ -78,6 +78,28 @@ describe('a call of more than one request', () => {
   })
 })
 
+describe('a record that the broker refuses', () => {
+  it.each([
+    ['its time', { 'message.timestamp.before.max.ms': '3600000' }, { timestamp: 1 }],
+    ['its lack of a key', { 'cleanup.policy': 'compact' }, { key: undefined }],
+  ])('for %s takes none of its neighbours with it', async (_, arguments_, over) => {
+    const queue = fresh()
+    const adapter = await connect()
+    const settings = { ...declaration.settings, arguments: arguments_ }
+    await adapter.declare({ queue }, { ...declaration, settings })
+    const batch = Array.from({ length: 9 }, (_each, n) =>
+      outbound(
+        { queue },
+        { key: `k${n}`, body: Buffer.from(String(n)), ...(n === 2 || n === 6 ? over : {}) },
+      ),
+    )
+    const outcomes = await adapter.publish(batch, live)
+    expect(certainties(outcomes)).toEqual(batch.map((_each, n) => (n === 2 || n === 6 ? 'not-stored' : true)))
+    const got = await take(await consuming(adapter, { queue }), 7)
+    expect(got.map(({ body }) => body.toString()).join('')).toBe('0134578')
+  })
+})
+
 describe('a topic that takes little at once', () => {
   it('gets in pieces what is too much for one batch, in order, and what is refused for good holds up nothing', async () => {
     const queue = fresh()
