@@ -143,8 +143,9 @@ export async function connect(
       // Answers may overtake each other: an older one knows less.
       const before = known.get(info.name)
       if (before !== undefined && before.at > at) continue
-      if (info.error === 3) known.delete(info.name)
-      else known.set(info.name, { info, at })
+      // Why it was not told is no state of a topic.
+      if (info.error === 0) known.set(info.name, { info, at })
+      else known.delete(info.name)
     }
   }
 

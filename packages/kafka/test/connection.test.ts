@@ -134,6 +134,18 @@ describe('an address of the configuration that says nothing', () => {
   })
 })
 
+describe('what a broker refuses to tell of a topic', () => {
+  it('is asked again, and is no state of the topic', async () => {
+    const first = await broker()
+    const connection = await connect([first])
+    first.topics = [{ name: 'q', error: 29, id: '', leaders: [], replicas: 0 }]
+    for (let tries = 0; tries < 2; tries++)
+      expect(classify(await failureOf(connection.topic('q'))).code).toBe('MQ_AUTHENTICATION')
+    first.topics = [{ name: 'q', error: 0, id: '', leaders: [1], replicas: 1 }]
+    expect((await connection.topic('q'))?.leaders).toEqual([1])
+  })
+})
+
 describe('a node that says nothing', () => {
   it('is not waited for where any node will do', async () => {
     const [first, second, third] = await cluster()
