@@ -5,6 +5,7 @@ import type { RecordParts } from './log/batch-writer.ts'
 import type { Connection } from './connection.ts'
 import { leaderMoves } from './errors.ts'
 import { readChunk } from './log/scan.ts'
+import { usualReplicas } from './topics.ts'
 
 /** Where the settings of queues are kept that no topic can hold. */
 export const REGISTRY_TOPIC = 'mq.settings'
@@ -70,8 +71,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
   let reading: Promise<void> = Promise.resolve()
 
   const ensure = (): Promise<unknown> => {
-    const replicas = Math.min(3, Math.max(1, setup.connection().mostBrokers))
-    return setup.ensureTopic(REGISTRY_TOPIC, 1, replicas, {
+    return setup.ensureTopic(REGISTRY_TOPIC, 1, usualReplicas(setup.connection()), {
       'cleanup.policy': 'compact',
       'message.timestamp.after.max.ms': '9223372036854775807',
     })

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import type { Delivery, Receiver } from '@mq/core/adapter'
+import { AdapterError, type Delivery, type Receiver } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import { decodeBatches } from './log/batch-reader.ts'
 import { protocolError } from './client.ts'
 import type { Connection } from './connection.ts'
-import { errorType } from './errors.ts'
+import { classify, errorType, leaderMoves } from './errors.ts'
 import { REPLY_PARTITIONS, REPLY_TOPIC } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { type FetchAnswer, fetchRequest } from './log/protocol.ts'
+import { usualReplicas } from './topics.ts'
 import { decodeRecord } from './wire.ts'
 
 const HOUR_MS = 3_600_000
@@ -31,7 +32,7 @@ export async function openReplies(
   connection: Connection,
   topology: ReplyTopics,
 ): Promise<{ address: string; receiver: Receiver; fail(error: unknown): void }> {
-  await topology.ensureTopic(REPLY_TOPIC, REPLY_PARTITIONS, 1, {
+  await topology.ensureTopic(REPLY_TOPIC, REPLY_PARTITIONS, usualReplicas(connection), {
     'retention.ms': String(HOUR_MS),
     'message.timestamp.after.max.ms': '9223372036854775807',
   })
@@ -44,14 +45,23 @@ export async function openReplies(
   const ready: Delivery[] = []
   const ended = new AbortController()
   let error: unknown = null
+  let missed = 0
   let wake: (() => void) | null = null
 
   const read = async (): Promise<void> => {
     const known = await connection.topic(REPLY_TOPIC)
-    const link = await connection.link(known?.leaders[partition] ?? -1, lane)
+    if (known === null || known.id !== info?.id) {
+      // Twice: what is new is not known everywhere at once.
+      const code = missed++ > 0 ? 'MQ_QUEUE_NOT_FOUND' : 'MQ_UNAVAILABLE'
+      throw new AdapterError(code, `topic "${REPLY_TOPIC}" is gone, and with it the place for answers`, {
+        retryable: missed === 1,
+      })
+    }
+    missed = 0
+    const link = await connection.link(known.leaders[partition] ?? -1, lane)
     const limits = { maxWaitMs: MAX_WAIT_MS, minBytes: 1, partitionBytes: 1024 * 1024, bytes: 1024 * 1024 }
     const [answer] = await link.custom(
-      fetchRequest([{ topic: REPLY_TOPIC, topicId: known?.id ?? '', partition, offset: position }], limits),
+      fetchRequest([{ topic: REPLY_TOPIC, topicId: known.id, partition, offset: position }], limits),
     )
     const failure = protocolError((answer as FetchAnswer).error)
     if (failure !== null) throw failure
@@ -63,6 +73,11 @@ export async function openReplies(
     }
     if (ready.length > 0) wake?.()
   }
+  const fail = (reason: unknown): void => {
+    error = reason
+    ended.abort()
+    wake?.()
+  }
   const run = async (): Promise<void> => {
     while (!ended.signal.aborted && !connection.closed) {
       try {
@@ -72,7 +87,7 @@ export async function openReplies(
         if (errorType(reason) === 'OFFSET_OUT_OF_RANGE') {
           const now = await offsetsOf(connection, { [REPLY_TOPIC]: [partition] }).catch(() => null)
           position = now?.get(`${REPLY_TOPIC}/${partition}`)?.low ?? position
-        }
+        } else if (!classify(reason).retryable && !leaderMoves(reason)) fail(reason)
         await pause(100, ended.signal)
       }
     }
@@ -114,10 +129,6 @@ export async function openReplies(
   return {
     address: `${REPLY_TOPIC}/${partition}/${id}`,
     receiver,
-    fail(reason) {
-      error = reason
-      ended.abort()
-      wake?.()
-    },
+    fail,
   }
 }

@@ -18,6 +18,11 @@ export interface TopicSpec {
   readonly config: Readonly<Record<string, string>>
 }
 
+/** Replicas of a topic of our own: as many as Kafka keeps of its own topics, where there are so many brokers. */
+export function usualReplicas({ mostBrokers }: Connection): number {
+  return Math.min(3, Math.max(1, mostBrokers))
+}
+
 /** Settings of a topic that forgets nothing; `more` are the broker's own, by their names. */
 export function keepingConfig(more: Readonly<Record<string, unknown>> = {}): Record<string, string> {
   const config: Record<string, string> = {

@@ -1,0 +1,64 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { type RunningBroker, startBroker } from '@mq/brokers'
+import { live, outbound } from '@mq/conformance/fixtures'
+import { connect as connectTo, type Connection } from '../src/connection.ts'
+import { REPLY_TOPIC } from '../src/names.ts'
+import { parseOptions } from '../src/options.ts'
+import { openReplies } from '../src/replies.ts'
+import { deleteTopic } from '../src/topics.ts'
+import { testOptions } from './harness.ts'
+import { adapters, until } from './support.ts'
+
+describe('the topic of answers', () => {
+  it.each([
+    [1, 1],
+    [2, 2],
+    [5, 3],
+  ])('has on %i brokers %i replicas', async (mostBrokers, expected) => {
+    const enough = new Error('enough')
+    const asked: number[] = []
+    const opening = openReplies({ mostBrokers } as Connection, {
+      ensureTopic(_name, _partitions, replicas) {
+        asked.push(replicas)
+        return Promise.reject(enough)
+      },
+    })
+    await expect(opening).rejects.toBe(enough)
+    expect(asked).toEqual([expected])
+  })
+})
+
+describe('a requester', () => {
+  let broker: RunningBroker
+  const { connect, closeAll } = adapters(() => broker.url)
+  beforeAll(async () => {
+    // Of its own: other tests share the topic of answers.
+    broker = await startBroker('kafka', { fresh: true })
+  }, 180_000)
+  afterEach(closeAll)
+  afterAll(() => broker.stop())
+
+  it('is told that the topic of its answers is gone, and makes it anew', async () => {
+    const adapter = await connect()
+    const { receiver } = await adapter.openReplies()
+    const over = await connectTo(
+      parseOptions(testOptions(broker.url)),
+      { lost: () => undefined, blocked: () => undefined },
+      live,
+    )
+    await deleteTopic(over, REPLY_TOPIC)
+    over.close(undefined)
+    const failure = until(async () => (await receiver.receive(1, live)).length < 0)
+    await expect(failure).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+    await receiver.close(live)
+    const again = await adapter.openReplies()
+    await adapter.publish([outbound({ reply: again.address }, { body: Buffer.from('answer') })], live)
+    let body = ''
+    await until(async () => {
+      for (const each of await again.receiver.receive(1, live)) body = each.body.toString()
+      return body !== ''
+    })
+    expect(body).toBe('answer')
+    await again.receiver.close(live)
+  }, 60_000)
+})
