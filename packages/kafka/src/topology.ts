@@ -319,10 +319,18 @@ function compare(existing: Registered, settings: QueueSettings): Difference[] {
   const differences: Difference[] = []
   for (const field of Object.keys(settings) as (keyof QueueSettings)[]) {
     const [before, requested] = [existing.settings[field], settings[field]]
-    if (JSON.stringify(before) !== JSON.stringify(requested))
-      differences.push({ field, existing: before, requested })
+    if (sorted(before) !== sorted(requested)) differences.push({ field, existing: before, requested })
   }
   return differences
+}
+
+/** As text in which the order of names means nothing. */
+function sorted(value: unknown): string | undefined {
+  return JSON.stringify(value, (_, part: unknown) =>
+    part === null || typeof part !== 'object' || Array.isArray(part)
+      ? part
+      : Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))),
+  )
 }
 
 /** Of a topic that somebody else made there is what the broker itself says. */

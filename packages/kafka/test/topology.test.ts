@@ -169,6 +169,23 @@ describe('a queue of dead letters with a name of its own', () => {
   })
 })
 
+describe('settings in another order', () => {
+  it('are the same settings', async () => {
+    const adapter = await connect()
+    const queue = fresh()
+    const declare = (arguments_: Readonly<Record<string, string>>) =>
+      adapter.declare(
+        { queue },
+        { ...declaration, settings: { ...declaration.settings, arguments: arguments_ }, ifExists: 'compare' },
+      )
+    await declare({ 'segment.ms': '600000', 'max.message.bytes': '20000' })
+    await declare({ 'max.message.bytes': '20000', 'segment.ms': '600000' })
+    await expect(declare({ 'max.message.bytes': '20000', 'segment.ms': '600001' })).rejects.toMatchObject({
+      code: 'MQ_QUEUE_CONFLICT',
+    })
+  })
+})
+
 describe('what is set on a topic', () => {
   it('holds for what waits and for its dead letters as well, unless that asks for more replicas than there are', async () => {
     const adapter = await connect()
