@@ -35,6 +35,8 @@ export interface Decoded {
 }
 
 const HEADER = 61
+/** Bytes of the shortest batch of any format. */
+const LEAST = 26
 const NO_HEADERS = Buffer.from([0])
 
 /**
@@ -49,7 +51,9 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
   let next = from
   for (let at = 0; at + HEADER <= bytes.length;) {
     const base = Number(bytes.readBigInt64BE(at))
-    const size = 12 + bytes.readInt32BE(at + 8)
+    const said = 12 + bytes.readInt32BE(at + 8)
+    // One that ends before it begins does not say where the next one is: all that came is taken for it.
+    const size = said < HEADER && bytes[at + 16] === 2 ? bytes.length - at : Math.max(said, LEAST)
     if (at + size > bytes.length) break
     const batch = bytes.subarray(at, at + size)
     at += size
@@ -65,7 +69,7 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
       continue
     }
     const attributes = batch.readInt16BE(21)
-    const last = base + batch.readInt32BE(23)
+    const last = base + Math.max(0, batch.readInt32BE(23))
     const producer = Number(batch.readBigInt64BE(43))
     while (aborted.length > 0 && (aborted[0] as { firstOffset: number }).firstOffset <= last) {
       dead.add((aborted.shift() as { producerId: number }).producerId)
@@ -86,7 +90,7 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
       }
       const first = Number(batch.readBigInt64BE(27))
       const append = (attributes & 8) !== 0 ? Number(batch.readBigInt64BE(35)) : null
-      decodeRecords(topic, partition, base, first, append, batch.readInt32BE(57), body, from, records)
+      decodeRecords(topic, partition, base, last, first, append, batch.readInt32BE(57), body, from, records)
     } catch (error) {
       if (last >= from)
         records.push(damaged(topic, partition, last, batch, { error, from: Math.max(base, from) }))
@@ -114,6 +118,7 @@ function decodeRecords(
   topic: string,
   partition: number,
   base: number,
+  last: number,
   firstTimestamp: number,
   appendTime: number | null,
   count: number,
@@ -153,6 +158,10 @@ function decodeRecords(
     const offset = base + varint()
     const key = bytes()
     const value = bytes()
+    const headersAt = at
+    // Each header has two lengths at least.
+    if (at >= end || varint() > (end - at) / 2) throw new RangeError('a record ends too early')
+    if (offset < base || offset > last) throw new RangeError('a record lies outside of its batch')
     if (offset >= from)
       read.push({
         topic,
@@ -161,13 +170,14 @@ function decodeRecords(
         timestamp,
         key,
         value,
-        headers: body.subarray(at, end),
+        headers: body.subarray(headersAt, end),
         damage: undefined,
         hold: null,
         delivery: null,
       })
     at = end
   }
+  if (at < body.length) throw new RangeError('a batch holds more than it says')
   for (const record of read) out.push(record)
 }
 
@@ -197,8 +207,10 @@ export function eachHeaderPlace(
     return (n >>> 1) ^ -(n & 1)
   }
   const count = varint()
-  for (let i = 0; i < count; i++) {
+  // Damaged bytes may promise any number of any length.
+  for (let i = 0; i < count && at < buffer.length; i++) {
     const nameLength = varint()
+    if (nameLength < 0) return
     const nameAt = at
     at += nameLength
     const valueLength = varint()

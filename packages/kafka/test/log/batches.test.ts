@@ -120,6 +120,9 @@ describe('record batches', () => {
     ['bytes that are no lz4', (batch: Buffer) => batch.writeInt16BE(3, 21)],
     ['bytes that are no zstd', (batch: Buffer) => batch.writeInt16BE(4, 21)],
     ['a record longer than its batch', (batch: Buffer) => batch.fill(0x7f, 61, 63)],
+    ['a value longer than its record', (batch: Buffer) => batch.writeInt8(2 * 6, 66)],
+    ['fewer records than it holds', (batch: Buffer) => batch.writeInt32BE(1, 57)],
+    ['more headers than there is room for', (batch: Buffer) => batch.writeInt8(126, 68)],
   ])('with %s become one damaged record, and what follows is read', async (_name, damage) => {
     const bad = at(0, encodeBatch([record(), record()], 'none'))
     damage(bad)
@@ -129,6 +132,27 @@ describe('record batches', () => {
     )
     expect(records.map(({ offset, damage: why }) => [offset, why?.from])).toEqual([[1, 0], [2, undefined]]) // prettier-ignore
     expect(next).toBe(3)
+  })
+
+  it.each([0, -12, -1_000_000, 40])(
+    'that say they have %i bytes end, and are one that is damaged',
+    async (length) => {
+      const bad = at(5, encodeBatch([record(), record()], 'none'))
+      bad.writeInt32BE(length, 8)
+      bad.writeInt32BE(-3, 23)
+      const { records, next } = await decodeBatches(answer(bad), 5)
+      expect(records.map(({ offset, damage }) => [offset, damage?.from])).toEqual([[5, 5]])
+      expect(next).toBe(6)
+    },
+  )
+
+  it.each([
+    ['count', [0xfe, 0xff, 0xff, 0xff, 0x0f]],
+    ['names', [0xfe, 0xff, 0xff, 0xff, 0x0f, 0x01]],
+  ])('have no more headers than bytes, whatever their %s promise', (_, bytes) => {
+    let seen = 0
+    eachHeader({ headers: Buffer.from(bytes) } as LogRecord, () => seen++)
+    expect(seen).toBe(0)
   })
 
   it('of a transaction that was given up are not seen', async () => {
