@@ -3,7 +3,7 @@ import type { QueueSettings } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import type { RecordParts } from './log/batch-writer.ts'
 import type { Connection } from './connection.ts'
-import { leaderMoves } from './errors.ts'
+import { errorType, leaderMoves } from './errors.ts'
 import { readChunk } from './log/scan.ts'
 import { usualReplicas } from './topics.ts'
 
@@ -13,6 +13,13 @@ export const REGISTRY_TOPIC = 'mq.settings'
 const TRIES = 100
 const AGAIN_MS = 25
 const MOST_MS = 250
+/** What was read is of a topic that is gone, or was made anew and is shorter. */
+const ANOTHER = new Set([
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'UNKNOWN_TOPIC_ID',
+  'INCONSISTENT_TOPIC_ID',
+  'OFFSET_OUT_OF_RANGE',
+])
 
 export interface Registered {
   readonly settings: QueueSettings
@@ -67,6 +74,8 @@ export function createRegistry(setup: RegistrySetup): Registry {
   let entries = new Map<string, Registered>()
   let claims = new Map<string, Claim>()
   let at = 0
+  /** Whose log was read up to there. */
+  let topicId = ''
   let of: Connection | null = null
   let reading: Promise<void> = Promise.resolve()
 
@@ -86,23 +95,38 @@ export function createRegistry(setup: RegistrySetup): Registry {
     else entries.set(key, entry)
   }
 
-  const read = async (): Promise<void> => {
+  const forget = (): void => {
+    entries = new Map()
+    claims = new Map()
+    at = 0
+  }
+
+  const read = async (again = true): Promise<void> => {
     const connection = setup.connection()
-    if (of !== connection) {
-      // Another cluster may answer, or the topic may be another one.
-      entries = new Map()
-      claims = new Map()
-      at = 0
-      of = connection
-    }
-    if ((await connection.topic(REGISTRY_TOPIC)) === null) return
-    for (;;) {
-      const { records, next, highWatermark } = await readChunk(connection, REGISTRY_TOPIC, 0, at)
-      for (const { key, value } of records) {
-        if (key !== null) learn(key.toString(), value === null ? null : parse(value))
+    // Another cluster may answer.
+    if (of !== connection) forget()
+    of = connection
+    try {
+      for (;;) {
+        if ((await connection.topic(REGISTRY_TOPIC)) === null) return forget()
+        const chunk = await readChunk(connection, REGISTRY_TOPIC, 0, at)
+        if (chunk.topicId !== topicId) {
+          topicId = chunk.topicId
+          const skipped = at > 0
+          forget()
+          if (skipped) continue
+        }
+        for (const { key, value } of chunk.records) {
+          if (key !== null) learn(key.toString(), value === null ? null : parse(value))
+        }
+        at = chunk.next
+        if (chunk.records.length === 0 || at >= chunk.highWatermark) return
       }
-      at = next
-      if (records.length === 0 || at >= highWatermark) return
+    } catch (error) {
+      if (!again || !ANOTHER.has(errorType(error) ?? '')) throw error
+      forget()
+      connection.forgetTopic(REGISTRY_TOPIC)
+      await read(false)
     }
   }
 
@@ -121,7 +145,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
 
   // Letters leave most dead-letter queues so, sooner or later: those of the usual name need no entry.
   const isUsual = (queue: string): boolean => queue.endsWith('.dlq')
-  const refresh = (): Promise<void> => (reading = reading.catch(() => undefined).then(read))
+  const refresh = (): Promise<void> => (reading = reading.catch(() => undefined).then(() => read()))
   const record = (key: string, entry: Registered | null): RecordParts => {
     const value = entry === null ? null : Buffer.from(JSON.stringify(entry))
     return { timestamp: Date.now(), key, value, headers: [] }

@@ -16,6 +16,8 @@ const AGAIN_MS = 25
 const MOST_MS = 250
 
 export interface Chunk {
+  /** Of the topic that was read, in hex: one that is made anew has another. */
+  readonly topicId: string
   readonly records: readonly LogRecord[]
   /** Where to read on. */
   readonly next: number
@@ -61,7 +63,7 @@ async function readOnce(
   if (failure !== null) throw failure
   const decoded =
     records.length === 0 ? { records: [], next: offset } : await decodeBatches(answer as FetchAnswer, offset)
-  return { ...decoded, highWatermark }
+  return { ...decoded, highWatermark, topicId: info?.id ?? '' }
 }
 
 /** What the group left of a partition: the start of what waits, and what is done behind it. */

@@ -1,0 +1,52 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { type RunningBroker, startBroker } from '@mq/brokers'
+import { fresh, live, outbound } from '@mq/conformance/fixtures'
+import type { Target } from '@mq/core/adapter'
+import { connect as connectTo } from '../src/connection.ts'
+import { parseOptions } from '../src/options.ts'
+import { REGISTRY_TOPIC } from '../src/registry.ts'
+import { deleteTopic } from '../src/topics.ts'
+import { testOptions } from './harness.ts'
+import { adapters, declaration } from './support.ts'
+
+let broker: RunningBroker
+const { connect, closeAll } = adapters(() => broker.url)
+
+beforeAll(async () => {
+  // Of its own: other tests keep their settings in that topic.
+  broker = await startBroker('kafka', { fresh: true })
+}, 180_000)
+afterEach(closeAll)
+afterAll(() => broker.stop())
+
+async function deleteRegistry(): Promise<void> {
+  const over = await connectTo(
+    parseOptions(testOptions(broker.url)),
+    { lost: () => undefined, blocked: () => undefined },
+    live,
+  )
+  await deleteTopic(over, REGISTRY_TOPIC)
+  over.close(undefined)
+}
+
+describe('the topic of settings that is deleted', () => {
+  it('takes only what it held with it, and is made anew by who declares', async () => {
+    const [adapter, other] = [await connect(), await connect()]
+    const [topic, queue] = [fresh(), fresh()]
+    const subscription: Target = { topic, subscription: 's' }
+    await adapter.declare({ topic }, declaration)
+    for (let n = 0; n < 5; n++) await adapter.declare({ queue: fresh() }, declaration)
+    await adapter.declare(subscription, { ...declaration, pattern: '#' })
+    expect(await other.size(subscription)).toBe(0)
+    await deleteRegistry()
+    await expect(adapter.size(subscription)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+    await adapter.declare({ queue }, declaration)
+    expect(await adapter.size({ queue })).toBe(0)
+    await adapter.declare(subscription, { ...declaration, pattern: '#' })
+    await adapter.publish([outbound({ topic })], live)
+    // That one has read more of the topic before than there is now.
+    expect(await other.size(subscription)).toBe(1)
+    await other.remove(subscription)
+    await expect(adapter.size(subscription)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
+  }, 60_000)
+})
