@@ -16,6 +16,7 @@ import { createSolitude, rivalOf } from './group/rivals.ts'
 import { classify } from './errors.ts'
 import { namesOf } from './names.ts'
 import { type KafkaOptions, parseOptions } from './options.ts'
+import { createLetterKeeper } from './letters.ts'
 import { metadataRequest } from './log/protocol.ts'
 import { createPublisher } from './publisher.ts'
 import { createReceiver } from './receiver.ts'
@@ -103,6 +104,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   })
   // Whoever may not look does not know of any.
   const hasRemovals = (main: string): Promise<boolean> => registry.hasRemovals(main).catch(() => false)
+  const lettersOf = createLetterKeeper()
   const contents = createContents({
     connection,
     find: topology.find,
@@ -240,6 +242,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
         willHaveRemovals: () => registry.willHaveRemovals(names.main),
         source,
         publisher,
+        lettersOf,
         consumerOf,
       })
     },

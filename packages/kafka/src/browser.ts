@@ -11,20 +11,24 @@ import type { LogRecord } from './log/batch-reader.ts'
 import type { Connection } from './connection.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { committedOf } from './group/groups.ts'
+import type { Letter, Letters } from './letters.ts'
 import type { Names } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import type { Publisher } from './publisher.ts'
-import { leftBy, waitingRecords } from './log/scan.ts'
+import { readChunk } from './log/scan.ts'
 import { decodeRecord, encodeRemoval, isOver } from './wire.ts'
 
 /** Offsets in one record of removals. */
 const MOST_REMOVED = 5_000
+/** Bytes of bodies after which a page ends. */
+const PAGE_BYTES = 8 * 1024 * 1024
 
 export interface BrowserSetup {
   readonly connection: Connection
   readonly names: Names
   readonly source: Source
   readonly publisher: Publisher
+  lettersOf(connection: Connection, topic: string, topicId: string): Letters
   consumerOf(target: Target): Consumer | undefined
   /** Said before anything is taken out. */
   willHaveRemovals(): Promise<void>
@@ -37,51 +41,66 @@ export interface BrowserSetup {
 export function createBrowser(setup: BrowserSetup): Receiver {
   const { connection, names, source, publisher } = setup
   const after = parsePosition(source.after)
-  let waiting: LogRecord[] | null = null
+  /** Of each partition what was read last: what waits lies there mostly in the order in which it is shown. */
+  const chunks = new Map<
+    number,
+    { readonly from: number; readonly next: number; readonly records: ReadonlyMap<number, LogRecord> }
+  >()
+  let waiting: readonly Letter[] | null = null
   let at = 0
   let closed = false
 
-  const load = async (): Promise<LogRecord[]> => {
-    const info = await connection.topic(names.main)
-    const parts = { [names.main]: (info?.leaders ?? []).map((_, partition) => partition) }
+  /** What waits by now in these partitions, all by default. */
+  const look = async (partitions?: readonly number[]) => {
+    const info = await connection.topic(names.main, partitions === undefined)
+    if (info === null) return []
+    const parts = { [names.main]: partitions ?? info.leaders.map((_, partition) => partition) }
     await setup.consumerOf(source.target)?.flush()
     const [commits, ends] = await Promise.all([
       committedOf(connection, names.group, parts),
       offsetsOf(connection, parts),
     ])
-    const lists = await Promise.all(
-      (parts[names.main] ?? []).map(async (partition) => {
-        const key = `${names.main}/${partition}`
-        const end = ends.get(key)
-        if (end === undefined) return []
-        return waitingRecords(connection, names.main, partition, leftBy(commits.get(key), end.low), end.high)
-      }),
-    )
-    const all = lists.flat().flatMap((record) => {
-      const delivery = decodeRecord(record)
-      const time = delivery.deadLetter?.lastFailedAt.getTime() ?? record.timestamp
-      return isOver(delivery) ? [] : [{ record, time }]
+    const letters = setup.lettersOf(connection, names.main, info.id)
+    const looks = (parts[names.main] ?? []).map((partition) => {
+      const key = `${names.main}/${partition}`
+      return letters.read(partition, commits.get(key), ends.get(key) ?? { low: 0, high: 0 })
     })
-    all.sort(
-      (a, b) =>
-        a.time - b.time || a.record.partition - b.record.partition || a.record.offset - b.record.offset,
-    )
-    const seen = all.filter(({ record, time }) => after === null || isAfter(record, time, after))
-    return seen.map(({ record }) => record)
+    return Promise.all(looks)
+  }
+  const load = async (): Promise<readonly Letter[]> => {
+    const all = (await look()).flatMap((each) => each.waiting)
+    all.sort((a, b) => a.time - b.time || a.partition - b.partition || a.offset - b.offset)
+    return after === null ? all : all.filter((letter) => isAfter(letter, after))
+  }
+
+  /** `undefined`: it is not there any more. */
+  const recordOf = async ({ partition, offset }: Letter): Promise<LogRecord | undefined> => {
+    let chunk = chunks.get(partition)
+    if (chunk === undefined || offset < chunk.from || offset >= chunk.next) {
+      const { records, next } = await readChunk(connection, names.main, partition, offset)
+      chunk = { from: offset, next, records: new Map(records.map((record) => [record.offset, record])) }
+      chunks.set(partition, chunk)
+    }
+    return chunk.records.get(offset)
   }
 
   return {
     async receive(max, signal) {
       if (signal.aborted || closed) return []
       waiting ??= await load()
-      const part = waiting.slice(at, at + max)
-      at += part.length
-      return part.map((record): Delivery => {
+      const out: Delivery[] = []
+      for (let bytes = 0; out.length < max && bytes < PAGE_BYTES; at++) {
+        const letter = waiting[at]
+        if (letter === undefined) break
+        const record = await recordOf(letter)
+        if (record === undefined) continue
         const delivery = decodeRecord(record)
-        const time = delivery.deadLetter?.lastFailedAt.getTime() ?? record.timestamp
-        delivery.position = `${time}:${record.partition}:${record.offset}`
-        return Object.assign(delivery, { record })
-      })
+        if (isOver(delivery)) continue
+        delivery.position = `${letter.time}:${letter.partition}:${letter.offset}`
+        bytes += delivery.body.length
+        out.push(Object.assign(delivery, { record }))
+      }
+      return out
     },
     async ack(deliveries) {
       const outcomes: SettleOutcome[] = new Array<SettleOutcome>(deliveries.length).fill('settled')
@@ -93,9 +112,10 @@ export function createBrowser(setup: BrowserSetup): Receiver {
         list.push({ offset: record.offset, index })
       })
       for (const [partition, list] of byPartition) {
-        const gone = await removedBy(partition)
+        const [now] = await look([partition])
         const left = list.filter(({ offset, index }) => {
-          if (!gone(offset)) return true
+          // Gone by now: consumed, or removed by another browse.
+          if (now?.gone(offset) === false) return true
           outcomes[index] = 'lost'
           return false
         })
@@ -120,33 +140,13 @@ export function createBrowser(setup: BrowserSetup): Receiver {
     close() {
       closed = true
       waiting = []
+      chunks.clear()
       return Promise.resolve()
     },
   }
-
-  /** Whether an offset is gone by now: consumed, or removed by another browse. */
-  async function removedBy(partition: number): Promise<(offset: number) => boolean> {
-    const parts = { [names.main]: [partition] }
-    await setup.consumerOf(source.target)?.flush()
-    const [commits, ends] = await Promise.all([
-      committedOf(connection, names.group, parts),
-      offsetsOf(connection, parts),
-    ])
-    const key = `${names.main}/${partition}`
-    const end = ends.get(key) ?? { low: 0, high: 0 }
-    const left = leftBy(commits.get(key), end.low)
-    await waitingRecords(connection, names.main, partition, left, end.high)
-    return (offset) => left.isDone(offset)
-  }
 }
 
-interface Position {
-  readonly time: number
-  readonly partition: number
-  readonly offset: number
-}
-
-function parsePosition(text: string | undefined): Position | null {
+function parsePosition(text: string | undefined): Letter | null {
   if (text === undefined) return null
   const parts = /^(-?\d+):(\d+):(\d+)$/.exec(text)
   if (parts === null) {
@@ -155,11 +155,6 @@ function parsePosition(text: string | undefined): Position | null {
   return { time: Number(parts[1]), partition: Number(parts[2]), offset: Number(parts[3]) }
 }
 
-function isAfter(record: LogRecord, time: number, after: Position): boolean {
-  return (
-    time - after.time > 0 ||
-    (time === after.time &&
-      (record.partition > after.partition ||
-        (record.partition === after.partition && record.offset > after.offset)))
-  )
+function isAfter({ time, partition, offset }: Letter, after: Letter): boolean {
+  return (time - after.time || partition - after.partition || offset - after.offset) > 0
 }

@@ -50,3 +50,16 @@ export function hold(clientId: string, apiName: string): { reached: Promise<void
   }
   return { reached, letGo }
 }
+
+/** Counts the requests of that name of this client, until it ends. */
+export function counting(
+  clientId: string,
+  apiName: string,
+): { readonly count: () => number; end: () => void } {
+  let count = 0
+  const end = intercept(clientId, ({ entry }) => {
+    if (entry.apiName === apiName) count++
+    return false
+  })
+  return { count: () => count, end }
+}

@@ -72,26 +72,27 @@ export function leftBy(commit: Commit | undefined, low: number): Tracker {
   return createTracker(commit.offset, parseNotes(commit.offset, commit.metadata).done)
 }
 
-/** Records of a partition that wait: neither done, nor removed, in order, up to the end as it was at the call. */
-export async function waitingRecords(
+/** Reads a partition from one offset to another, a chunk in memory at a time. Shows messages; what removals take away is marked as done. Answers where it ended. */
+export async function scan(
   connection: Connection,
   topic: string,
   partition: number,
-  left: Tracker,
-  high: number,
-): Promise<LogRecord[]> {
-  const out: LogRecord[] = []
-  for (let at = left.base; at < high;) {
+  { from, to }: { readonly from: number; readonly to: number },
+  done: Tracker,
+  see: (record: LogRecord) => void,
+): Promise<number> {
+  let at = from
+  while (at < to) {
     const chunk = await readChunk(connection, topic, partition, at)
     for (const record of chunk.records) {
       const removed = removalOf(record)
-      if (removed !== null) for (const offset of removed) left.complete(offset)
-      else if (!left.isDone(record.offset)) out.push(record)
+      if (removed !== null) for (const offset of removed) done.complete(offset)
+      else if (!done.isDone(record.offset)) see(record)
     }
     if (chunk.next === at) break
     at = chunk.next
   }
-  return out.filter((record) => !left.isDone(record.offset))
+  return at
 }
 
 /** How many messages of a partition wait for a consumer; `due`: those left out that have to wait longer. */
@@ -103,11 +104,14 @@ export async function waitingCount(
   end: { low: number; high: number },
   of: { readonly pattern: string | undefined; readonly due: boolean },
 ): Promise<number> {
-  const records = await waitingRecords(connection, topic, partition, leftBy(commit, end.low), end.high)
+  const left = leftBy(commit, end.low)
   const now = Date.now()
-  return records.filter(
-    (record) =>
-      (!of.due || deliverAtOf(record) <= now) &&
-      (of.pattern === undefined || matchesPattern(of.pattern, decodeRecord(record).routingKey ?? '')),
-  ).length
+  const counted: number[] = []
+  await scan(connection, topic, partition, { from: left.base, to: end.high }, left, (record) => {
+    if (of.due && deliverAtOf(record) > now) return
+    if (of.pattern === undefined || matchesPattern(of.pattern, decodeRecord(record).routingKey ?? ''))
+      counted.push(record.offset)
+  })
+  // What takes one away lies behind it.
+  return counted.filter((offset) => !left.isDone(offset)).length
 }
