@@ -85,7 +85,7 @@ export const KafkaOptionsSchema = Type.Object(
     trim: Type.Boolean({ default: true }),
     /** ms without any broker after which the connection counts as lost. @default 10000 */
     lostAfterMs: Type.Integer({ default: 10_000, minimum: 1, maximum: 600_000 }),
-    /** Most bytes of delayed messages that one consumer keeps in memory. @default 67108864 */
+    /** Most bytes of delayed messages that one consumer keeps in memory, per partition; what is due later is read again. One for every 128 bytes at most is remembered. @default 67108864 */
     delayedBytes: Type.Integer({ default: 64 * 1024 * 1024, minimum: 1_024 }),
   },
   { additionalProperties: false },

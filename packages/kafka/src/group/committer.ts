@@ -1,8 +1,10 @@
 import { classify, errorType } from '../errors.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
+import type { Waiting } from './delayed.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
+import { withRecords } from './recall.ts'
 import { encodeAsIs } from '../wire.ts'
 
 /** Characters of a commit's metadata that brokers take unless told otherwise. */
@@ -62,7 +64,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
       let full: Partition | null = null
       for (const partition of owned.values()) {
         const entry = partition.commitEntry(!clean && !ending, metadataLimit)
-        if (!partition.fits && partition.delayedBytes > 0) full = partition
+        if (!partition.fits && partition.delayed.size > 0) full = partition
         if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
       }
       if (entries.length === 0) return true
@@ -103,18 +105,24 @@ export function createCommitter(setup: CommitterSetup): Committer {
   /** What waits longest goes to the end of the log once more, so that the notes need not tell all that is done behind it. */
   const rewrite = async (partition: Partition): Promise<void> => {
     // Out of the way meanwhile: one that becomes due while its copy is written would be handed out beside it.
-    const old = partition.gone ? [] : partition.takeDelayed(REWRITTEN)
+    const old = partition.gone ? [] : partition.delayed.lowest(REWRITTEN)
     if (old.length === 0) return
+    let left: readonly Waiting[] = old
     try {
+      left = await withRecords(connection, partition, old)
+      const records = left.flatMap(({ record }) =>
+        record === null || record.damage !== undefined ? [] : [record],
+      )
+      if (records.length === 0) return
       const to = await againOf(partition)
-      await setup.produceTo(to.topic, to.partition, old.map(encodeAsIs))
-    } catch (error) {
-      partition.delayAgain(old)
-      throw error
+      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs))
+      if (partition.gone) return
+      for (const { offset } of records) partition.complete(offset)
+      committer.schedule()
+    } finally {
+      // All of them, or those whose records one request did not bring.
+      partition.delayAgain(left)
     }
-    if (partition.gone) return
-    for (const { offset } of old) partition.complete(offset)
-    committer.schedule()
   }
 
   const committer: Committer = {

@@ -3,7 +3,6 @@ import { atMost, pause, within } from '../abort.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { createCommitter } from './committer.ts'
 import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
-import { createDueTimer } from './due-timer.ts'
 import { createFetcher } from './fetcher.ts'
 import { createHandoff } from './handoff.ts'
 import { createHoldings } from './holdings.ts'
@@ -11,6 +10,7 @@ import { joinGroup, type Membership, type Parts } from './membership.ts'
 import { createLogWatch } from './log-watch.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
 import { NO_HISTORY, type Partition } from './partition-contract.ts'
+import { createRecall } from './recall.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -30,7 +30,9 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const { owned, drop } = holdings
   const waiting = createWaiters()
   const assignedWaiters = createWaiters()
-  const dueTimer = createDueTimer(owned, waiting.wake)
+  const recall = createRecall(connection, owned, () => {
+    if (holdings.readyCount() > 0 || waiting.size > 0) waiting.wake()
+  })
   let membership: Membership | null = null
   /** Of the last round: another will follow, or one is under way. */
   let moving = true
@@ -40,11 +42,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   let patienceTimer: NodeJS.Timeout | undefined
 
   const hasRoom = (p: Partition): boolean =>
-    !p.gone &&
-    p.leavingSince === null &&
-    !p.isFull &&
-    p.delayedBytes < options.delayedBytes &&
-    (p.fits || p.heldCount === 0)
+    !p.gone && p.leavingSince === null && !p.isFull && !p.delayed.isFull && (p.fits || p.heldCount === 0)
 
   const fetcher = createFetcher<Partition>({
     connection,
@@ -55,7 +53,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       logWatch.seen(partition, logStart)
       if (partition.tracker.base > partition.trimmed || partition.readyCount > 0) committer.schedule()
       if (partition.readyCount > 0 || waiting.size > 0) waiting.wake()
-      dueTimer.watch()
+      recall.watch()
     },
     outOfRange: (partition) => logWatch.outOfRange(partition),
     replaced: (partition, topicId) => logWatch.replaced(partition, topicId),
@@ -203,7 +201,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   }
   const end = (): void => {
     committer.stop()
-    dueTimer.stop()
+    recall.stop()
     clearInterval(trimTimer)
     clearInterval(quietTimer)
     fetcher.stop()
@@ -255,7 +253,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const out = holdings.give(taker, Math.min(max, share), setup.ordered)
       if (out.length > 0) {
         fetcher.poke()
-        dueTimer.watch()
+        recall.watch()
         // Those who look know by it that there is nothing else.
         if (taker.pulls) committer.schedule()
         // What is handed out alone is first told to the group.
@@ -361,7 +359,9 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       for (const p of owned.values()) {
         if (p.readyCount > 0) return false
         const high = ends.get(`${p.topic}/${p.number}`)?.high
-        if (high !== undefined && p.position < high) behind = true
+        // What there is no room for is due later than can be remembered.
+        if ((high !== undefined && p.position < high && !p.delayed.isFull) || recall.isAwaited(p))
+          behind = true
       }
       if (!behind) return true
       await waiting.wait(signal)
@@ -372,7 +372,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     committer.schedule()
     if (partition.leavingSince !== null && partition.heldCount === 0) handoff.watchLeaving()
     if (waiting.size > 0 && partition.readyCount > 0) waiting.wake()
-    if (partition.delayedBytes > 0) dueTimer.watch()
+    if (partition.delayed.size > 0) recall.watch()
     if (hasRoom(partition)) fetcher.poke()
   }
   /** The partition of a record that is handed out, and is so no longer. */

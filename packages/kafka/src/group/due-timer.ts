@@ -15,7 +15,7 @@ export function createDueTimer(owned: ReadonlyMap<string, Partition>, due: () =>
   const watch = (): void => {
     stop()
     let next = Number.POSITIVE_INFINITY
-    for (const partition of owned.values()) next = Math.min(next, partition.nextDue)
+    for (const partition of owned.values()) next = Math.min(next, partition.delayed.nextDue)
     if (next === Number.POSITIVE_INFINITY) return
     const ms = Math.min(Math.max(1, next - Date.now()), LONGEST_TIMER_MS)
     timer = setTimeout(() => {

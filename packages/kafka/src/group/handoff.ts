@@ -64,6 +64,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     topicId,
     number,
     pattern: setup.pattern,
+    delayedBytes: connection.options.delayedBytes,
     readsAhead: setup.hasRemovals,
   })
 

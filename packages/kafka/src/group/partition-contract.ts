@@ -1,5 +1,6 @@
 import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
+import type { Delayed, Waiting } from './delayed.ts'
 import type { Tracker } from './tracker.ts'
 
 /** What a record went through before, as far as it does not say so itself. */
@@ -40,7 +41,8 @@ export interface Partition {
   trimmed: number
   /** So much waits to be handed out that it is not read on. */
   readonly isFull: boolean
-  readonly delayedBytes: number
+  /** What waits until it is due. */
+  readonly delayed: Delayed
   readonly readyCount: number
   /** Time of the record that is next; meaningless where none is ready. */
   readonly nextTime: number
@@ -49,8 +51,6 @@ export interface Partition {
   held(): Iterable<LogRecord>
   /** Whether the last commit's metadata had room for everything. */
   readonly fits: boolean
-  /** When the next delayed record is due, in ms since the epoch; Infinity: none. */
-  readonly nextDue: number
   /** Takes in what was fetched. */
   accept(records: readonly LogRecord[], next: number): void
   /** Up to `max` records that are due, now handed out to `taker`. On ordered queues nobody else gets any meanwhile, and who pulls one of a key at a time. */
@@ -72,9 +72,8 @@ export interface Partition {
   historyOf(offset: number): History
   /** The broker deleted what is below: what was not handed out is gone. */
   dropBelow(offset: number): void
-  /** The first delayed records, taken out to be written anew at the end of the log; ends with `complete` or `delayAgain`. */
-  takeDelayed(max: number): LogRecord[]
-  delayAgain(records: readonly LogRecord[]): void
+  /** Back among the delayed ones, unless it is done by now. */
+  delayAgain(waiting: readonly Waiting[]): void
   /** What to commit, unless that is what was committed last. */
   commitEntry(held: boolean, limit: number): { offset: number; metadata: string } | null
   committed(offset: number, metadata: string): void
@@ -90,6 +89,8 @@ export interface PartitionStart {
   /** Of the group's last commit. */
   readonly metadata: string | null
   readonly pattern: string | undefined
+  /** Most bytes of what is delayed that are kept. */
+  readonly delayedBytes: number
   /** Removals may follow: nothing is handed out before everything was read that was there at the start. */
   readonly readsAhead: boolean
 }

@@ -1,7 +1,6 @@
-import { Buffer } from 'node:buffer'
 import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
-import { createHeap } from './heap.ts'
+import { createDelayed } from './delayed.ts'
 import { type Hold, NO_HISTORY, type Partition, type PartitionStart } from './partition-contract.ts'
 import { createTracker, encodeNotes, parseNotes, type Suspect } from './tracker.ts'
 import { deliverAtOf, removalOf } from '../wire.ts'
@@ -28,10 +27,7 @@ export function createPartition(start: PartitionStart): Partition {
   let ready: LogRecord[] = []
   let head = 0
   let readyBytes = 0
-  let delayedBytes = 0
-  const delayed = createHeap<{ dueAt: number; record: LogRecord }>(
-    (a, b) => a.dueAt - b.dueAt || a.record.offset - b.record.offset,
-  )
+  const delayed = createDelayed(start.delayedBytes)
   const held = new Map<number, LogRecord>()
   const failures = new Map<number, number>(before.attempts)
   const firstFailures = new Map<number, number>()
@@ -53,7 +49,7 @@ export function createPartition(start: PartitionStart): Partition {
     if (tracker.base > stalledAt || (suspect !== null && tracker.isDone(suspect.offset))) {
       stalledAt = tracker.base
       stalls = 0
-      suspect = delayedBytes > 0 ? null : { offset: stalledAt, count: 0 }
+      suspect = delayed.size > 0 ? null : { offset: stalledAt, count: 0 }
       if (failures.size === 0) return
       for (const offset of failures.keys()) if (offset < tracker.base) failures.delete(offset)
       for (const offset of firstFailures.keys()) if (offset < tracker.base) firstFailures.delete(offset)
@@ -89,15 +85,13 @@ export function createPartition(start: PartitionStart): Partition {
   const delay = (record: LogRecord, dueAt: number): void => {
     // Nobody had it yet, or it was given back alive.
     if (suspect?.offset === record.offset) suspect = null
-    delayed.push({ dueAt, record: standalone(record) })
-    delayedBytes += sizeOf(record)
+    const { offset } = record
+    delayed.add({ offset, dueAt, record }, failures.has(offset))
   }
   const promote = (now: number): void => {
-    for (let first = delayed.peek(); first !== undefined && first.dueAt <= now; first = delayed.peek()) {
-      delayed.pop()
-      delayedBytes -= sizeOf(first.record)
-      unblock(first.record)
-      insert(first.record)
+    for (let first = delayed.shift(now); first !== undefined; first = delayed.shift(now)) {
+      unblock(first)
+      insert(first)
     }
   }
   const block = (record: LogRecord): void => {
@@ -141,9 +135,7 @@ export function createPartition(start: PartitionStart): Partition {
     get isFull() {
       return readyBytes >= HIGH_WATER && !readsAhead()
     },
-    get delayedBytes() {
-      return delayedBytes
-    },
+    delayed,
     get readyCount() {
       if (partition.leavingSince !== null || partition.gone) return 0
       promote(Date.now())
@@ -158,9 +150,6 @@ export function createPartition(start: PartitionStart): Partition {
     held: () => held.values(),
     get fits() {
       return fits
-    },
-    get nextDue() {
-      return delayed.peek()?.dueAt ?? Number.POSITIVE_INFINITY
     },
 
     accept(records, next) {
@@ -305,31 +294,21 @@ export function createPartition(start: PartitionStart): Partition {
       ready = ready.slice(head).filter((record) => !gone(record))
       head = 0
       readyBytes = ready.reduce((sum, record) => sum + sizeOf(record), 0)
-      delayed.remove(({ record }) => gone(record))
-      delayedBytes = 0
+      delayed.remove((each) => each < offset)
       blockedKeys.clear()
-      for (const { record } of delayed.all()) {
-        delayedBytes += sizeOf(record)
-        if (failures.has(record.offset)) block(record)
-      }
+      for (const record of delayed.staying()) block(record)
       partition.position = Math.max(partition.position, offset)
       moved()
     },
 
-    takeDelayed(max) {
-      const records = delayed
-        .all()
-        .map(({ record }) => record)
-        .filter((record) => !failures.has(record.offset))
-        .sort((a, b) => a.offset - b.offset)
-        .slice(0, max)
-      const taken = new Set(records)
-      delayed.remove(({ record }) => taken.has(record))
-      for (const record of records) delayedBytes -= sizeOf(record)
-      return records
-    },
-    delayAgain(records) {
-      for (const record of records) delay(record, deliverAtOf(record))
+    delayAgain(waiting) {
+      const now = Date.now()
+      for (const each of waiting) {
+        if (tracker.isDone(each.offset)) continue
+        // What is due must not be forgotten for lack of room.
+        if (each.record !== null && each.dueAt <= now) insert(each.record)
+        else delayed.add(each)
+      }
     },
     commitEntry(isHeldNow, limit) {
       const notes = {
@@ -361,15 +340,6 @@ export function createPartition(start: PartitionStart): Partition {
 
 function nameOfKey({ key }: LogRecord): string | null {
   return key === null ? null : key.toString('latin1')
-}
-
-/** With bytes of its own: as views they would keep the whole answer that it came with for as long as it waits. */
-function standalone(record: LogRecord): LogRecord {
-  const { key, value, headers } = record
-  const own = Buffer.allocUnsafeSlow((key?.length ?? 0) + (value?.length ?? 0) + headers.length)
-  let at = 0
-  const copy = (bytes: Buffer): Buffer => own.subarray(at, (at += bytes.copy(own, at)))
-  return { ...record, key: key && copy(key), value: value && copy(value), headers: copy(headers) }
 }
 
 function sizeOf(record: LogRecord): number {

@@ -20,6 +20,7 @@ async function crowded(number = 0): Promise<Partition> {
     offset: 0,
     metadata: null,
     pattern: undefined,
+    delayedBytes: 1_000_000,
     readsAhead: false,
   })
   const records = Array.from({ length: 5_000 }, (_, i) => ({
@@ -126,6 +127,7 @@ describe('an end without anything held', () => {
       offset: 0,
       metadata: null,
       pattern: undefined,
+      delayedBytes: 1_000_000,
       readsAhead: false,
     })
     const records = [1, 2].map((timestamp) => ({

@@ -12,6 +12,7 @@ const start = {
   offset: 0,
   metadata: null,
   pattern: undefined,
+  delayedBytes: 1_000_000,
   readsAhead: false,
 }
 const LIMIT = 4_096
@@ -214,7 +215,7 @@ describe('a partition', () => {
     const due = Date.now() + 60_000
     partition.accept(await records([{ headers: ['mq-deliver-at', String(due)] }, {}]), 2)
     expect(offsets(take(partition, 9))).toEqual([1])
-    expect(partition.nextDue).toBe(due)
+    expect(partition.delayed.nextDue).toBe(due)
     expect(offsets(partition.take(9, me, false, due))).toEqual([0])
   })
 
@@ -226,7 +227,7 @@ describe('a partition', () => {
       headers: ['mq-deliver-at', String(Date.now() + 60_000)],
     }
     partition.accept(await records([{ value: Buffer.alloc(1_000_000) }, waits]), 2)
-    const [record] = partition.takeDelayed(1)
+    const [record] = partition.delayed.lowest(1).map((each) => each.record)
     expect([record?.key?.toString(), record?.value?.toString()]).toEqual(['k', 'waits'])
     for (const bytes of [record?.key, record?.value, record?.headers])
       expect(bytes?.buffer.byteLength).toBeLessThan(100)

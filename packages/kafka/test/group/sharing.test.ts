@@ -20,6 +20,7 @@ describe('what is ready behind a message that somebody holds', () => {
       offset: 0,
       metadata: null,
       pattern: 'a.*',
+      delayedBytes: 1_000_000,
       readsAhead: false,
     })
     const keys = ['a.held', 'b.1', 'a.1', 'b.2', 'a.damaged', 'a.2']
