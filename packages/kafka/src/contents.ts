@@ -98,7 +98,7 @@ export function createContents(setup: ContentsSetup): Contents {
       const below: Record<string, { partition: number; offset: number }[]> = {}
       const entries: CommitEntry[] = []
       for (const { topic, partition, commit, end } of await slicesOf(target)) {
-        const { pattern } = parseNotes(commit?.offset ?? 0, commit?.metadata)
+        const { pattern, partitions } = parseNotes(commit?.offset ?? 0, commit?.metadata)
         const looks = hasRemovals || (topic === main && pattern !== undefined && pattern !== '#')
         const filter = topic === main ? pattern : undefined
         count += looks
@@ -107,7 +107,7 @@ export function createContents(setup: ContentsSetup): Contents {
         if (topic === main && subscription) {
           const { text } = encodeNotes(
             end.high,
-            { stalls: 0, held: false, heldCount: 0, pattern, done: [], attempts: new Map() },
+            { stalls: 0, held: false, heldCount: 0, pattern, partitions, done: [], attempts: new Map() },
             4096,
           )
           entries.push({ topic, partition, offset: end.high, metadata: text })

@@ -121,7 +121,8 @@ export function createTopology(setup: TopologySetup): Topology {
     const first = await setup.registry().claim(keyOf(target), { ...entry, starts })
     if (!('starts' in first)) return first
     const { settings, pattern } = first
-    const notes = { stalls: 0, held: false, heldCount: 0, pattern, done: [], attempts: new Map() }
+    const partitions = first.starts.length
+    const notes = { stalls: 0, held: false, heldCount: 0, pattern, partitions, done: [], attempts: new Map() }
     const before = await committedOf(connection, group, parts)
     const entries = first.starts.flatMap((offset, partition) =>
       before.has(`${main}/${partition}`)

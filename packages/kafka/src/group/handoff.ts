@@ -10,6 +10,7 @@ import type { TopicInfo } from '../log/protocol.ts'
 import { byLeader, type LogEnds, offsetsOnce } from '../log/offsets.ts'
 import { createPartition } from './partition.ts'
 import type { Partition } from './partition-contract.ts'
+import { parseNotes } from './tracker.ts'
 
 const AGAIN_MS = 100
 const MOST_AGAIN_MS = 1_000
@@ -55,7 +56,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   const { connection, names, owned, committer, drop } = setup
   const { logger } = connection.options
   const leaderless = new Set<string>()
-  /** How many partitions a topic had when it was read here first, by its id. */
+  /** How many partitions a topic had when the group began, as far as it says so, else when it was read here first; by its id. */
   const counts = new Map<string, number>()
   let round = 0
 
@@ -64,6 +65,7 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     topicId,
     number,
     pattern: setup.pattern,
+    partitions: topic === names.main && number === 0 ? counts.get(topicId) : undefined,
     delayedBytes: connection.options.delayedBytes,
     readsAhead: setup.hasRemovals,
   })
@@ -77,7 +79,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   ): void => {
     for (const [topic, list] of Object.entries(gained)) {
       const { id: topicId = '', leaders = [] } = known.get(topic) ?? {}
-      const count = counts.get(topicId) ?? leaders.length
+      const { metadata: notes } = commits.get(`${topic}/0`) ?? {}
+      const count = parseNotes(0, notes).partitions ?? counts.get(topicId) ?? leaders.length
       counts.set(topicId, count)
       for (const number of list) {
         const key = `${topic}/${number}`
@@ -131,7 +134,9 @@ export function createHandoff(setup: HandoffSetup): Handoff {
   ): Promise<ReadonlyMap<string, Commit> | null> => {
     while (isCurrent()) {
       try {
-        const commits = await membership.committed(gained)
+        // The first one tells how many there were, whoever reads it.
+        const ofMain = [...new Set([0, ...(gained[names.main] ?? [])])]
+        const commits = await membership.committed({ ...gained, [names.main]: ofMain })
         return isCurrent() ? commits : null
       } catch (error) {
         logger.debug({ group: names.group, error }, 'what was committed could not be read; trying again')

@@ -89,6 +89,8 @@ export interface PartitionStart {
   /** Of the group's last commit. */
   readonly metadata: string | null
   readonly pattern: string | undefined
+  /** How many the topic had when the group began, where its commits tell. */
+  readonly partitions: number | undefined
   /** Most bytes of what is delayed that are kept. */
   readonly delayedBytes: number
   /** Removals may follow: nothing is handed out before everything was read that was there at the start. */

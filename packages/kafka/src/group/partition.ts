@@ -317,6 +317,7 @@ export function createPartition(start: PartitionStart): Partition {
         held: isHeldNow,
         heldCount: held.size,
         pattern: start.pattern,
+        partitions: start.partitions,
         done: tracker.ranges(),
         attempts: failures,
       }

@@ -94,6 +94,8 @@ export interface CommitNotes {
   readonly heldCount: number
   /** Subscriptions: which routing keys it takes. */
   readonly pattern: string | undefined
+  /** Of the first partition: how many there were when the group began. What was added since was sent to it from its beginning on. */
+  readonly partitions?: number | undefined
   readonly done: readonly Range[]
   /** Failed runs of records that wait in place, by offset. */
   readonly attempts: ReadonlyMap<number, number>
@@ -107,7 +109,7 @@ export interface Suspect {
 const MARK = 'mq1'
 
 /**
- * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 a=5:1 d=<base64>`. Ranges that do not fit are
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 c=8 a=5:1 d=<base64>`. Ranges that do not fit are
  * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
  */
 export function encodeNotes(
@@ -122,6 +124,7 @@ export function encodeNotes(
   if (notes.suspect === null) text += ' x=-'
   else if (notes.suspect !== undefined) text += ` x=${notes.suspect.offset - base}:${notes.suspect.count}`
   if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
+  if (notes.partitions !== undefined) text += ` c=${notes.partitions}`
   let fits = true
   if (notes.attempts.size > 0) {
     const list = [...notes.attempts].map(([offset, count]) => `${offset - base}:${count}`).join(',')
@@ -162,6 +165,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     heldCount: 0,
     suspect: undefined as Suspect | null | undefined,
     pattern: undefined as string | undefined,
+    partitions: undefined as number | undefined,
     done,
     attempts,
   }
@@ -174,6 +178,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     else if (field.startsWith('s=')) notes.stalls = Number(value) || 0
     else if (field.startsWith('x=')) notes.suspect = suspectOf(base, value)
     else if (field.startsWith('p=')) notes.pattern = decode(value)
+    else if (field.startsWith('c=')) notes.partitions = Number(value) || undefined
     else if (field.startsWith('a=')) {
       for (const pair of value.split(',')) {
         const [offset, count] = pair.split(':').map(Number)

@@ -20,6 +20,7 @@ async function crowded(number = 0): Promise<Partition> {
     offset: 0,
     metadata: null,
     pattern: undefined,
+    partitions: undefined,
     delayedBytes: 1_000_000,
     readsAhead: false,
   })
@@ -127,6 +128,7 @@ describe('an end without anything held', () => {
       offset: 0,
       metadata: null,
       pattern: undefined,
+      partitions: undefined,
       delayedBytes: 1_000_000,
       readsAhead: false,
     })

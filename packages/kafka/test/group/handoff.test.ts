@@ -12,11 +12,13 @@ function member(startFrom: 'earliest' | 'latest') {
   const owned = new Map<string, Partition>()
   const warnings: unknown[] = []
   const leaders = [1]
+  const asks: object[] = []
   let answer = (_: Map<string, Commit>): void => undefined
   let asked = (): void => undefined
   const membership = {
-    committed: () =>
+    committed: (parts: object) =>
       new Promise((resolve) => {
+        asks.push(parts)
         answer = resolve
         asked()
       }),
@@ -56,6 +58,7 @@ function member(startFrom: 'earliest' | 'latest') {
     owned,
     warnings,
     leaders,
+    asks,
     handoff,
     /** Gives it the partition; resolves when it asks where to begin, with what answers that and waits for the end. */
     async gains(numbers = [0]) {
@@ -95,6 +98,21 @@ describe('a partition that is taken over', () => {
       await gains([0, 1])
     )(undefined)
     expect([...owned.values()].map(({ position }) => position)).toEqual([20, 10])
+  })
+
+  it('begins at its beginning where it was added while nobody read the topic', async () => {
+    const { owned, leaders, asks, gains } = member('latest')
+    leaders.push(1)
+    await (
+      await gains([1])
+    )({ offset: 12, metadata: 'mq1 c=1' })
+    expect(owned.get('q/1')?.position).toBe(10)
+    expect(asks).toEqual([{ q: [0, 1] }])
+    await (
+      await gains([0, 1])
+    )({ offset: 12, metadata: 'mq1 c=1' })
+    // Whoever takes it over next knows, too.
+    expect(owned.get('q/0')?.commitEntry(false, 4_096)).toEqual({ offset: 12, metadata: 'mq1 c=1' })
   })
 
   it('is not read when the next round began before it was: by that one another may', async () => {

@@ -12,6 +12,7 @@ const start = {
   offset: 0,
   metadata: null,
   pattern: undefined,
+  partitions: undefined,
   delayedBytes: 1_000_000,
   readsAhead: false,
 }

@@ -20,6 +20,7 @@ describe('what is ready behind a message that somebody holds', () => {
       offset: 0,
       metadata: null,
       pattern: 'a.*',
+      partitions: undefined,
       delayedBytes: 1_000_000,
       readsAhead: false,
     })
