@@ -114,10 +114,13 @@ export function createContents(setup: ContentsSetup): Contents {
         } else if (end.high > end.low) (below[topic] ??= []).push({ partition, offset: end.high })
       }
       if (entries.length > 0) await commitFor(connection, group, entries)
+      const places = Object.entries(below).flatMap(([topic, list]) =>
+        list.map((each) => ({ topic, ...each })),
+      )
+      for (const { topic, partition, offset } of places) consumer?.purging(topic, partition, offset)
       await deleteRecords(connection, below)
-      for (const [topic, list] of Object.entries(below)) {
-        for (const { partition, offset } of list) count -= consumer?.purged(topic, partition, offset) ?? 0
-      }
+      for (const { topic, partition, offset } of places)
+        count -= consumer?.purged(topic, partition, offset) ?? 0
       return Math.max(0, count)
     },
   }

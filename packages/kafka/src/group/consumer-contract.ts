@@ -39,6 +39,8 @@ export interface Consumer {
   topicsChanged(): void
   /** Leaves the group until somebody asks again, if nothing is handed out and nobody asks. */
   rest(): Promise<void>
+  /** A purge begins: that what lies below is deleted is no news. */
+  purging(topic: string, partition: number, below: number): void
   /** A purge: what lies below and was not handed out is gone. Answers how many are handed out still. */
   purged(topic: string, partition: number, below: number): number
   /** Ends it for all of its receivers; what they hold is given back. */

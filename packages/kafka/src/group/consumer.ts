@@ -330,6 +330,10 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const mine = membership
       if (await rest()) await mine?.stop(true, AbortSignal.timeout(2_000))
     },
+    purging(topic, number, below) {
+      const partition = owned.get(`${topic}/${number}`)
+      if (partition !== undefined) partition.droppedTo = Math.max(partition.droppedTo, below)
+    },
     purged(topic, number, below) {
       const partition = owned.get(`${topic}/${number}`)
       if (partition === undefined) return 0

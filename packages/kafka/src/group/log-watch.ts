@@ -35,7 +35,9 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
   const seenAt = new Map<string, number>()
 
   const skip = (partition: Partition, to: number): void => {
-    warnOfGap(logger, partition.topic, partition.number, partition.tracker.base, to)
+    const { topic, number, tracker } = partition
+    // Once, however long something is held that was below, and never of what was purged here.
+    if (to > partition.droppedTo) warnOfGap(logger, topic, number, tracker.base, to)
     partition.dropBelow(to)
   }
   const endsOf = async ({ topic, number }: Partition) =>

@@ -39,6 +39,8 @@ export interface Partition {
   leavingSince: number | null
   /** Where deletion of what is consumed got to. */
   trimmed: number
+  /** That what is below is deleted is no news. */
+  droppedTo: number
   /** So much waits to be handed out that it is not read on. */
   readonly isFull: boolean
   /** What waits until it is due. */

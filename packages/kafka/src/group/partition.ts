@@ -132,6 +132,7 @@ export function createPartition(start: PartitionStart): Partition {
     gone: false,
     leavingSince: null,
     trimmed: start.offset,
+    droppedTo: start.offset,
     get isFull() {
       return readyBytes >= HIGH_WATER && !readsAhead()
     },
@@ -282,6 +283,7 @@ export function createPartition(start: PartitionStart): Partition {
     },
 
     dropBelow(offset) {
+      partition.droppedTo = Math.max(partition.droppedTo, offset)
       if (offset <= tracker.base) return
       const kept = [...held.keys()].filter((each) => each < offset).sort((a, b) => a - b)
       let from = tracker.base

@@ -1,0 +1,62 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Connection } from '../../src/connection.ts'
+import { createLogWatch } from '../../src/group/log-watch.ts'
+import { createPartition } from '../../src/group/partition.ts'
+
+/** A partition whose first record is held, and who watches its log. */
+function watched() {
+  const warnings: unknown[] = []
+  const partition = createPartition({
+    topic: 't',
+    topicId: 'a',
+    number: 0,
+    offset: 0,
+    metadata: null,
+    pattern: undefined,
+    partitions: undefined,
+    delayedBytes: 1_000_000,
+    readsAhead: false,
+  })
+  const record = {
+    topic: 't',
+    partition: 0,
+    timestamp: 1,
+    key: null,
+    value: Buffer.from('v'),
+    headers: Buffer.from([0]),
+    damage: undefined,
+  }
+  partition.accept(
+    [0, 1, 2].map((offset) => ({ ...record, offset, hold: null, delivery: null })),
+    3,
+  )
+  partition.take(1, { pulls: false, lost: () => undefined }, false, Date.now())
+  const watch = createLogWatch({
+    connection: {
+      options: { logger: { warn: (fields: object) => void warnings.push(fields) } },
+    } as unknown as Connection,
+    owned: new Map([['t/0', partition]]),
+    restart: () => undefined,
+  })
+  return { partition, watch, warnings }
+}
+
+describe('records that are deleted behind one that is held', () => {
+  it('are warned of once', () => {
+    const { partition, watch, warnings } = watched()
+    for (let fetches = 0; fetches < 3; fetches++) watch.seen(partition, 2)
+    expect(warnings).toEqual([{ topic: 't', partition: 0, from: 0, to: 2 }])
+    watch.seen(partition, 3)
+    expect(warnings.length).toBe(2)
+  })
+
+  it('are not warned of where they were purged here', () => {
+    const { partition, watch, warnings } = watched()
+    partition.droppedTo = 3
+    watch.seen(partition, 3)
+    expect([...partition.held()].length).toBe(1)
+    partition.dropBelow(3)
+    for (let fetches = 0; fetches < 3; fetches++) watch.seen(partition, 3)
+    expect(warnings).toEqual([])
+  })
+})
