@@ -5,6 +5,7 @@ import type { PublishOutcome } from '@mq/core/adapter'
 import { closeCause, closeQuietly, type Connection } from './connection.ts'
 import { createFrames, type Frames } from './frames.ts'
 import { blame, isRefusal, outcomeOf, STORED, unencodable } from './outcomes.ts'
+import { returnedEntry } from './returned.ts'
 import type { Properties } from './wire.ts'
 
 /** One message as it is written. */
@@ -306,19 +307,4 @@ export function createLane(connection: Connection, window: number, confirms: boo
 
 function bytes(body: Uint8Array): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-}
-
-function returnedEntry(entries: Iterable<Entry>, { fields, properties }: Message): Entry | undefined {
-  for (const entry of entries) {
-    const { item } = entry
-    if (
-      !entry.returned &&
-      item.mandatory &&
-      item.routingKey === fields.routingKey &&
-      item.exchange === fields.exchange &&
-      (item.properties.messageId ?? undefined) === (properties.messageId ?? undefined)
-    )
-      return entry
-  }
-  return undefined
 }

@@ -220,7 +220,8 @@ describe('a queue that confirms nothing', () => {
     const again = write(['x', 'd', 'e', 'f'])
     await turn()
     // Of two that are alike the first is the one that comes back.
-    opened[0]?.emit('return', { fields: { exchange: '', routingKey: 'x' }, properties: {} })
+    const back = { fields: { exchange: '', routingKey: 'x' }, properties: {}, content: Buffer.from('x') }
+    opened[0]?.emit('return', back)
     opened[0]?.confirm('x')
     opened[0]?.confirm('y')
     await turn()
