@@ -27,6 +27,9 @@ const PROBE_MS = 250
 /** How often a queue that ends without its user hears from it at least. */
 const BEAT_MS = HEARTBEAT_LIFE_MS / 4
 
+/** So many keys are tried before no master of a cluster has any of them. */
+const MOST_LOOKS = 1_000
+
 /** How often parked dead letters are carried on, in a cluster. */
 const FERRY_MS = 500
 
@@ -96,8 +99,11 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     replies.clear()
   }
   const ping = async (over: Connection): Promise<void> => {
-    // A PING succeeds on a server that refuses writes.
-    await over.send(keys.health(), ['SET', keys.health(), '1', 'PX', '1000'])
+    // In a cluster to a master that is there, if any is. A PING succeeds on a server that refuses writes.
+    let n = 0
+    while (n < MOST_LOOKS && !over.reaches(keys.health(n))) n++
+    const key = keys.health(n)
+    await over.send(key, ['SET', key, '1', 'PX', '1000'])
   }
   const blocked = (reason: string): void => {
     // In a cluster one server of several: what it refused is sent again by itself, and what goes to the others need not wait.

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setMaxListeners } from 'node:events'
 import { AdapterError, type ConnectionEvents, deadlineSignal } from '@mq/core/adapter'
 import { type Acks, createAcks } from './acks.ts'
-import { pause, untilAborted } from './abort.ts'
+import { atMost, pause, untilAborted } from './abort.ts'
 import { nameOf, readTopology, type Topology } from './cluster-map.ts'
 import { unconfirmed } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
@@ -37,7 +37,7 @@ interface Node {
 }
 
 /**
- * Connects to every master of a cluster, and follows it: a slot that moved is asked for where it is now, a master that died is replaced by
+ * Connects to the masters of a cluster, and follows it: a slot that moved is asked for where it is now, a master that died is replaced by
  * its successor. While one cannot be reached, what belongs to the others goes on. Only when none was for `PATIENCE_MS` the connection is lost.
  *
  * A slot on its way from one master to another (ASK, TRYAGAIN) is waited for: a queue's keys arrive one by one, and a script that ran among half
@@ -151,8 +151,8 @@ export async function connectCluster(
     throw last
   }
 
-  /** `within`: how long each master has. On the first connect every one is needed, so they have all the time that there is. */
-  const connectMasters = async (until: AbortSignal, within: ResolvedOptions): Promise<void> => {
+  /** What the cluster says of itself now; answers the masters that there is no connection to. */
+  const lookForMissing = async (until: AbortSignal): Promise<Address[]> => {
     await look(until)
     if (topology.slots.length < SLOTS || topology.slots.includes(undefined)) {
       throw new AdapterError('MQ_UNAVAILABLE', 'some slots of the cluster have no master', {
@@ -160,12 +160,35 @@ export async function connectCluster(
       })
     }
     const missing = [...topology.masters.entries()].filter(([name]) => !nodes.has(name))
-    await Promise.all(missing.map(([, { address }]) => openNode(address, until, within)))
+    return missing.map(([, { address }]) => address)
+  }
+
+  const connectMasters = async (until: AbortSignal): Promise<void> => {
+    const missing = await lookForMissing(until)
+    await Promise.all(missing.map((address) => openNode(address, until, short)))
     for (const [name, node] of nodes) {
       if (topology.masters.has(name)) continue
       nodes.delete(name)
       dispose(node, undefined)
     }
+  }
+
+  /**
+   * The first time a master has all the time that there is, until another one is there: one that is away must not keep the queues of the others from being
+   * used. It is waited for a little longer, then goes on connecting by itself, and who needs it waits.
+   */
+  const connectFirst = async (until: AbortSignal): Promise<void> => {
+    const missing = await lookForMissing(until)
+    const errors: unknown[] = []
+    const all = missing.map((address) => openNode(address, until, options))
+    for (const each of all) each.catch((error: unknown) => void errors.push(error))
+    await untilAborted(
+      Promise.any(all).catch(() => undefined),
+      until,
+    )
+    await atMost(Promise.allSettled(all), deadlineSignal(until, SHORT_MS))
+    const refused = errors.find((error) => classify(error).code === 'MQ_AUTHENTICATION')
+    if (refused !== undefined || nodes.size === 0) throw refused ?? errors[0]
   }
 
   /** Until every slot has a master that answers. Shared by all who wait. */
@@ -174,7 +197,7 @@ export async function connectCluster(
       const patience = deadlineSignal(stop.signal, PATIENCE_MS)
       for (;;) {
         try {
-          return await connectMasters(patience, short)
+          return await connectMasters(patience)
         } catch (error) {
           if (patience.aborted || classify(error).code === 'MQ_AUTHENTICATION') throw error
         }
@@ -247,13 +270,14 @@ export async function connectCluster(
   }
 
   try {
-    await connectMasters(signal, options)
+    await connectFirst(signal)
     const first = nodes.values().next().value as Node
     const facts = await untilAborted(readFacts(first.command, options), signal)
     rest = keepBusy(facts, () => [...nodes.values()].flatMap(linksOf))
     return {
       facts,
       together: (a, b) => hashTag(a) === hashTag(b),
+      reaches: (key) => nodes.has(topology.slots[slotOf(key)] ?? ''),
       // A call may be sent again elsewhere while later ones run: their order says nothing.
       publisher: null,
       run: (script, key, args) => routed(key, (node) => node.command.run(script, key, args)),

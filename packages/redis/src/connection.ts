@@ -18,6 +18,8 @@ export interface Connection {
   readonly facts: ServerFacts
   /** Whether one script can reach both keys. */
   together(a: string, b: string): boolean
+  /** Whether there is a connection to the key's server: in a cluster some may be away. */
+  reaches(key: string): boolean
   /** The publisher that this connection is; its calls run in order. `null` where order is not given: then each call has a name of its own. */
   readonly publisher: Caller | null
   run(script: Script, key: string, args: readonly Argument[]): Promise<Reply>
@@ -120,6 +122,7 @@ export async function connectSingle(
     return {
       facts,
       together: () => true,
+      reaches: () => true,
       publisher: createCaller(`${facts.runId}.${command.id}.${Math.random().toString(36).slice(2, 12)}`),
       run: (script, key, args) => command.run(script, key, args),
       runKeys: (script, keys, args) => command.runKeys(script, keys, args),

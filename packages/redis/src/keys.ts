@@ -14,8 +14,8 @@ export interface Keys {
   /** Base of what is declared. Not the hash of a topic: a cluster refuses a script whose key is not there while the slot moves, before it has begun. */
   declared(target: DeclareTarget): string
   destination(destination: Destination): string
-  /** Where `ping` proves that the server takes writes. */
-  health(): string
+  /** Where `ping` proves that the server takes writes. Each number is in another slot. */
+  health(n: number): string
 }
 
 const DEAD = '.dlq'
@@ -57,7 +57,7 @@ export function createKeys(prefix: string): Keys {
       if ('reply' in to) return reply(to.reply)
       return 'subscription' in to ? subscription(to.topic, to.subscription) : topicBase(to.topic)
     },
-    health: () => `{${prefix}}:health`,
+    health: (n) => `{${prefix}${n === 0 ? '' : `.${n}`}}:health`,
   }
 }
 

@@ -52,4 +52,41 @@ describe('a master that nothing replaces', () => {
       await adapter.disconnect(AbortSignal.timeout(5_000))
     }
   }, 150_000)
+
+  it.each<[string, () => void | Promise<void>, () => void | Promise<void>]>([
+    ['stands still', () => broker.freeze(2), () => broker.thaw(2)],
+    ['is down', () => broker.kill(2), () => broker.start(2)],
+  ])(
+    'and %s keeps nobody from connecting who uses the others',
+    async (_, hurt, heal) => {
+      const cluster = broker.urls.map((url) => ({ host: '127.0.0.1', port: Number(new URL(url).port) }))
+      const adapter = redisAdapter({ cluster, commandTimeoutMs: 2_000 })
+      const away = queueOf('last')
+      try {
+        await hurt()
+        try {
+          await connected(adapter)
+          await adapter.ping(live)
+          const there = await declare(adapter, queueOf('first'))
+          expect(await adapter.publish([outbound(there)], live)).toEqual([{ ok: true }])
+          const receiver = await adapter.open(source(there), () => undefined)
+          expect(await receiver.ack(await receiver.receive(1, live, 5_000))).toEqual(['settled'])
+          const error: unknown = await declare(adapter, away).catch((reason: unknown) => reason)
+          expect(adapter.classify(error).retryable).toBe(true)
+        } finally {
+          await heal()
+        }
+        const declared = (): Promise<boolean> =>
+          declare(adapter, away).then(
+            () => true,
+            () => false,
+          )
+        await until(declared, 30_000)
+        expect(await adapter.publish([outbound({ queue: away })], live)).toEqual([{ ok: true }])
+      } finally {
+        await adapter.disconnect(AbortSignal.timeout(5_000))
+      }
+    },
+    120_000,
+  )
 })
