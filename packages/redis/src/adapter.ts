@@ -12,7 +12,7 @@ import { createBrowser } from './browser.ts'
 import { connectCluster } from './cluster.ts'
 import { type Connection, connectSingle } from './connection.ts'
 import { blockedReason, classify } from './errors.ts'
-import { ferry } from './move.ts'
+import { createFerries } from './ferries.ts'
 import { createKeys } from './keys.ts'
 import { parseOptions, type RedisOptions } from './options.ts'
 import { createPublisher } from './publisher.ts'
@@ -30,9 +30,6 @@ const BEAT_MS = HEARTBEAT_LIFE_MS / 4
 /** So many keys are tried before no master of a cluster has any of them. */
 const MOST_LOOKS = 1_000
 
-/** How often parked dead letters are carried on, in a cluster. */
-const FERRY_MS = 500
-
 /** Measured with `pnpm bench redis`: of 12 to 500, what keeps client and server busy at once, and scripts few. */
 const PACE = { publish: 50, start: 50 } as const
 
@@ -45,6 +42,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   const keys = createKeys(resolved.prefix)
   const name = randomUUID()
   const topology = createTopology(keys, name)
+  const ferries = createFerries(keys, topology.parking, resolved.logger)
   const receivers = new Map<string, Set<RedisReceiver>>()
   /** Receivers whose queue has to hear from its user now and then. */
   const beating = new Map<RedisReceiver, NodeJS.Timeout>()
@@ -53,7 +51,6 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   let current: Connection | null = null
   let events: ConnectionEvents | null = null
   let heart: NodeJS.Timeout | undefined
-  let ferries: NodeJS.Timeout | undefined
   let probe: NodeJS.Timeout | undefined
 
   let capabilities: Capabilities = Object.freeze({
@@ -88,7 +85,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
   const settleDown = (): void => {
     current = null
     clearInterval(heart)
-    clearInterval(ferries)
+    ferries.stop()
     clearInterval(probe)
     probe = undefined
     receivers.clear()
@@ -132,16 +129,6 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     current?.run(scripts.open, base, ['beat', consumer, '0', name, counts]).catch(() => undefined)
   }
 
-  let ferrying = false
-  const carry = async (): Promise<void> => {
-    if (ferrying || current === null) return
-    ferrying = true
-    const over = current
-    for (const [parked, dead] of topology.parked)
-      await ferry(over, parked, dead.base, dead.name).catch(() => undefined)
-    ferrying = false
-  }
-
   const publisher = createPublisher({ keys, connection, delayed, blocked })
 
   const openConsumer = async (base: string, source: Source): Promise<RedisReceiver> => {
@@ -153,6 +140,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     if (reply === null) throw notFound(source.target)
     if (reply === 0)
       throw new AdapterError('MQ_QUEUE_CONFLICT', 'the queue is exclusive to another connection')
+    ferries.use(base)
     const [plain, least, expires = 0] = reply as readonly number[]
     const receiver = createReceiver({
       connection: over,
@@ -228,10 +216,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
         for (const base of topology.owned.keys()) beat(base, '', '0')
       }, BEAT_MS)
       heart.unref()
-      if (resolved.cluster !== undefined) {
-        ferries = setInterval(() => void carry(), FERRY_MS)
-        ferries.unref()
-      }
+      if (resolved.cluster !== undefined) ferries.start(over)
     },
 
     async disconnect(signal) {
@@ -253,7 +238,11 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       await ping(connection())
     },
 
-    publish: (batch, signal) => publisher.publish(batch, signal),
+    publish(batch, signal) {
+      const to = batch[0]?.destination
+      if (to !== undefined && ('queue' in to || 'subscription' in to)) ferries.use(keys.target(to))
+      return publisher.publish(batch, signal)
+    },
 
     async open(source) {
       const base = keys.target(source.target)

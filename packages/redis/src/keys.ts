@@ -61,6 +61,11 @@ export function createKeys(prefix: string): Keys {
   }
 }
 
+/** Base of where the scripts park dead letters for a queue in another slot: as in the remove script. */
+export function parkedAt(base: string): string {
+  return `${base}parked:`
+}
+
 /** The part of a key that decides its slot; two keys with one tag may be used in one script on a cluster. */
 export function hashTag(key: string): string {
   const open = key.indexOf('{')

@@ -17,7 +17,6 @@ const LEFT_BEHIND = new Set(['attempt', 'redeliveries', 'expires-at', 'mq-first-
 const MARK_MS = '600000'
 /** As `WIDEST` in the scripts. */
 const MOST_VALUES = 7_900
-const MOST_FERRIED = 100
 
 /**
  * Dead letters to a queue in another slot of a cluster: no script reaches both, so the copy is made first and the original acknowledged once it is safe.
@@ -41,7 +40,7 @@ export async function moveAcross(
       try {
         const mark = `${from}${delivery.lane}.${delivery.entryId}.${delivery.count}`
         if (!(await copyAcross(connection, fields, why, mark, base, name))) {
-          return { error: new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full') }
+          return { error: full() }
         }
       } catch (error) {
         return { error }
@@ -51,36 +50,12 @@ export async function moveAcross(
   )
 }
 
-/**
- * Carries what a queue's own scripts gave up on (expired, dropped) to its dead-letter queue in another slot. The scripts parked it in a queue beside the
- * original; several processes may ferry it at once: the mark lets one copy through.
- */
-export async function ferry(
-  connection: Connection,
-  parked: string,
-  base: string,
-  name: string,
-): Promise<void> {
-  for (;;) {
-    const reply = await connection.run(scripts.browse, parked, ['', '', String(MOST_FERRIED)])
-    if (reply === null) return
-    const [entries] = reply as readonly [
-      readonly (readonly [Buffer, Buffer, readonly Buffer[], number])[],
-      Buffer,
-    ]
-    const done: string[] = ['take', '', '']
-    for (const [lane, id, fields] of entries) {
-      if (!(await copyAcross(connection, fields, [], `${parked}${String(lane)}.${String(id)}`, base, name)))
-        return
-      done.push(String(lane), String(id), '0', '', '0')
-    }
-    if (entries.length > 0) await connection.run(scripts.settle, parked, done)
-    if (entries.length < MOST_FERRIED) return
-  }
+export function full(): AdapterError {
+  return new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full')
 }
 
 /** False: the dead-letter queue is full. */
-async function copyAcross(
+export async function copyAcross(
   connection: Connection,
   fields: readonly Buffer[],
   why: readonly string[],

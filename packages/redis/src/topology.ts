@@ -8,7 +8,7 @@ import {
   type Target,
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
-import type { Keys } from './keys.ts'
+import { type Keys, parkedAt } from './keys.ts'
 import { notFound } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
 
@@ -26,17 +26,17 @@ export interface Topology {
   size(connection: Connection, target: Target): Promise<number>
   /** Bases of what is declared here and ends with its owner → as what the remove script takes it: a queue or a subscription. */
   readonly owned: Map<string, 'q' | 's'>
-  /** Cluster: where scripts park dead letters for a queue in another slot → that queue. */
-  readonly parked: Map<string, { readonly base: string; readonly name: string }>
+  /** Cluster: bases of what parks its dead letters, since they are for a queue in another slot. */
+  readonly parking: Set<string>
 }
 
 /** `owner` is this adapter's name on exclusive queues: it stays the owner when it connects again. */
 export function createTopology(keys: Keys, owner: string): Topology {
   const owned: Topology['owned'] = new Map()
-  const parked: Topology['parked'] = new Map()
+  const parking: Topology['parking'] = new Set()
   return {
     owned,
-    parked,
+    parking,
     async declare(connection, target, { settings, pattern, ifExists }) {
       const unknown = Object.keys(settings.arguments)
       if (unknown.length > 0) {
@@ -65,8 +65,7 @@ export function createTopology(keys: Keys, owner: string): Topology {
       ]
       const existing = made === 1 ? settings : parseSettings(String(config))
       const name = existing?.deadLetterQueue ?? null
-      if (name !== null && !connection.together(base, keys.queue(name)))
-        parked.set(parkedAt(base), { base: keys.queue(name), name })
+      if (name !== null && !connection.together(base, keys.queue(name))) parking.add(base)
       if (made === 1) {
         if (settings.exclusive) owned.set(base, 'queue' in target ? 'q' : 's')
         return settings
@@ -99,7 +98,7 @@ export function createTopology(keys: Keys, owner: string): Topology {
       // A queue that is called as a topic has the same base.
       if (kind !== 't') {
         owned.delete(key)
-        parked.delete(parkedAt(key))
+        parking.delete(key)
       }
       // Marks of other publishers end by themselves; ours would be the only key left.
       const own = connection.publisher === null ? [] : [connection.publisher.name]
@@ -124,11 +123,6 @@ export function createTopology(keys: Keys, owner: string): Topology {
       return Number(reply)
     },
   }
-}
-
-/** As in the remove script. */
-function parkedAt(base: string): string {
-  return `${base}parked:`
 }
 
 /** Names and values of what the scripts read: only what differs from a plain queue. */
@@ -166,7 +160,8 @@ function metaFields(
   return meta
 }
 
-function parseSettings(text: string): QueueSettings | null {
+/** What a queue was declared with, as its hash keeps it. */
+export function parseSettings(text: string): QueueSettings | null {
   return text === '' ? null : (JSON.parse(text) as QueueSettings)
 }
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, fresh, live, outbound, until } from '@mq/conformance/fixtures'
+import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
-import { redisAdapter } from '../src/index.ts'
+import { redisAdapter, type RedisOptions } from '../src/index.ts'
 
 let cluster: RunningBroker
 
@@ -59,9 +59,10 @@ describe('what a cluster remembers of calls', () => {
 })
 
 describe('a dead-letter queue in another slot', () => {
-  const member = async (): Promise<BrokerAdapter> => {
+  const member = async (options: RedisOptions = {}): Promise<BrokerAdapter> => {
     const adapter = redisAdapter({
       cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+      ...options,
     })
     await connected(adapter)
     return adapter
@@ -86,6 +87,59 @@ describe('a dead-letter queue in another slot', () => {
       expect(await cluster.run('KEYS', `{mq:${name}}:parked:*`)).toBe('')
     } finally {
       await Promise.all([leave(second), leave(third)])
+    }
+  }, 30_000)
+
+  it.each(['sends to', 'consumes'])(
+    'gets what expired from whoever %s the queue, when who declared it is gone',
+    async (uses) => {
+      const [name, dead] = [fresh(), fresh('dead')]
+      const first = await member()
+      await declare(first, dead)
+      const queue = await declare(first, name, { deadLetterQueue: dead })
+      await leave(first)
+      const second = await member()
+      const third = await member()
+      try {
+        // Where there is nothing of the queue yet, and one that is made later.
+        const other = { queue: fresh('later') }
+        expect((await second.publish([outbound(other)], live))[0]?.ok).toBe(false)
+        const by = uses === 'consumes' ? third : second
+        await by.publish([outbound(queue, { expiresAt: Date.now() + 20 })], live)
+        if (uses === 'consumes') {
+          await leave(third)
+          await second.open(source(queue), () => undefined)
+        }
+        await until(async () => (await second.size(queue)) === 0)
+        await until(async () => (await second.size({ queue: dead })) === 1)
+      } finally {
+        await Promise.all([leave(second), leave(third)])
+      }
+    },
+    30_000,
+  )
+
+  it('that is full is warned of, and gets what waits once it has room', async () => {
+    const [name, full] = [fresh(), fresh('full')]
+    const warnings: unknown[] = []
+    const quiet = (): void => undefined
+    const warn = (fields: object): void => void warnings.push(fields)
+    const adapter = await member({ logger: { debug: quiet, info: quiet, warn, error: quiet } })
+    try {
+      const dead = await declare(adapter, full, { maxLength: 1 })
+      const queue = await declare(adapter, name, { deadLetterQueue: full })
+      await adapter.publish([outbound(dead)], live)
+      const expired = outbound(queue, { expiresAt: Date.now() + 20 })
+      await adapter.publish([expired], live)
+      await until(async () => (await adapter.size(queue)) === 0)
+      const told = { base: `{mq:${name}}:`, error: { code: 'MQ_QUEUE_FULL' } }
+      await until(() => warnings.some((fields) => (fields as { base?: string }).base !== undefined))
+      expect(warnings.filter((fields) => 'base' in (fields as object))).toMatchObject([told])
+      await adapter.purge(dead)
+      const receiver = await adapter.open(source(dead), () => undefined)
+      expect((await receiver.receive(1, live, 5_000)).map(({ id }) => id)).toEqual([expired.id])
+    } finally {
+      await leave(adapter)
     }
   }, 30_000)
 })
