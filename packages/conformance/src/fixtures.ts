@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import type {
-  BrokerAdapter,
-  DeadLetterInfo,
-  Destination,
-  OutboundMessage,
-  QueueSettings,
-  Source,
-  Target,
+import {
+  type BrokerAdapter,
+  type DeadLetterInfo,
+  type Destination,
+  type OutboundMessage,
+  plainSettings as undeclared,
+  type QueueSettings,
+  type Source,
+  type Target,
 } from '@mq/core/adapter'
 
 /**
@@ -16,24 +17,7 @@ import type {
  */
 
 /** Settings of a durable queue without limits, order, priorities or a dead-letter queue. */
-export const plainSettings: QueueSettings = {
-  durable: true,
-  autoDelete: false,
-  exclusive: false,
-  maxLength: null,
-  maxLengthBytes: null,
-  overflow: 'reject',
-  messageTtl: null,
-  expires: null,
-  maxPriority: null,
-  ordered: false,
-  partitions: 1,
-  replicationFactor: 1,
-  deadLetterQueue: null,
-  maxRedeliveries: 20,
-  deduplicationWindowMs: null,
-  arguments: {},
-}
+export const plainSettings: QueueSettings = { ...undeclared, maxRedeliveries: 20 }
 
 /** A message of now: `{"a":1}` as JSON, with an id of its own. */
 export function outbound(destination: Destination, over: Partial<OutboundMessage> = {}): OutboundMessage {

@@ -5,6 +5,7 @@ import {
   type Declaration,
   type DeclareTarget,
   type Difference,
+  plainSettings,
   type QueueSettings,
   type Target,
 } from '@mq/core/adapter'
@@ -77,26 +78,6 @@ const MOST_MISSING = 2
 
 /** More differences than arguments there are. */
 const MOST_DIFFERENCES = 24
-
-/** A queue that takes dead letters is made before its first one: what the server itself dead-letters would be lost without it. */
-const PLAIN: QueueSettings = {
-  durable: true,
-  autoDelete: false,
-  exclusive: false,
-  maxLength: null,
-  maxLengthBytes: null,
-  overflow: 'reject',
-  messageTtl: null,
-  expires: null,
-  maxPriority: null,
-  ordered: false,
-  partitions: 1,
-  replicationFactor: 1,
-  deadLetterQueue: null,
-  maxRedeliveries: Number.MAX_SAFE_INTEGER,
-  deduplicationWindowMs: null,
-  arguments: {},
-}
 
 export function createTopology(
   connection: Connection,
@@ -198,13 +179,14 @@ export function createTopology(
     gone.delete(queue)
   }
 
+  /** A queue that takes dead letters is made before its first one: what the server itself dead-letters would be lost without it. */
   const takeDeadLetters = async (queue: string): Promise<void> => {
     if (queues.has(queue)) return
-    const differences = await settle(queue, PLAIN)
+    const differences = await settle(queue, plainSettings)
     const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
     if (ordered) queues.set(queue, { ...(await inspect(queue)), ordered })
     else {
-      const limited = isLimited({ ...PLAIN, ...rest })
+      const limited = isLimited({ ...plainSettings, ...rest })
       queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
     }
   }
@@ -325,7 +307,7 @@ export function createTopology(
     on,
     declare: declareQueue,
     makeRegister: async (name) =>
-      void (await settle(name, { ...PLAIN, maxLength: 100_000, overflow: 'drop-oldest' })),
+      void (await settle(name, { ...plainSettings, maxLength: 100_000, overflow: 'drop-oldest' })),
     remove: removeWhole,
     conflict,
     peek: (queue) => queues.get(queue),

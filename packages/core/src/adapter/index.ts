@@ -27,4 +27,5 @@ export {
 } from './contract.ts'
 export { deadlineSignal } from './deadline-signal.ts'
 export { matchesPattern } from './pattern.ts'
+export { plainSettings } from './plain-settings.ts'
 export { deadLetterHeaders, parseDeadLetterHeaders, WireHeader } from './wire.ts'

@@ -8,32 +8,12 @@ import type {
   QueueSettings,
   Target,
 } from '../adapter/index.ts'
-import { AdapterError, ErrorCode, matchesPattern, systemClock } from '../adapter/index.ts'
+import { AdapterError, ErrorCode, matchesPattern, plainSettings, systemClock } from '../adapter/index.ts'
 import { checkNames } from './check-names.ts'
 import type { Entry } from './entry.ts'
 import { QueueStore } from './queue.ts'
 
 const HOST = hostname()
-
-/** Settings of a queue that nobody declared: a dead-letter queue made when its first message comes. */
-const PLAIN: QueueSettings = {
-  durable: true,
-  autoDelete: false,
-  exclusive: false,
-  maxLength: null,
-  maxLengthBytes: null,
-  overflow: 'reject',
-  messageTtl: null,
-  expires: null,
-  maxPriority: null,
-  ordered: false,
-  partitions: 1,
-  replicationFactor: 1,
-  deadLetterQueue: null,
-  maxRedeliveries: Number.MAX_SAFE_INTEGER,
-  deduplicationWindowMs: null,
-  arguments: {},
-}
 
 /** The server: queues and topics, kept while the process lives. Adapters are connections to it. */
 export class MemoryBroker {
@@ -80,7 +60,7 @@ export class MemoryBroker {
   }
 
   addReplies(address: string): QueueStore {
-    const store = new QueueStore(address, PLAIN, undefined, this, this.clock, () => undefined)
+    const store = new QueueStore(address, plainSettings, undefined, this, this.clock, () => undefined)
     this.#replies.set(address, store)
     return store
   }
@@ -126,7 +106,7 @@ export class MemoryBroker {
   /** A dead-letter queue, made if it is not there. Throws MQ_QUEUE_NOT_FOUND for a subscription: its pattern is unknown. */
   deadLetterQueue(target: Target): QueueStore {
     if ('topic' in target) return this.get(target)
-    return this.find(target) ?? this.add(target, PLAIN, undefined, this)
+    return this.find(target) ?? this.add(target, plainSettings, undefined, this)
   }
 
   #giveUp(store: QueueStore, source: Target, entry: Entry, reason: DeadLetterReason): void {

@@ -5,6 +5,7 @@ import {
   type DeadLetterInfo,
   type Delivery,
   type OutboundMessage,
+  plainSettings,
   type PublishOutcome,
   type QueueSettings,
   type Receiver,
@@ -50,25 +51,7 @@ export async function disconnectAll(): Promise<void> {
 }
 
 export function settings(changed: Partial<QueueSettings> = {}): QueueSettings {
-  return {
-    durable: true,
-    autoDelete: false,
-    exclusive: false,
-    maxLength: null,
-    maxLengthBytes: null,
-    overflow: 'reject',
-    messageTtl: null,
-    expires: null,
-    maxPriority: null,
-    ordered: false,
-    partitions: 1,
-    replicationFactor: 1,
-    deadLetterQueue: null,
-    maxRedeliveries: 20,
-    deduplicationWindowMs: null,
-    arguments: {},
-    ...changed,
-  }
+  return { ...plainSettings, maxRedeliveries: 20, ...changed }
 }
 
 export async function declare(
