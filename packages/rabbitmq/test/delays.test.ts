@@ -1,6 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type Channel, type ChannelModel } from 'amqplib'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import {
   connected,
   declare,
@@ -11,26 +9,9 @@ import {
   source,
   until,
 } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, Receiver } from '@mq/core/adapter'
+import type { Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
-
-let broker: RunningBroker
-let adapter: BrokerAdapter
-let foreign: ChannelModel
-let channel: Channel
-
-beforeAll(async () => {
-  broker = await startBroker('rabbitmq', { fresh: true })
-  adapter = rabbitmqAdapter({ url: broker.url })
-  await connected(adapter)
-  foreign = await connect(broker.url)
-  channel = await foreign.createChannel()
-}, 120_000)
-afterAll(async () => {
-  await adapter.disconnect(AbortSignal.timeout(5_000))
-  await foreign.close()
-  await broker.stop()
-}, 60_000)
+import { adapter, broker, channel, foreign } from './bench.ts'
 
 /** More than the server keeps before it moves nothing else. */
 const MANY = 40

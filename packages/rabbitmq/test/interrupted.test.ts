@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type Channel, type ChannelModel } from 'amqplib'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
+import type { Channel } from 'amqplib'
 import {
   connected,
   declare,
@@ -11,33 +10,10 @@ import {
   source,
   until,
 } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, Delivery, Receiver } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
+import { adapter, broker, foreign } from './bench.ts'
+import { take } from './take.ts'
 
-let broker: RunningBroker
-let adapter: BrokerAdapter
-let foreign: ChannelModel
-
-beforeAll(async () => {
-  broker = await startBroker('rabbitmq', { fresh: true })
-  adapter = rabbitmqAdapter({ url: broker.url })
-  await connected(adapter)
-  foreign = await connect(broker.url)
-}, 120_000)
-afterAll(async () => {
-  await adapter.disconnect(AbortSignal.timeout(5_000))
-  await foreign.close()
-  await broker.stop()
-}, 60_000)
-
-async function take(receiver: Receiver, n: number): Promise<Delivery[]> {
-  const got: Delivery[] = []
-  await until(async () => {
-    got.push(...(await receiver.receive(n - got.length, live)))
-    return got.length === n
-  })
-  return got
-}
 async function exists(queue: string): Promise<boolean> {
   const looking = await foreign.createChannel()
   looking.on('error', () => undefined)

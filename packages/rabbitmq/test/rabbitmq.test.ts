@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type ChannelModel, type Channel, type Message } from 'amqplib'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
 import {
-  connected,
   declare,
   failure,
   fresh,
@@ -12,28 +10,9 @@ import {
   source,
   until,
 } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
-import { rabbitmqAdapter } from '../src/index.ts'
+import type { Delivery } from '@mq/core/adapter'
+import { adapter, channel } from './bench.ts'
 import { take } from './take.ts'
-
-let broker: RunningBroker
-let adapter: BrokerAdapter
-let foreign: ChannelModel
-let channel: Channel
-
-beforeAll(async () => {
-  broker = await startBroker('rabbitmq', { fresh: true })
-  adapter = rabbitmqAdapter({ url: broker.url })
-  await connected(adapter)
-  foreign = await connect(broker.url)
-  channel = await foreign.createChannel()
-}, 120_000)
-
-afterAll(async () => {
-  await adapter.disconnect(AbortSignal.timeout(5_000))
-  await foreign.close()
-  await broker.stop()
-}, 60_000)
 
 async function peek(queue: string): Promise<Message> {
   for (let i = 0; i < 200; i++) {

@@ -1,29 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { connect, type ChannelModel, type Channel } from 'amqplib'
-import { startBroker, type RunningBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { connected, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
+import { adapter, broker, channel, foreign } from './bench.ts'
 import { take } from './take.ts'
-
-let broker: RunningBroker
-let adapter: BrokerAdapter
-let foreign: ChannelModel
-let channel: Channel
-
-beforeAll(async () => {
-  broker = await startBroker('rabbitmq', { fresh: true })
-  adapter = rabbitmqAdapter({ url: broker.url })
-  await connected(adapter)
-  foreign = await connect(broker.url)
-  channel = await foreign.createChannel()
-}, 120_000)
-
-afterAll(async () => {
-  await adapter.disconnect(AbortSignal.timeout(5_000))
-  await foreign.close()
-  await broker.stop()
-}, 60_000)
 
 describe('a topic', () => {
   it('delivers what was delayed by its routing key, and drops what nobody wants', async () => {
