@@ -2,7 +2,7 @@ import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
 import { types } from 'node:util'
 import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
 import { atMost, untilAborted } from './abort.ts'
-import { classify } from './errors.ts'
+import { classify, outOfChannels } from './errors.ts'
 import { destroy, endOf, openSocket } from './socket.ts'
 import type { ResolvedOptions } from './options.ts'
 import { versionOf, type Version } from './version.ts'
@@ -245,9 +245,16 @@ function createConnection(
     channel.on('close', () => void ended.add(channel))
     return channel
   }
+  const opened = async <C extends Channel>(opening: Promise<C>, { connection }: ChannelModel): Promise<C> => {
+    try {
+      return prepare(await rpc(opening, 'opening a channel'))
+    } catch (error) {
+      throw outOfChannels(error, (connection as unknown as { channelMax: number }).channelMax)
+    }
+  }
   const channel = async (role: Role): Promise<Channel> => {
     if (state === 'gone') throw gone()
-    return prepare(await rpc(sockets[role].createChannel(), 'opening a channel'))
+    return opened(sockets[role].createChannel(), sockets[role])
   }
 
   return {
@@ -258,7 +265,7 @@ function createConnection(
     channel,
     async confirmChannel() {
       if (state === 'gone') throw gone()
-      return prepare(await rpc(publish.createConfirmChannel(), 'opening a channel'))
+      return opened(publish.createConfirmChannel(), publish)
     },
     async admin(call, role = 'admin') {
       const pool = idle.get(sockets[role]) as Channel[]

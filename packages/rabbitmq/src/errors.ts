@@ -31,7 +31,6 @@ const TEXTS: readonly (readonly [RegExp, Classification])[] = [
     { code: 'MQ_CONNECTION', retryable: true },
   ],
   [/ETIMEDOUT|ECONNRESET|ECONNREFUSED/, { code: 'MQ_CONNECTION', retryable: true }],
-  [/no channels left/i, { code: 'MQ_UNAVAILABLE', retryable: true }],
 ]
 
 const SYSTEM = new Set([
@@ -108,6 +107,16 @@ export function refusedVirtualHost(error: unknown, name: string, before: boolean
     before ? 'MQ_UNAVAILABLE' : 'MQ_AUTHENTICATION',
     `RabbitMQ does not open the virtual host "${name}": it is missing, closed to this user or at its limit of connections`,
     { retryable: before, cause: error },
+  )
+}
+
+/** The client has no number for another channel; anything else as it is. `most`: how many one connection has. */
+export function outOfChannels(error: unknown, most: number): unknown {
+  if (!/no channels left/i.test(textOf(error) ?? '')) return error
+  return new AdapterError(
+    'MQ_UNAVAILABLE',
+    `all ${most} channels of this connection are taken: each consumer, receive and look at dead letters has one. Consume with another MessageQueue, or in another process, or raise the server's channel_max`,
+    { retryable: true, cause: error },
   )
 }
 

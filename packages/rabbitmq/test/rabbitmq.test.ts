@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import {
+  connected,
   declare,
   failure,
   fresh,
@@ -10,8 +11,9 @@ import {
   source,
   until,
 } from '@mq/conformance/fixtures'
-import type { Delivery } from '@mq/core/adapter'
-import { adapter, channel } from './bench.ts'
+import type { Delivery, Receiver } from '@mq/core/adapter'
+import { rabbitmqAdapter } from '../src/index.ts'
+import { adapter, broker, channel } from './bench.ts'
 import { take } from './take.ts'
 
 async function peek(queue: string): Promise<Message> {
@@ -275,4 +277,27 @@ describe('a queue that is made again while a call waits for its messages', () =>
     await expect(second).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await receiver.close(live)
   })
+})
+
+describe('more receivers than a connection has channels', () => {
+  it('are refused, saying what else can be done', async () => {
+    await broker.run('eval', 'application:set_env(rabbit, channel_max, 9).')
+    const crowded = rabbitmqAdapter({ url: broker.url })
+    try {
+      await connected(crowded)
+    } finally {
+      await broker.run('eval', 'application:set_env(rabbit, channel_max, 2047).')
+    }
+    const target = await declare(crowded, fresh())
+    const receivers: Receiver[] = []
+    const more = async (): Promise<unknown> =>
+      receivers.push(await crowded.open(source(target), () => undefined))
+    let error: unknown = null
+    while (error === null && receivers.length < 12) await more().catch((reason: unknown) => (error = reason))
+    expect(crowded.classify(error)).toEqual({ code: 'MQ_UNAVAILABLE', retryable: true })
+    expect((error as Error).message).toMatch(/^all 9 channels of this connection .* another MessageQueue/)
+    await receivers[0]?.close(live)
+    await more()
+    await crowded.disconnect(live)
+  }, 60_000)
 })
