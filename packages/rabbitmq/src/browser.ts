@@ -1,4 +1,4 @@
-import { AdapterError, ErrorCode, type Receiver } from '@mq/core/adapter'
+import { AdapterError, type Delivery, ErrorCode, type Receiver } from '@mq/core/adapter'
 import { atMost } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
@@ -6,6 +6,7 @@ import { getOne } from './get-one.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { openError, type ReceiverSetup } from './receiver.ts'
 import { createSettler } from './settler.ts'
+import { createShown } from './shown.ts'
 import { type Held } from './wire.ts'
 
 /**
@@ -31,6 +32,15 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
     () => null,
     () => undefined,
   )
+  let turn: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(step: () => Promise<T>): Promise<T> => {
+    const next = turn.then(step)
+    turn = next.catch(() => undefined)
+    return next
+  }
+  const role = exclusive ? 'consume' : 'admin'
+  const shown = createShown(connection, channel, settler, role, inTurn)
+  channel.on('close', shown.stop)
   let closing: Promise<void> | null = null
   let partition = 0
   let seen = 0
@@ -40,7 +50,7 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   const countNow = (): Promise<number> =>
     connection.admin(
       async (admin) => (await admin.checkQueue(partitionQueue(queue, partition))).messageCount,
-      exclusive ? 'consume' : 'admin',
+      role,
     )
 
   const next = async (): Promise<Held | null> => {
@@ -50,8 +60,13 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
         left--
         const physical = partitionQueue(queue, partition)
         const held = await getOne(connection, channel, settler, physical, String(seen + 1))
+        if (held !== null && shown.claims(held)) {
+          left++
+          continue
+        }
         if (held !== null) {
           seen++
+          shown.add(held)
           return held
         }
       }
@@ -61,30 +76,41 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
     return null
   }
 
+  const look = async (max: number, signal: AbortSignal): Promise<Held[]> => {
+    const found: Held[] = []
+    while (found.length < max && !signal.aborted) {
+      const held = await next()
+      if (held === null) break
+      if (skip > 0) skip--
+      else found.push(held)
+    }
+    return found
+  }
+  /** Settles by the deliveries of now. */
+  const settle =
+    <A extends unknown[], T>(operation: (deliveries: readonly Delivery[], ...more: A) => Promise<T>) =>
+    (deliveries: readonly Delivery[], ...more: A): Promise<T> =>
+      inTurn(() => operation(shown.now(deliveries), ...more))
+
   const receiver: Receiver = {
     async receive(max, signal) {
-      const shown: Held[] = []
       try {
-        while (shown.length < max && !signal.aborted) {
-          const held = await next()
-          if (held === null) break
-          if (skip > 0) skip--
-          else shown.push(held)
-        }
+        const found = await inTurn(() => look(max, signal))
+        // Nothing is the end.
+        if (found.length === 0) signal.throwIfAborted()
+        return found
       } catch (error) {
         throw openError(source.target, settler.closed ? closeCause(channel) : error)
       }
-      // Nothing is the end.
-      if (shown.length === 0) signal.throwIfAborted()
-      return shown
     },
-    ack: settler.ack,
-    release: settler.release,
-    retry: settler.retry,
-    deadLetter: settler.deadLetter,
-    renew: settler.renew,
+    ack: settle(settler.ack),
+    release: settle(settler.release),
+    retry: settle(settler.retry),
+    deadLetter: settle(settler.deadLetter),
+    renew: settle(settler.renew),
     close(signal) {
       if (closing === null) {
+        shown.stop()
         const leave = async (): Promise<void> => {
           const n = settler.open
           settler.releaseAll()
