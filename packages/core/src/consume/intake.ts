@@ -2,12 +2,13 @@ import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
+import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError } from '../errors.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
 import { keyOf } from '../manage/topology.ts'
-import { wrapError } from '../wrap-error.ts'
+import { classify, wrapError } from '../wrap-error.ts'
 
 /** Acknowledgements without an answer, in prefetches, that reading goes on with: a crash makes all of them come again. */
 const MOST_ANSWERING = 4
@@ -225,6 +226,7 @@ export class Intake {
     logSettled(this.#engine, this.source.target, helds, settlement, outcomes)
     let again: Held[] | null = null
     let waitMs = 0
+    let missing = false
     for (let i = 0; i < helds.length; i++) {
       const held = helds[i] as Held
       const outcome: SettleOutcome = outcomes[i] ?? {
@@ -241,6 +243,7 @@ export class Intake {
         else {
           ;(again ??= []).push(held)
           waitMs = Math.max(waitMs, delayMs)
+          missing ||= classify(this.#engine.adapter, outcome.error).code === ErrorCode.QUEUE_NOT_FOUND
         }
       }
     }
@@ -248,8 +251,12 @@ export class Intake {
     this.onFreed()
     if (again === null) return
     await new Promise<void>((resolve) => this.#engine.clock.setTimeout(resolve, waitMs))
-    if (settlement.kind === 'deadLetter')
-      await this.#engine.topology.ensure(settlement.target).catch(() => undefined)
+    if (settlement.kind === 'deadLetter') {
+      const { topology } = this.#engine
+      // Deleted underneath: made again, as it was.
+      if (missing) topology.missing(settlement.target)
+      await topology.ensure(settlement.target).catch(() => undefined)
+    }
     await this.#settle(again, settlement, infos, attempt + 1)
   }
 

@@ -133,21 +133,26 @@ describe('dead-lettering', () => {
     await intake.close()
   })
 
-  it('declares a missing dead-letter queue and tries again', async () => {
-    const bench = await connectedBench()
-    const { intake, helds, calls } = await open(bench, 'a')
-    answering(bench, { error: new AdapterError(ErrorCode.QUEUE_NOT_FOUND, 'gone') })
-    const settlement = { kind: 'deadLetter', info: failure(), target: { queue: 'q.dlq' } } as const
-    const result = new Promise<SettleResult>((resolve) =>
-      intake.settle(helds[0] as Held, settlement, resolve),
-    )
-    await until(() => calls().length === 1)
-    await settled()
-    await bench.clock.advance(200)
-    await expect(result).resolves.toBeNull()
-    expect(bench.adapter.declared.map(({ target }) => target)).toContainEqual({ queue: 'q.dlq' })
-    await intake.close()
-  })
+  it.each(['not declared yet', 'deleted underneath'])(
+    'makes a dead-letter queue that is %s, and tries again',
+    async (why) => {
+      const bench = await connectedBench()
+      if (why === 'deleted underneath') await bench.engine.topology.ensure({ queue: 'q.dlq' })
+      bench.adapter.declared.length = 0
+      const { intake, helds, calls } = await open(bench, 'a')
+      answering(bench, { error: new AdapterError(ErrorCode.QUEUE_NOT_FOUND, 'gone') })
+      const settlement = { kind: 'deadLetter', info: failure(), target: { queue: 'q.dlq' } } as const
+      const result = new Promise<SettleResult>((resolve) =>
+        intake.settle(helds[0] as Held, settlement, resolve),
+      )
+      await until(() => calls().length === 1)
+      await settled()
+      await bench.clock.advance(200)
+      await expect(result).resolves.toBeNull()
+      expect(bench.adapter.declared.map(({ target }) => target)).toContainEqual({ queue: 'q.dlq' })
+      await intake.close()
+    },
+  )
 })
 
 describe('leases', () => {
