@@ -97,15 +97,16 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   /**
    * Stops taking messages, waits up to `timeoutMs` (default 30 s) for running handlers, gives back what was not started, flushes what was
-   * sent, and closes. Always settles, also when the broker is dead. `abandoned`: ids whose handler was aborted. Idempotent.
+   * sent, and closes. Always settles, also when the broker is dead. `abandoned`: ids whose handler was aborted. Idempotent: of several
+   * calls the shortest time counts.
    */
   async disconnect(options: StopOptions = {}): Promise<StopResult> {
     checkStopOptions(options, 'disconnect')
     this.#wanted = false
     if (this.#supervisor.state === 'disconnected') return { drained: true, abandoned: [] }
-    this.#disconnecting ??= this.#disconnect(options.timeoutMs ?? DRAIN_MS).finally(
-      () => (this.#disconnecting = null),
-    )
+    const { timeoutMs = DRAIN_MS } = options
+    if (this.#disconnecting !== null) void this.#parts.consumers.stop(timeoutMs)
+    this.#disconnecting ??= this.#disconnect(timeoutMs).finally(() => (this.#disconnecting = null))
     return this.#disconnecting
   }
 

@@ -3,6 +3,7 @@ import { composeProcess } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { Backlog } from './backlog.ts'
 import { endWithin } from '../deadline.ts'
+import { Drain } from './drain.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { checkStopOptions, type StopOptions } from '../stop-options.ts'
@@ -63,6 +64,7 @@ export class Consumer {
   readonly #breaker: CircuitBreaker | null
   readonly #fetcher: Fetcher
   readonly #backlog: Backlog
+  readonly #drain: Drain
   #chain: Chain
   /** How many middlewares the chain has. */
   #composed = 0
@@ -77,7 +79,6 @@ export class Consumer {
   #firstOfBatchAt = 0
   #lastProgressAt: number
   #stopped: Promise<StopResult> | null = null
-  #onIdle: (() => void) | null = null
 
   constructor(engine: Engine, plan: ConsumerPlan, host: ConsumerHost) {
     this.#engine = engine
@@ -93,6 +94,7 @@ export class Consumer {
     this.#breaker = breaker === null ? null : new CircuitBreaker(breaker.failures, breaker.openMs)
     this.#fetcher = new Fetcher(engine, plan, this)
     this.#backlog = new Backlog(engine.clock, plan.ordered)
+    this.#drain = new Drain(engine.clock, () => this.#single.idle && this.#batches.active.size === 0)
     this.#lastProgressAt = engine.clock.now()
     this.#chain = composeChain(engine, [], plan)
   }
@@ -154,11 +156,14 @@ export class Consumer {
 
   /**
    * Takes no more, waits up to `timeoutMs` (default 30 s) for what runs, gives back what was not started, and unsubscribes. Always
-   * settles. Handlers that still run then are aborted and listed; their messages come again, uncounted. A second call shares the first.
+   * settles. Handlers that still run then are aborted and listed; their messages come again, uncounted. A second call, `disconnect`
+   * included, shares the first: the shorter time counts.
    */
   async stop(options: StopOptions = {}): Promise<StopResult> {
     checkStopOptions(options, 'stop')
-    this.#stopped ??= this.#stop(options.timeoutMs ?? 30_000)
+    const { timeoutMs = 30_000 } = options
+    this.#drain.limit(timeoutMs)
+    this.#stopped ??= this.#stop(timeoutMs)
     return this.#stopped
   }
 
@@ -171,17 +176,8 @@ export class Consumer {
     const { intake } = this.#fetcher
     const given = this.giveBackUnstarted(Math.min(Math.max(1000, timeoutMs), END_MS))
     intake?.waitFor(given)
-    const active = () => [...this.#single.active, ...this.#batches.active]
-    if (!this.#isIdle() && timeoutMs > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = clock.setTimeout(resolve, timeoutMs)
-        this.#onIdle = () => {
-          clock.clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
-    const abandoned = active()
+    await this.#drain.wait()
+    const abandoned = [...this.#single.active, ...this.#batches.active]
     // Given back before their handlers hear of it: what those do about it is no attempt, whatever else is still being settled.
     intake?.waitFor(intake.release(abandoned))
     for (const held of abandoned) {
@@ -360,11 +356,7 @@ export class Consumer {
     this.#running--
     this.#host.slots.give()
     this.#startRuns()
-    if (this.#onIdle !== null && this.#isIdle()) this.#onIdle()
-  }
-
-  #isIdle(): boolean {
-    return this.#single.idle && this.#batches.active.size === 0
+    this.#drain.check()
   }
 
   // What verdicts and runners ask for

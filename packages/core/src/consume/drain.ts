@@ -1,0 +1,39 @@
+import type { Clock } from '../adapter/clock.ts'
+
+/** The wait of a shutdown for what runs. Several may ask for it, each with a time of its own: the shortest counts. */
+export class Drain {
+  readonly #clock: Clock
+  readonly #isIdle: () => boolean
+  readonly #timers: unknown[] = []
+  #over = false
+  #end: (() => void) | null = null
+
+  constructor(clock: Clock, isIdle: () => boolean) {
+    this.#clock = clock
+    this.#isIdle = isIdle
+  }
+
+  /** The wait, begun or not, lasts no longer than `ms` from now. */
+  limit(ms: number): void {
+    if (this.#over) return
+    if (ms > 0) this.#timers.push(this.#clock.setTimeout(() => this.#stop(), ms))
+    else this.#stop()
+  }
+
+  /** Resolves when nothing runs any more, or when the time is up. */
+  async wait(): Promise<void> {
+    if (!this.#over && !this.#isIdle()) await new Promise<void>((resolve) => (this.#end = resolve))
+    this.#stop()
+  }
+
+  /** To be called when something ended. */
+  check(): void {
+    if (this.#end !== null && this.#isIdle()) this.#end()
+  }
+
+  #stop(): void {
+    this.#over = true
+    for (const timer of this.#timers) this.#clock.clearTimeout(timer)
+    this.#end?.()
+  }
+}
