@@ -4,6 +4,7 @@ import type { Engine } from '../engine.ts'
 import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
 import type { HandlerContext, HandlerOptions } from './handler.ts'
 import { checkHandlerOptions } from './handler-options.ts'
+import { HandRun, HandRuns } from './hand-runs.ts'
 import { heldOf, type Held } from './held.ts'
 import { Message } from '../message/message.ts'
 import type { Middleware } from '../middleware/types.ts'
@@ -33,6 +34,7 @@ export class Consumers implements ConsumerHost {
   readonly slots: Slots
   #handlers = new Map<string, Registration>()
   readonly #consumers = new Set<Consumer>()
+  readonly #handRuns: HandRuns
   /** The lifetime of the connection in which all were stopped last. */
   #stoppedIn: AbortSignal | null = null
 
@@ -41,6 +43,7 @@ export class Consumers implements ConsumerHost {
     this.#requests = requests
     this.middlewares = middlewares
     this.slots = new Slots(engine.config.maxConcurrentMessages)
+    this.#handRuns = new HandRuns(engine.clock)
   }
 
   get handlerLabels(): string[] {
@@ -152,12 +155,23 @@ export class Consumers implements ConsumerHost {
     this.#engine.supervisor.adapterFor('processMessage')
     if (!Message.is(message)) throw new ValidationError('processMessage takes a Message')
     const received = heldOf(message)
+    // What another MessageQueue received is settled there.
+    const held = received?.intake.belongsTo(this.#engine) === true ? received : null
+    const run = new HandRun(message.id, held)
+    this.#handRuns.begin(run)
+    try {
+      return await this.#process(message, received, run)
+    } finally {
+      this.#handRuns.end(run)
+    }
+  }
+
+  async #process(message: Message, received: Held | null, run: HandRun): Promise<unknown> {
+    const { held } = run
     const queue =
       received === null
         ? resolveQueue(message.queueName as string)
         : resolveTarget(received.intake.source.target)
-    // What another MessageQueue received is settled there.
-    const held = received?.intake.belongsTo(this.#engine) === true ? received : null
     const registration = this.#handlers.get(queue.label)
     if (registration === undefined) throw new HandlerNotFoundError(queue.label)
     const plan = await this.#plan(registration, queue, {})
@@ -187,17 +201,15 @@ export class Consumers implements ConsumerHost {
       received === null && plan.validate !== undefined
         ? new Message({ ...message, body: plan.validate(message.body) })
         : message
-    const unheld = new AbortController()
     const single = timedRun(plan)
     const handle = async (inner: Message) => {
-      const context = this.#context(inner, held, unheld.signal)
+      const context = this.#context(inner, run)
       if (plan.batch === null) return single(inner, context)
       return answerOf(await plan.handler.run([inner] as never, context), 0)
     }
     const chain = traced(this.#engine, plan, composeProcess(this.middlewares, handle))
-    const abort = (error: Error) => (held === null ? unheld.abort(error) : held.abort(error))
     try {
-      const result = await this.#within(plan, abort, async () => chain(subject))
+      const result = await this.#within(plan, run, async () => chain(subject))
       if (held === null) this.#engine.stats.messagesProcessed++
       else verdicts.succeeded(held, message, result)
       return result
@@ -206,28 +218,30 @@ export class Consumers implements ConsumerHost {
       else verdicts.failed(held, message, error)
       throw error
     } finally {
+      // A shutdown waits for settlements by itself.
+      this.#handRuns.end(run)
       if (settles) await settlement
     }
   }
 
   /** A run that takes longer than `timeoutMs` has failed, as in a consumer. */
-  #within(plan: ConsumerPlan, abort: (error: Error) => void, run: () => Promise<unknown>): Promise<unknown> {
+  #within(plan: ConsumerPlan, run: HandRun, handle: () => Promise<unknown>): Promise<unknown> {
     const { timeoutMs } = plan
-    if (timeoutMs === null) return run()
+    if (timeoutMs === null) return handle()
     const { clock } = this.#engine
     return new Promise((resolve, reject) => {
       const timer = clock.setTimeout(() => {
         const error = handlerTimeout(plan)
-        abort(error)
+        run.abort(error)
         reject(error)
       }, timeoutMs)
-      run()
+      handle()
         .then(resolve, reject)
         .finally(() => clock.clearTimeout(timer))
     })
   }
 
-  #context(message: Message, held: Held | null, signal: AbortSignal): HandlerContext {
+  #context(message: Message, { held, signal }: HandRun): HandlerContext {
     if (held !== null) return new RunContext(held, this.#engine.logger, (mine, ms) => this.extend(mine, ms))
     const plain = {
       signal,
@@ -255,10 +269,11 @@ export class Consumers implements ConsumerHost {
     for (const consumer of this.#consumers) consumer.connectionLost(cause)
   }
 
-  /** All at once, and none starts until the next `connect`; always settles. */
+  /** All at once, runs of `processMessage` included, and none starts until the next `connect`; always settles. */
   async stop(timeoutMs: number): Promise<StopResult> {
     this.#stoppedIn = this.#engine.supervisor.lifetime
-    const results = await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ timeoutMs })))
+    const consumers = [...this.#consumers].map((consumer) => consumer.stop({ timeoutMs }))
+    const results = await Promise.all([...consumers, this.#handRuns.stop(timeoutMs)])
     return {
       drained: results.every(({ drained }) => drained),
       abandoned: results.flatMap(({ abandoned }) => abandoned),

@@ -300,6 +300,11 @@ export class Receiving {
     for (const iterator of this.#iterating) iterator.connectionLost(cause)
   }
 
+  /** Loops are handed no more; what they were handed stays with them. */
+  endLoops(): void {
+    for (const iterator of this.#iterating) iterator.end()
+  }
+
   /** Gives back everything received and unsettled. */
   async close(): Promise<void> {
     this.#over = this.#engine.supervisor.lifetime
