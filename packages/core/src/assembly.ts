@@ -109,7 +109,7 @@ export function assemble(
   const requests = new Requests(engine, sender)
   const consumers = new Consumers(engine, requests, middlewares)
   const receiving = new Receiving(engine)
-  const administration = new Administration(engine, receiving, outbox)
+  const administration = new Administration(engine, consumers, receiving, outbox)
   return { engine, middlewares, outbox, sender, requests, consumers, receiving, administration }
 }
 

@@ -247,7 +247,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#parts.administration.createQueue(config)
   }
 
-  /** With all its messages. A missing queue is no error. */
+  /** With all its messages. A missing queue is no error. A consumer that runs makes it again, as it was: stop that first. */
   deleteQueue(queue: QueueRef): Promise<void> {
     return this.#parts.administration.deleteQueue(queue)
   }

@@ -6,6 +6,7 @@ import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError, ValidationError } from '../errors.ts'
 import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
+import type { Consumers } from '../consume/consumers.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
 import { keyOf } from './topology.ts'
@@ -20,11 +21,13 @@ export interface SubscriptionOptions {
 /** Making, sizing, emptying and deleting queues, topics and subscriptions: what `MessageQueue` offers under the same names. */
 export class Administration {
   readonly #engine: Engine
+  readonly #consumers: Consumers
   readonly #receiving: Receiving
   readonly #outbox: Outbox
 
-  constructor(engine: Engine, receiving: Receiving, outbox: Outbox) {
+  constructor(engine: Engine, consumers: Consumers, receiving: Receiving, outbox: Outbox) {
     this.#engine = engine
+    this.#consumers = consumers
     this.#receiving = receiving
     this.#outbox = outbox
   }
@@ -83,7 +86,7 @@ export class Administration {
   async #remove(target: DeclareTarget): Promise<void> {
     const adapter = this.#engine.supervisor.adapterFor('delete')
     await this.#call(adapter, 'delete', () => adapter.remove(target))
-    this.#engine.topology.forget(target)
+    this.#engine.topology.forget(target, new Set(this.#consumers.running.map(({ label }) => label)))
     this.#receiving.forget(target)
     this.#outbox.forget(keyOf(target))
   }

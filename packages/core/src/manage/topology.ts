@@ -250,12 +250,16 @@ export class Topology {
     }
   }
 
-  /** Deleted here. */
-  forget(target: DeclareTarget): void {
+  /** Deleted here. `consumed`: keys of what is being consumed, which its consumer makes again, and then as it was. */
+  forget(target: DeclareTarget, consumed: ReadonlySet<string> = new Set()): void {
     for (const key of this.#keysOf(target)) {
+      this.#told.delete(key)
+      if (consumed.has(key)) {
+        this.#lose(key)
+        continue
+      }
       this.#known.delete(key)
       this.#missing.delete(key)
-      this.#told.delete(key)
       this.#working.delete(key)
       this.#point(this.#chosen, key, null)
     }
@@ -263,12 +267,14 @@ export class Topology {
 
   /** Found missing, deleted underneath: the next use declares it as it was. */
   missing(target: DeclareTarget): void {
-    for (const key of this.#keysOf(target)) {
-      const known = this.#known.get(key)
-      if (known === undefined) continue
-      this.#known.delete(key)
-      this.#missing.set(key, known)
-    }
+    for (const key of this.#keysOf(target)) this.#lose(key)
+  }
+
+  #lose(key: string): void {
+    const known = this.#known.get(key)
+    if (known === undefined) return
+    this.#known.delete(key)
+    this.#missing.set(key, known)
   }
 
   /** With a topic go its subscriptions. */
