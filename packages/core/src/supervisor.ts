@@ -1,7 +1,7 @@
 import { backoffDelay, type BackoffPolicy } from './backoff.ts'
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
-import { pause, withDeadline } from './deadline.ts'
+import { pause, unlessAborted, withDeadline } from './deadline.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, MessageQueueError, NotConnectedError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -206,20 +206,17 @@ export class Supervisor {
   }
 
   async #attempt(): Promise<void> {
-    const { clock, connectTimeoutMs, loadAdapter, prepare, events } = this.#options
-    await prepare()
-    this.#adapter ??= await loadAdapter().catch((error: unknown) => {
-      throw wrapUnmade(error, 'Cannot make the adapter')
-    })
-    const adapter = this.#adapter
-    const epoch = ++this.#epoch
+    const { clock, connectTimeoutMs, events } = this.#options
     const lifetime = this.#lifetime.signal
+    const deadline = clock.now() + connectTimeoutMs
+    const adapter = (this.#adapter = await this.#load(lifetime))
+    const epoch = ++this.#epoch
     let lost: { cause: unknown } | null = null
     let up = false
     try {
       await withDeadline(
         clock,
-        connectTimeoutMs,
+        Math.max(0, deadline - clock.now()),
         `connecting to ${adapter.broker}`,
         (signal) =>
           adapter.connect(
@@ -256,6 +253,25 @@ export class Supervisor {
     this.#options.logger.debug({ broker: adapter.broker }, 'connected')
     await events.up(() => epoch === this.#epoch && lost === null)
     this.#releaseWaiters()
+  }
+
+  /** What is needed before the first attempt. It is code of others, that may never answer; what it answers too late is dropped. */
+  async #load(lifetime: AbortSignal): Promise<BrokerAdapter> {
+    const { clock, connectTimeoutMs, loadAdapter, prepare } = this.#options
+    const load = async () => {
+      await prepare()
+      if (this.#adapter !== null) return this.#adapter
+      try {
+        return await loadAdapter()
+      } catch (error) {
+        throw wrapUnmade(error, 'Cannot make the adapter')
+      }
+    }
+    const loading = withDeadline(clock, connectTimeoutMs, 'loading the adapter', load)
+    return unlessAborted(loading, lifetime).catch((error: unknown) => {
+      const late = MessageQueueError.is(error) && error.code === ErrorCode.TIMEOUT
+      throw late ? new ConnectionError(error.message, { cause: error }) : error
+    })
   }
 
   /** A connection that came up although the attempt was over: nobody else would ever close it. */

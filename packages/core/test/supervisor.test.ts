@@ -72,6 +72,44 @@ describe('Supervisor.connect', () => {
     expect(supervisor.state).toBe('connected')
   })
 
+  it.each<[string, Partial<SupervisorOptions>]>([
+    ['an adapter', { loadAdapter: () => new Promise(() => undefined) }],
+    ['codecs', { prepare: () => new Promise(() => undefined) }],
+  ])('gives up on %s that never loads after connectionTimeout', async (_what, hanging) => {
+    const { supervisor, clock } = bench(hanging)
+    const attempt = refusal(supervisor.connect())
+    await clock.advance(999)
+    expect(supervisor.state).toBe('connecting')
+    await clock.advance(1)
+    expect(await attempt).toMatchObject({ name: 'ConnectionError', code: ErrorCode.CONNECTION })
+    expect(supervisor.state).toBe('disconnected')
+  })
+
+  it('takes no longer than connectionTimeout for loading and connecting together', async () => {
+    const { supervisor, adapter, clock } = bench({
+      prepare: () => new Promise((resolve) => clock.setTimeout(resolve, 600)),
+    })
+    adapter.onConnect = () => new Promise(() => undefined)
+    const attempt = refusal(supervisor.connect())
+    await clock.advance(1000)
+    expect(await attempt).toMatchObject({ name: 'ConnectionError' })
+  })
+
+  it('drops an adapter that loads too late', async () => {
+    const late = deferred<BrokerAdapter>()
+    const [first, second] = [fakeAdapter(), fakeAdapter()]
+    const loads = [late.promise, Promise.resolve(second)]
+    const { supervisor, clock } = bench({ loadAdapter: () => loads.shift() as Promise<BrokerAdapter> })
+    const attempt = refusal(supervisor.connect())
+    await clock.advance(1000)
+    await attempt
+    await supervisor.connect()
+    late.resolve(first)
+    await settled()
+    expect(supervisor.adapter).toBe(second)
+    expect(first.connections).toEqual([])
+  })
+
   it('rejects when the adapter cannot be loaded', async () => {
     const { supervisor } = bench({ loadAdapter: () => Promise.reject(new Error('not installed')) })
     await expect(supervisor.connect()).rejects.toThrow('not installed')
@@ -217,6 +255,15 @@ describe('Supervisor.disconnect', () => {
     await supervisor.disconnect(NOTHING)
     expect(await attempt).toMatchObject({ name: 'ConnectionError', code: ErrorCode.ABORTED })
     expect(supervisor.state).toBe('disconnected')
+  })
+
+  it('ends an attempt whose adapter never loads', async () => {
+    const { supervisor, events } = bench({ loadAdapter: () => new Promise(() => undefined) })
+    const attempt = refusal(supervisor.connect())
+    await settled()
+    await supervisor.disconnect(NOTHING)
+    expect(await attempt).toMatchObject({ name: 'ConnectionError', code: ErrorCode.ABORTED })
+    expect([supervisor.state, events]).toEqual(['disconnected', []])
   })
 
   it('ends an attempt of an adapter that heeds no signal', async () => {

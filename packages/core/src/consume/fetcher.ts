@@ -1,8 +1,8 @@
 import { backoffDelay } from '../backoff.ts'
-import { pause as wait, withDeadline } from '../deadline.ts'
+import { pause as wait, unlessAborted, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { ConnectionError, MessageQueueError } from '../errors.ts'
+import { ConnectionError } from '../errors.ts'
 import type { Held, Settled } from './held.ts'
 import { Intake } from './intake.ts'
 import type { ConsumerPlan } from './plan.ts'
@@ -185,15 +185,4 @@ export class Fetcher {
     this.#intake = null
     await wait(clock, backoffDelay(RETRY_OPEN, Math.min(failures, 10)), this.#end.signal)
   }
-}
-
-/** Rejects when the signal aborts first; the promise is then left to itself. */
-/** The same promise, unless nobody waits for it any more. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(new MessageQueueError('Reading ends', { code: ErrorCode.ABORTED }))
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }
