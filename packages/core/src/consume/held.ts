@@ -7,7 +7,7 @@ import { heldOf as rawHeldOf, type Message } from '../message/message.ts'
 /** `settling`: a settlement was asked for and is on its way; a second one is refused. */
 export type HeldState = 'open' | 'settling' | 'settled' | 'lost'
 
-/** Of a message that `receive` returned: its lease is no consumer's to renew. Times are ms since the epoch. */
+/** Of a message that `receive` returned, or that a loop left: its lease is nobody's to renew. Times are ms since the epoch. */
 export interface HandLease {
   /** Renewed until then, because `extend` asked for it; 0: not at all. */
   renewUntil: number
@@ -41,8 +41,10 @@ export class Held {
   /** Failed runs so far; above the delivery's own while a retry waits in place. */
   deliveryCount: number
   firstFailedAt: number | undefined
-  /** `null` while a consumer holds it, and renews it. */
+  /** `null` while a consumer or a loop holds it, and renews it. */
   lease: HandLease | null = null
+  /** What `extend` asked for meanwhile. */
+  extended: HandLease | null = null
   /** Whoever asked for the settlement that is on its way. */
   done: Settled | undefined = undefined
   /** Where this process has to keep copies of the message apart. */

@@ -165,18 +165,17 @@ export class Intake {
   async extend(held: Held, ms: number): Promise<void> {
     const now = this.#engine.clock.now()
     const { lease } = held
-    const before = lease === null ? null : { ...lease }
     // The last renewal lasts a whole lease by itself.
-    if (lease !== null) {
-      lease.renewUntil = now + ms - this.source.leaseMs + this.#keeper.intervalMs
-      lease.endsAt = now + ms
-    }
+    const asked = { renewUntil: now + ms - this.source.leaseMs + this.#keeper.intervalMs, endsAt: now + ms }
+    const before = lease === null ? null : { ...lease }
+    if (lease !== null) Object.assign(lease, asked)
     try {
       await this.#keeper.renew([held])
     } catch (error) {
       if (lease !== null) Object.assign(lease, before)
       throw error
     }
+    held.extended = asked
     if (held.state === 'lost') throw new LeaseLostError(held.delivery.id)
     this.#keeper.start()
   }

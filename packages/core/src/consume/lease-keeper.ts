@@ -9,9 +9,9 @@ import { wrapError } from '../wrap-error.ts'
 const FORGET_AFTER_MS = 60_000
 
 /**
- * Renews the leases of one intake every `heartbeatIntervalMs` (a third of the lease at most): those of consumers while they are held,
- * those of `receive` while `extend` asks for it. Where the broker ties ownership to the connection, it runs the lease clock of received
- * messages itself, and gives them back when it ran out.
+ * Renews the leases of one intake every `heartbeatIntervalMs` (a third of the lease at most): those of consumers and loops while they
+ * are held, those of `receive` while `extend` asks for it. Where the broker ties ownership to the connection, it runs the lease clock of
+ * received messages itself, and gives them back when it ran out.
  */
 export class LeaseKeeper {
   readonly #engine: Engine

@@ -4,7 +4,7 @@ import { endWithin, pause, unlessAborted } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
-import type { Held } from './held.ts'
+import type { HandLease, Held } from './held.ts'
 import { Intake } from './intake.ts'
 import { keyOf } from '../manage/topology.ts'
 import { classify, wrapError } from '../wrap-error.ts'
@@ -16,8 +16,9 @@ export interface IteratorHost {
 }
 
 /**
- * Deliveries one after another, fetched a few ahead, renewed until settled; a lost connection is waited out. Leaving the loop gives
- * back what was read ahead; what was handed out stays with its owner, and the receiver closes once that is settled.
+ * Deliveries one after another, fetched a few ahead, renewed while the loop lasts; a lost connection is waited out. Leaving the loop
+ * gives back what was read ahead; what was handed out stays with its owner for one more lease, and the receiver closes once that is
+ * settled or its lease ran out.
  */
 export class MessageIterator {
   readonly #engine: Engine
@@ -100,6 +101,9 @@ export class MessageIterator {
     if (intake === null) return this.close()
     await intake.release(ahead)
     if (intake.size === 0) return this.close()
+    const endsAt = this.#engine.clock.now() + this.#source.leaseMs
+    for (const held of intake.held)
+      if (held.state === 'open') held.lease = longest(held.extended, { renewUntil: 0, endsAt })
     intake.onFreed = () => {
       if (intake.size === 0) void this.close()
     }
@@ -132,4 +136,8 @@ export class MessageIterator {
     await this.#intake?.close()
     this.#host.closed()
   }
+}
+
+function longest(asked: HandLease | null, lease: HandLease): HandLease {
+  return asked !== null && asked.endsAt > lease.endsAt ? asked : lease
 }

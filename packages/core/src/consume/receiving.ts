@@ -32,7 +32,7 @@ export interface ReceiveOptions {
 export interface IterateOptions {
   /** Most messages read ahead and unsettled. Default: `consumer.prefetchCount` (10). */
   prefetch?: number | undefined
-  /** How long each stays with the caller, in ms. Default: `consumer.sessionTimeoutMs`. */
+  /** How long each stays with the caller once the loop is over, in ms; until then it is renewed. Default: `consumer.sessionTimeoutMs`. */
   leaseMs?: number | undefined
 }
 

@@ -114,3 +114,53 @@ describe('a loop over messages', () => {
     await queue.disconnect()
   })
 })
+
+describe('what a loop left unsettled', () => {
+  async function left(ownership: 'lease' | 'connection', extendMs?: number) {
+    const bench = queueBench({}, fakeAdapter({ ownership }))
+    const { queue, adapter, clock } = bench
+    await queue.connect()
+    const lost: string[] = []
+    queue.on('leaseLost', ({ id }) => lost.push(id))
+    const loop = queue.messages('q', { leaseMs: 3000 })
+    const first = loop.next()
+    await until(() => adapter.receivers.length === 1)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'))
+    const { value } = (await first) as { value: Message }
+    await clock.advance(60_000)
+    if (extendMs !== undefined) await queue.extend(value, extendMs)
+    await loop.return()
+    receiver.settled.length = 0
+    return { ...bench, receiver, message: value, lost }
+  }
+
+  it('can still be settled for one more lease, and is renewed no more', async () => {
+    const { queue, clock, receiver, message } = await left('lease')
+    await clock.advance(2999)
+    expect(receiver.settled).toEqual([])
+    await queue.acknowledge(message)
+    await until(() => receiver.closed)
+    await queue.disconnect()
+  })
+
+  it.each(['lease', 'connection'] as const)(
+    'comes again after that, where ownership is the %s',
+    async (ownership) => {
+      const { queue, clock, receiver, message, lost } = await left(ownership)
+      await clock.advance(120_000)
+      expect(receiver.settled.map(({ kind }) => kind)).toEqual(ownership === 'lease' ? [] : ['release'])
+      expect([lost, receiver.closed]).toEqual([['a'], true])
+      expect((await refusal(queue.acknowledge(message))).name).toBe('LeaseLostError')
+      await queue.disconnect()
+    },
+  )
+
+  it('stays as long as it was asked for', async () => {
+    const { queue, clock, receiver, message } = await left('connection', 60_000)
+    await clock.advance(59_000)
+    expect(receiver.settled.every(({ kind }) => kind === 'renew')).toBe(true)
+    await queue.acknowledge(message)
+    await queue.disconnect()
+  })
+})
