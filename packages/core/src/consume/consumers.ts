@@ -32,7 +32,7 @@ export class Consumers implements ConsumerHost {
   readonly #requests: Requests
   readonly middlewares: readonly Middleware[]
   readonly slots: Slots
-  #handlers = new Map<string, Registration>()
+  readonly #handlers = new Map<string, Registration>()
   readonly #consumers = new Set<Consumer>()
   readonly #handRuns: HandRuns
   /** The lifetime of the connection in which all were stopped last. */
@@ -71,13 +71,18 @@ export class Consumers implements ConsumerHost {
 
   /** All, or none when one of them is refused. */
   registerAll(all: readonly Parameters<Consumers['register']>[]): void {
-    const before = new Map(this.#handlers)
+    const before = new Set(this.#handlers.keys())
     try {
       for (const one of all) this.register(...one)
     } catch (error) {
-      this.#handlers = before
+      for (const [label, { queue }] of this.#handlers) if (!before.has(label)) this.#unregister(queue)
       throw error
     }
+  }
+
+  #unregister({ label, target }: ResolvedQueue): void {
+    this.#handlers.delete(label)
+    this.#engine.topology.divertDeadLetters(target, null)
   }
 
   /** Registers and starts: both, or neither. `made`: what has to be there before, and is made once nothing is wrong with the rest. */
@@ -92,8 +97,7 @@ export class Consumers implements ConsumerHost {
       await made?.()
       return await this.start(queue, {})
     } catch (error) {
-      this.#handlers.delete(queue.label)
-      this.#engine.topology.divertDeadLetters(queue.target, null)
+      this.#unregister(queue)
       throw error
     }
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
 import { ErrorCode } from '../../src/adapter/index.ts'
+import { messageHandler } from '../../src/decorators.ts'
 import { Message } from '../../src/message/message.ts'
 import { MessageQueueManager } from '../../src/manage/manager.ts'
 import { defineQueue, defineTopic, subscription } from '../../src/message/typed.ts'
@@ -81,6 +82,29 @@ describe('a dead-letter queue of a start', () => {
     expect(declared).toContainEqual({ queue: 'q.dlq' })
     expect(declared).not.toContainEqual({ queue: 'other' })
     await second.stop()
+    await queue.disconnect()
+  })
+})
+
+describe('registerHandlers', () => {
+  it('leaves nothing of the others when one is refused', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const handler = (name: string) => messageHandler(name, { deadLetterQueue: 'other' })(() => undefined)
+    queue.registerFunctionHandler('kept', () => undefined, { deadLetterQueue: 'other' })
+    const dead = async (name: string) => {
+      const receiving = queue.receive(name, { timeoutMs: 5_000 })
+      const before = adapter.receivers.length
+      await until(() => adapter.receivers.length === before + 1)
+      lastOf(adapter.receivers).give(delivery('a'))
+      adapter.declared.length = 0
+      await queue.reject((await receiving) as Message)
+      return adapter.declared.map(({ target }) => target)
+    }
+    expect(() => queue.registerHandlers(handler('q'), handler('kept'))).toThrow('already has a handler')
+    expect(queue.getStats().registeredHandlers).toEqual(['kept'])
+    expect(await dead('q')).toEqual([{ queue: 'q.dlq' }])
+    expect(await dead('kept')).toEqual([{ queue: 'other' }])
     await queue.disconnect()
   })
 })
