@@ -60,12 +60,13 @@ export class Puller {
   /** One delivery, or `null` no earlier than `timeoutMs` (without it: after one complete look). */
   receive(timeoutMs: number | undefined): Promise<Held | null> {
     return new Promise((resolve, reject) => {
-      const deadline = timeoutMs === undefined ? null : this.#engine.clock.now() + timeoutMs
+      const now = this.#engine.clock.now()
+      const deadline = timeoutMs === undefined ? null : now + timeoutMs
       this.#waiters.push({ deadline, resolve, reject })
       this.#stopIdling()
       if (!this.#pumping) void this.#pump()
-      // The call under way would outlast this one's patience.
-      else if (deadline === null || deadline < this.#callEndsAt) this.#call.abort()
+      // The call under way would outlast this one's patience. A look ends by itself: were it cut short for each that comes, none would ever end.
+      else if ((deadline ?? now) < this.#callEndsAt) this.#call.abort()
     })
   }
 
@@ -171,17 +172,18 @@ export class Puller {
     const looked = !this.#call.signal.aborted
     const leaseEndsAt = clock.now() + this.#leaseMs
     for (const held of helds) held.lease = { renewUntil: 0, endsAt: leaseEndsAt }
-    for (const held of helds.splice(0, this.#waiters.length)) this.#waiters.shift()?.resolve(held)
+    const taken = helds.splice(0, this.#waiters.length)
+    for (const held of taken) this.#waiters.shift()?.resolve(held)
     if (helds.length > 0) await intake.release(helds)
-    this.#dismiss(asked, looked)
+    this.#dismiss(Math.max(0, asked - taken.length), looked)
     // An adapter that answers at once, always, must not keep everything else from running.
     if (helds.length === 0 && this.#waiters.length > 0) await new Promise((resolve) => setImmediate(resolve))
   }
 
-  /** Those that looked, or whose time is up, get `null`. */
-  #dismiss(asked: number, looked: boolean): void {
+  /** Those that looked in vain (the first ones: others came during the call), or whose time is up, get `null`. */
+  #dismiss(inVain: number, looked: boolean): void {
     const now = this.#engine.clock.now()
-    const inCall = new Set(this.#waiters.slice(0, asked))
+    const inCall = new Set(this.#waiters.slice(0, inVain))
     this.#waiters = this.#waiters.filter((waiter) => {
       const done = waiter.deadline === null ? looked && inCall.has(waiter) : waiter.deadline <= now
       if (done) waiter.resolve(null)

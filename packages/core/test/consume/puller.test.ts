@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
+import { AdapterError, ErrorCode, type Delivery } from '../../src/adapter/index.ts'
 import {
   connectedBench,
   deferred,
@@ -59,6 +59,34 @@ describe('receive', () => {
     await expect(receive(bench)).resolves.toBeNull()
     receiver.give(delivery('a'))
     expect((await patient)?.id).toBe('a')
+  })
+
+  it('lets a look come to its end although others go on coming, which have looks of their own', async () => {
+    const bench = await connectedBench()
+    const { open } = bench.adapter
+    const looks: { asked: number; end: (deliveries: readonly Delivery[]) => void }[] = []
+    bench.adapter.open = async (...args) => ({
+      ...(await open(...args)),
+      receive: (asked, signal) =>
+        new Promise((end) => {
+          looks.push({ asked, end })
+          signal.addEventListener('abort', () => end([]))
+        }),
+    })
+    const answers: string[] = []
+    const call = (name: string) =>
+      void receive(bench).then((message) => answers.push(`${name}: ${message?.id}`))
+    call('first')
+    await until(() => looks.length === 1)
+    for (const name of ['second', 'third']) call(name)
+    await settled()
+    expect(looks).toHaveLength(1)
+    looks[0]?.end([delivery('a')])
+    await until(() => looks.length === 2)
+    expect([looks[1]?.asked, answers]).toEqual([2, ['first: a']])
+    looks[1]?.end([delivery('b')])
+    await until(() => answers.length === 3)
+    expect(answers).toEqual(['first: a', 'second: b', 'third: undefined'])
   })
 
   it('passes over what nobody should see: dead-lettered, and the wait goes on', async () => {
