@@ -1,4 +1,5 @@
 import { answerOf } from './batch-answer.ts'
+import { checkMs } from '../check-options.ts'
 import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
 import type { Engine } from '../engine.ts'
 import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
@@ -251,7 +252,7 @@ export class Consumers implements ConsumerHost {
       signal,
       attempt: message.deliveryCount + 1,
       logger: this.#engine.logger,
-      extend: () => Promise.resolve(),
+      extend: async (ms: number) => checkMs(ms, 'ms', 1),
       [CONFIG]: this.#engine.config,
     }
     return plain
@@ -261,8 +262,9 @@ export class Consumers implements ConsumerHost {
     return this.#requests.answer(message, outcome)
   }
 
-  extend(held: Held, ms: number): Promise<void> {
-    return held.intake.extend(held, ms)
+  async extend(held: Held, ms: number): Promise<void> {
+    checkMs(ms, 'ms', 1)
+    await held.intake.extend(held, ms)
   }
 
   ended(consumer: Consumer): void {

@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals'
 import type { HandlerContext, HandlerOptions } from '../../src/consume/handler.ts'
-import { connectedBench, deferred, until } from '../engine-bench.ts'
+import { Message } from '../../src/message/message.ts'
+import { connectedBench, deferred, queueBench, refusal, until } from '../engine-bench.ts'
 import { delivery, fakeAdapter } from '../fake-adapter.ts'
 
 it.each<[string, HandlerOptions]>([
@@ -49,3 +50,32 @@ it.each<[string, HandlerOptions]>([
     await consumer.stop()
   },
 )
+
+it.each<[string, HandlerOptions]>([
+  ['of one message', {}],
+  ['of a batch', { batch: { size: 1, waitMs: 1 } }],
+])('extend %s refuses what is no time, as the queue’s own does', async (_name, options) => {
+  const bench = await connectedBench()
+  const times = [NaN, Infinity, -1, 0, '1000', undefined]
+  const codes: unknown[] = []
+  const { consumer, receiver } = await bench.consume(
+    async (_message: unknown, { extend }: HandlerContext) => {
+      for (const time of times) codes.push((await refusal(extend(time as number))).code)
+    },
+    options,
+  )
+  receiver.give(delivery('a'))
+  await until(() => receiver.settled.length > 0)
+  expect(codes).toEqual(times.map(() => 'MQ_VALIDATION'))
+  expect(receiver.settled).toMatchObject([{ kind: 'ack', ids: ['a'] }])
+  await consumer.stop()
+})
+
+it('extend refuses it also in a run of processMessage for a message that was not received', async () => {
+  const { queue } = queueBench()
+  await queue.connect()
+  queue.registerFunctionHandler('q', (_message, { extend }) => extend(NaN))
+  const run = queue.processMessage(new Message({ queueName: 'q' }))
+  expect((await refusal(run)).code).toBe('MQ_VALIDATION')
+  await queue.disconnect()
+})
