@@ -16,13 +16,12 @@ export type Decision =
 /**
  * What becomes of a message whose handler failed on it. `deliveryCount` counts the failed runs before this one.
  *
- * | error                          | runs left | decision                                   |
- * | ------------------------------ | --------- | ------------------------------------------ |
- * | `RejectError`                  | any       | dead-letter, `rejected`                    |
- * | `ValidationError` of a schema  | any       | dead-letter, `invalid` (decided before the handler runs) |
- * | `RetryError` with `delayMs`    | yes       | retry after exactly that                   |
- * | anything else                  | yes       | retry after the policy's back-off          |
- * | anything else                  | no        | dead-letter, `max-retries`                 |
+ * | error                       | runs left | decision                          |
+ * | --------------------------- | --------- | --------------------------------- |
+ * | `RejectError`               | any       | dead-letter, `rejected`           |
+ * | `RetryError` with `delayMs` | yes       | retry after exactly that          |
+ * | anything else               | yes       | retry after the policy's back-off |
+ * | anything else               | no        | dead-letter, `max-retries`        |
  */
 export function decide(
   error: unknown,

@@ -26,7 +26,7 @@ export interface Codecs {
 export interface CodecOptions {
   /** Content type of bodies that are neither text nor bytes. Default `application/json`. */
   readonly objectContentType: string | null
-  /** Encodings applied to bodies of at least `compressAbove` bytes when the message names none, in order. */
+  /** Encoding applied to bodies of some size (`COMPRESS_ABOVE`) when the message names none. `null`: none. */
   readonly compression: string | null
   /** Encoding applied to every body, after compression. `null`: none. */
   readonly encryption: string | null
