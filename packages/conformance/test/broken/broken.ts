@@ -7,8 +7,6 @@ export interface Broken {
   /** Called for each adapter that the suite asks for. */
   readonly fault: (inner: BrokerAdapter, run: Run) => BrokerAdapter
   readonly fails: readonly string[]
-  /** Left to the slow run: a variation of another one, for the most part. */
-  readonly slow?: true
 }
 
 export interface Run {

@@ -40,7 +40,6 @@ export const calls: readonly Broken[] = [
   },
   {
     name: 'answers outcomes of publish in another order',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       publish: async (batch, signal) => [...(await inner.publish(batch, signal))].reverse(),
@@ -50,7 +49,6 @@ export const calls: readonly Broken[] = [
   ...(['release', 'retry', 'deadLetter', 'renew'] as const).flatMap((operation) => [
     {
       name: `answers outcomes of ${operation} in another order`,
-      slow: true as const,
       fault: answering(operation, reversed),
       fails: [
         `receiver.outcomes-${operation}`,
@@ -59,7 +57,6 @@ export const calls: readonly Broken[] = [
     },
     {
       name: `takes a whole ${operation} for lost when a part of it is`,
-      slow: true as const,
       fault: answering(operation, lostTogether),
       fails: [`receiver.outcomes-${operation}`],
     },
@@ -82,7 +79,6 @@ export const calls: readonly Broken[] = [
   },
   ...OF_THE_FIRST.map(([field, fails]) => ({
     name: `gives all messages of a call the ${field} of the first`,
-    slow: true as const,
     fault: (inner: BrokerAdapter) =>
       onPublish(inner, (message, _, batch) => ({ ...message, [field]: batch[0]?.[field] })),
     fails,

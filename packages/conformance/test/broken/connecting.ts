@@ -26,7 +26,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'takes an intended disconnect for a loss',
-    slow: true,
     fault(inner) {
       let lost: (cause: unknown) => void = () => undefined
       return {
@@ -45,7 +44,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'cannot be disconnected twice',
-    slow: true,
     fault(inner) {
       let connected = false
       return {
@@ -65,13 +63,11 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'answers every ping',
-    slow: true,
     fault: (inner) => ({ ...inner, ping: () => Promise.resolve() }),
     fails: ['contract.connect-abort', 'contract.ping', 'lifecycle.disconnect-aborted'],
   },
   {
     name: 'leaves a timer behind that keeps the process alive',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async connect(on, signal) {
@@ -83,7 +79,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'throws in classify',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       classify(error) {
@@ -95,7 +90,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'names every error the same',
-    slow: true,
     fault: (inner) => ({ ...inner, classify: () => ({ code: 'MQ_UNKNOWN', retryable: false }) }),
     fails: [
       'consume.missing',
@@ -132,7 +126,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'forgets a capability',
-    slow: true,
     fault(inner) {
       const { browseHides: _, ...rest } = inner.capabilities
       return { ...inner, capabilities: Object.freeze(rest) as typeof inner.capabilities }
@@ -141,13 +134,11 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'changes its capabilities when it likes',
-    slow: true,
     fault: (inner) => ({ ...inner, capabilities: { ...inner.capabilities } }),
     fails: ['capabilities.frozen'],
   },
   {
     name: 'takes small bodies alone',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       capabilities: Object.freeze({ ...inner.capabilities, maxBodyBytes: 1000 }),
@@ -163,7 +154,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'refuses one queue name',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       declare: (target, declaration) =>
@@ -175,7 +165,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'connects although it was told not to',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       connect: (on) => inner.connect(on, new AbortController().signal),
@@ -184,7 +173,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'leaves a connection open that it was told not to make',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async connect(on, signal) {
@@ -208,7 +196,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'leaves a receive hanging when it disconnects',
-    slow: true,
     fault(inner) {
       let connected = false
       return {
@@ -232,7 +219,6 @@ export const connecting: readonly Broken[] = [
   },
   {
     name: 'keeps the place for answers of its first connection',
-    slow: true,
     fault(inner) {
       let first: ReturnType<typeof inner.openReplies> | null = null
       return { ...inner, openReplies: () => (first ??= inner.openReplies()) }

@@ -25,13 +25,11 @@ function connectingFor(operation: 'open' | 'size' | 'purge' | 'declare'): Broken
 export const connections: readonly Broken[] = [
   ...(['open', 'size', 'purge', 'declare'] as const).map((operation) => ({
     name: `has ${operation} work without a connection`,
-    ...(operation === 'size' ? {} : { slow: true as const }),
     fault: connectingFor(operation),
     fails: ['contract.disconnected'],
   })),
   {
     name: 'settles by the id of the message',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => {
         const held = new Map<string, Delivery>()
@@ -48,7 +46,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'says that the connection owns what a lease does',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       capabilities: Object.freeze({ ...inner.capabilities, ownership: 'connection' as const }),
@@ -57,7 +54,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'says that a browse hides what it shows',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       capabilities: Object.freeze({ ...inner.capabilities, browseHides: true }),
@@ -66,7 +62,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'leaves a timer behind for each browse',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       open(source, lost) {
@@ -78,7 +73,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'does nothing at a disconnect that was aborted',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       disconnect: (signal) => (signal.aborted ? Promise.resolve() : inner.disconnect(signal)),
@@ -87,7 +81,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'answers 0 as the size of a subscription that does not exist',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       size: (target) => ('subscription' in target ? inner.size(target).catch(() => 0) : inner.size(target)),
@@ -96,7 +89,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'never ends a lease of a subscription',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       open: (source, lost) =>
@@ -106,7 +98,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'waits for a second when it has to look',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         receive: (max, signal, waitMs) => receiver.receive(max, signal, waitMs === 0 ? 1000 : waitMs),
@@ -115,7 +106,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'releases a second later',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver) => ({
         release(deliveries) {
@@ -127,7 +117,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'takes a delay of more than 31 bits for none',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
@@ -137,7 +126,6 @@ export const connections: readonly Broken[] = [
   },
   {
     name: 'loses what comes back to a full queue',
-    slow: true,
     fault(inner) {
       const most = new Map<string, number>()
       const watched: BrokerAdapter = {

@@ -105,7 +105,6 @@ export const deadLettering: readonly Broken[] = [
   },
   {
     name: 'gives all dead letters of a call the first one’s failure',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         deadLetter: (ds, failures, target) =>
@@ -134,7 +133,6 @@ export const deadLettering: readonly Broken[] = [
   },
   {
     name: 'chooses the dead-letter queue by itself',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver, { target: from }) => ({
         deadLetter(deliveries, failures, target) {
@@ -146,7 +144,6 @@ export const deadLettering: readonly Broken[] = [
   },
   {
     name: 'says of a dead letter that was refused that it was moved',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         deadLetter: async (ds, failures, target) =>
@@ -170,7 +167,6 @@ export const deadLettering: readonly Broken[] = [
   },
   {
     name: 'keeps the count of a dead letter',
-    slow: true,
     fault(inner, { shared }) {
       const counts = sharedMap<number>(shared, 'counts')
       const counting = onReceiver(inner, (receiver) => ({

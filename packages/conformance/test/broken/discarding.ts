@@ -84,7 +84,6 @@ export const discarding: readonly Broken[] = [
   },
   {
     name: 'purges one message of each key',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async purge(target) {
@@ -115,7 +114,6 @@ export const discarding: readonly Broken[] = [
   },
   {
     name: 'deletes the dead letters of a queue with it',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async remove(target) {
@@ -127,7 +125,6 @@ export const discarding: readonly Broken[] = [
   },
   {
     name: 'counts and purges what does not exist as empty',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       size: (target) => inner.size(target).catch(() => 0),
@@ -186,7 +183,6 @@ export const browsing: readonly Broken[] = [
   },
   {
     name: 'shows a browse what is delayed',
-    slow: true,
     fault(inner, run) {
       const { clock } = run
       const waiting = later(run)
@@ -221,7 +217,6 @@ export const browsing: readonly Broken[] = [
   },
   {
     name: 'removes by a browse what somebody else has leased',
-    slow: true,
     fault(inner, { shared }) {
       const held = sharedMap<Held>(shared, 'held')
       return onReceiver(inner, (receiver, { target, mode }) => {
@@ -240,7 +235,6 @@ export const browsing: readonly Broken[] = [
   },
   {
     name: 'begins a browse anew when the message of its cursor is gone',
-    slow: true,
     fault(inner, { shared }) {
       const gone = sharedSet(shared, 'gone')
       const watched = onReceiver(inner, (receiver, { target, mode }) => ({

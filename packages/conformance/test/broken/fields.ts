@@ -109,7 +109,6 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
 export const fields: readonly Broken[] = [
   ...FIELDS.map(([field, fails]) => ({
     name: `loses ${field}`,
-    slow: true as const,
     fault: (inner: BrokerAdapter) => onPublish(inner, (message) => ({ ...message, [field]: undefined })),
     fails,
   })),
@@ -127,7 +126,6 @@ export const fields: readonly Broken[] = [
   },
   {
     name: 'knows three content types alone',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) =>
         /^(application\/json|text\/plain)$/.test(message.contentType)
@@ -147,7 +145,6 @@ export const fields: readonly Broken[] = [
   },
   {
     name: 'cuts ids at 64 characters',
-    slow: true,
     fault: (inner) => onPublish(inner, (message) => ({ ...message, id: message.id.slice(0, 64) })),
     fails: ['publish.ids'],
   },

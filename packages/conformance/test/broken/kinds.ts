@@ -67,13 +67,11 @@ export const kinds: readonly Broken[] = [
   },
   {
     name: 'takes who receives now and then for a consumer of an autoDelete queue',
-    slow: true,
     fault: deletingWith('pull'),
     fails: ['extras.auto-delete'],
   },
   {
     name: 'ignores x-expires',
-    slow: true,
     fault: declaring(() => ({ expires: null })),
     fails: ['queues.expires'],
   },
@@ -149,7 +147,6 @@ export const kinds: readonly Broken[] = [
   },
   {
     name: 'forgets a deduplication id after half its window',
-    slow: true,
     fault: declaring(({ deduplicationWindowMs: ms }) => ({
       deduplicationWindowMs: ms === null ? null : ms / 2,
     })),
@@ -229,7 +226,6 @@ export const kinds: readonly Broken[] = [
   },
   {
     name: 'counts one priority of a queue alone',
-    slow: true,
     fault(inner, run) {
       const { adapter, settingsOf } = remembering(inner, run)
       return {

@@ -5,7 +5,6 @@ import { allSettled, onReceiver, SETTLED, type Broken } from './broken.ts'
 export const leasing: readonly Broken[] = [
   {
     name: 'renews nothing',
-    slow: true,
     fault: (inner) => onReceiver(inner, () => ({ renew: (ds) => Promise.resolve(allSettled(ds)) })),
     fails: [
       'extras.extend',
@@ -31,7 +30,6 @@ export const leasing: readonly Broken[] = [
   },
   {
     name: 'says lost although it renewed',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         async renew(ds) {
@@ -84,7 +82,6 @@ export const leasing: readonly Broken[] = [
   },
   {
     name: 'keeps what is unsettled after close, until the lease runs out',
-    slow: true,
     fault: (inner) => onReceiver(inner, () => ({ close: () => Promise.resolve() })),
     fails: [
       'contract.fields-returned',

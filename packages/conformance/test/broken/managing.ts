@@ -111,7 +111,6 @@ export const managing: readonly Broken[] = [
   },
   {
     name: 'refuses to take an existing queue as it is',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       declare: (target, declaration) => inner.declare(target, { ...declaration, ifExists: 'compare' }),
@@ -130,7 +129,6 @@ export const managing: readonly Broken[] = [
   },
   {
     name: 'ignores maxLength and maxLengthBytes',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       declare: (target, declaration) =>
@@ -154,13 +152,11 @@ export const managing: readonly Broken[] = [
   },
   {
     name: 'deletes nothing',
-    slow: true,
     fault: (inner) => ({ ...inner, remove: () => Promise.resolve() }),
     fails: ['queues.delete', 'receiver.deleted', 'topics.delete'],
   },
   {
     name: 'leaves the subscriptions of a deleted topic',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       remove: (target) =>
@@ -170,7 +166,6 @@ export const managing: readonly Broken[] = [
   },
   {
     name: 'purges nothing, and says it did',
-    slow: true,
     fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
     fails: [
       'dead-letters.purge',
@@ -188,7 +183,6 @@ export const managing: readonly Broken[] = [
   },
   {
     name: 'miscounts what it purged',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async purge(target) {
@@ -265,8 +259,7 @@ export const managing: readonly Broken[] = [
     fails: ['queues.lease-ran-out', 'queues.size', 'queues.size-ordered'],
   },
   {
-    name: 'answers requests to whoever asked first',
-    slow: true,
+    name: 'answers requests to whoever connected first',
     fault: (inner, { shared }) => ({
       ...onPublish(inner, (message) => {
         const { destination } = message
@@ -275,10 +268,9 @@ export const managing: readonly Broken[] = [
           ? { ...message, destination: { reply: first } }
           : message
       }),
-      async openReplies() {
-        const replies = await inner.openReplies()
-        if (!shared.has('reply')) shared.set('reply', replies.address)
-        return replies
+      async connect(on, signal) {
+        await inner.connect(on, signal)
+        if (!shared.has('reply')) shared.set('reply', (await inner.openReplies()).address)
       },
     }),
     fails: [
@@ -289,6 +281,7 @@ export const managing: readonly Broken[] = [
       'request.late',
       'request.many',
       'request.reconnected',
+      'request.result',
       'request.retried',
     ],
   },

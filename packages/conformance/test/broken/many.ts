@@ -42,19 +42,16 @@ function holding(receiver: Receiver, held: Set<Delivery>): Pick<Receiver, 'recei
 export const many: readonly Broken[] = [
   {
     name: `acknowledges the first ${AT_MOST} of a call alone`,
-    slow: true,
     fault: forTheFirst('ack'),
     fails: ['receiver.many-ack', 'receiver.many-renew'],
   },
   ...(['release', 'retry', 'deadLetter', 'renew'] as const).map((operation) => ({
     name: `does ${operation} for the first ${AT_MOST} of a call alone`,
-    slow: true as const,
     fault: forTheFirst(operation),
     fails: [`receiver.many-${operation}`],
   })),
   {
     name: 'delays the first of a retry alone',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         async retry(deliveries, delayMs) {
@@ -66,7 +63,6 @@ export const many: readonly Broken[] = [
   },
   {
     name: 'renews what it was not asked to',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => {
         const held = new Set<Delivery>()
@@ -82,7 +78,6 @@ export const many: readonly Broken[] = [
   },
   {
     name: 'renews for half a lease',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver, { leaseMs }) => {
         const ends = new Map<Delivery, unknown>()
@@ -104,7 +99,6 @@ export const many: readonly Broken[] = [
   },
   {
     name: 'reports all that it holds as lost when one is',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async open(source, lost) {

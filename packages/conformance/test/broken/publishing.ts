@@ -51,7 +51,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'stores a call in reverse order',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       publish: async (batch, signal) => [...(await inner.publish([...batch].reverse(), signal))].reverse(),
@@ -73,7 +72,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'makes a missing queue instead of refusing',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       async publish(batch, signal) {
@@ -112,7 +110,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'delivers after half the delay',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
     fails: [
@@ -126,7 +123,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'delivers far too late',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
@@ -188,7 +184,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'deduplicates what is redriven',
-    slow: true,
     fault: (inner) => onPublish(inner, (message) => ({ ...message, redriven: false })),
     fails: [
       'contract.fields',
@@ -201,7 +196,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'deduplicates by message id',
-    slow: true,
     fault(inner, { shared }) {
       const seen = (shared.get('ids') ?? new Set()) as Set<string>
       shared.set('ids', seen)
@@ -247,7 +241,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'lower-cases header names',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
@@ -283,7 +276,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'treats bodies as UTF-8 text',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
@@ -306,7 +298,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'makes an empty body one zero byte',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) =>
         message.body.length > 0 ? message : { ...message, body: new Uint8Array(1) },
@@ -322,7 +313,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'keeps whole seconds of the timestamp',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, timestamp: Math.floor(message.timestamp / 1000) * 1000 })),
     fails: [
@@ -339,7 +329,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'answers one outcome too few for a large call',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       publish: async (batch, signal) =>
@@ -356,7 +345,6 @@ export const publishing: readonly Broken[] = [
   },
   {
     name: 'adds headers to the message it was given',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       publish(batch, signal) {

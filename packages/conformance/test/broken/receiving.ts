@@ -34,7 +34,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'never answers an empty receive',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver, { mode }) => ({
         async receive(max, signal, waitMs) {
@@ -49,7 +48,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'ignores the abort of a receive',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         receive: (max, _signal, waitMs) => receiver.receive(max, new AbortController().signal, waitMs),
@@ -58,7 +56,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'waits for the end of a long receive, with messages there',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver) => ({
         async receive(max, signal, waitMs = 1000) {
@@ -81,7 +78,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'hands one object of headers to all deliveries',
-    slow: true,
     fault(inner, { shared }) {
       const headers = (shared.get('headers') ?? new Map()) as Map<string, Record<string, string>>
       shared.set('headers', headers)
@@ -143,13 +139,11 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'never counts redeliveries',
-    slow: true,
     fault: (inner) => onDelivery(inner, (delivery) => ({ ...delivery, redeliveries: 0 })),
     fails: ['consume.receive-poison', 'dead-letters.poison', 'receiver.expires', 'topics.lease'],
   },
   {
     name: 'leaves its control headers among those of the user',
-    slow: true,
     fault: (inner) =>
       onDelivery(inner, (delivery) => ({
         ...delivery,
@@ -178,7 +172,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'delivers the last of a large receive twice',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver, { mode }) => {
         let again: Delivery[] = []
@@ -213,7 +206,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'lets leases run four times as long',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       open: (source, lost) => inner.open({ ...source, leaseMs: source.leaseMs * 20 }, lost),
@@ -283,7 +275,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'browses from the beginning whatever the cursor',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       open: (source, lost) => inner.open({ ...source, after: undefined }, lost),
@@ -292,7 +283,6 @@ export const receiving: readonly Broken[] = [
   },
   {
     name: 'opens what does not exist',
-    slow: true,
     fault: (inner, { clock }) => ({
       ...inner,
       async open(source, lost) {

@@ -3,8 +3,11 @@ import { runConformance, type Results } from '@mq/conformance'
 import { virtualClock } from './virtual-clock.ts'
 import type { Broken } from './broken.ts'
 
-/** The whole suite on an in-memory broker of its own, through an adapter with a fault. */
-export async function runBroken({ fault, name }: Pick<Broken, 'fault' | 'name'>): Promise<Results> {
+/** The suite, or `only` these of its items, on an in-memory broker of its own, through an adapter with a fault. */
+export async function runBroken(
+  { fault, name }: Pick<Broken, 'fault' | 'name'>,
+  only?: readonly string[],
+): Promise<Results> {
   const clock = virtualClock()
   const broker = createMemoryBroker({ clock })
   const shared = new Map<string, unknown>()
@@ -12,6 +15,7 @@ export async function runBroken({ fault, name }: Pick<Broken, 'fault' | 'name'>)
     return await runConformance({
       broker: `memory that ${name}`,
       createAdapter: () => fault(memoryAdapter({ broker }), { shared, clock }),
+      ...(only === undefined ? {} : { only }),
       resultsFile: null,
       report: () => undefined,
       patienceMs: 8000,

@@ -69,7 +69,6 @@ export const settling: readonly Broken[] = [
   },
   {
     name: 'acknowledges all that it delivered before',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => {
         const delivered: Delivery[] = []
@@ -141,7 +140,6 @@ export const settling: readonly Broken[] = [
   },
   {
     name: 'answers outcomes in another order',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({ ack: async (ds) => [...(await receiver.ack(ds))].reverse() })),
     fails: ['receiver.browse-leased', 'receiver.outcomes', 'receiver.outcomes-ack'],
@@ -201,7 +199,6 @@ export const settling: readonly Broken[] = [
   },
   {
     name: 'releases nothing before the lease runs out',
-    slow: true,
     fault: (inner) => onReceiver(inner, () => ({ release: (ds) => Promise.resolve(allSettled(ds)) })),
     fails: [
       'contract.fields-returned',
@@ -291,7 +288,6 @@ export const settling: readonly Broken[] = [
   },
   {
     name: 'keeps a waiting retry in the process that asked for it',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver) => ({
         async retry(ds, delayMs) {

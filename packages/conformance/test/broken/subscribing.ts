@@ -95,7 +95,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'matches patterns whatever the case',
-    slow: true,
     fault: matching((pattern, message) =>
       matchesPattern(pattern.toLowerCase(), keyIn(message).toLowerCase()),
     ),
@@ -103,7 +102,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'takes # for one word at least',
-    slow: true,
     fault: matching(
       (pattern, message) => pattern === '#' || asExpression(pattern, '[^.]+', '.+').test(keyIn(message)),
     ),
@@ -111,7 +109,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'takes # for one word at most',
-    slow: true,
     fault: matching(
       (pattern, message) =>
         pattern === '#' ||
@@ -122,7 +119,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'takes * for any text',
-    slow: true,
     fault: matching((pattern, message) =>
       pattern.includes('#')
         ? matchesPattern(pattern, keyIn(message))
@@ -132,7 +128,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'takes a dot for any character',
-    slow: true,
     fault: matching((pattern, message) =>
       pattern.includes('#')
         ? matchesPattern(pattern, keyIn(message))
@@ -158,7 +153,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'keeps what nobody subscribed to for the first who does',
-    slow: true,
     fault(inner, run) {
       const subscriptions = known(run)
       const kept = sharedMap<OutboundMessage[]>(run.shared, 'kept')
@@ -191,7 +185,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'counts all subscriptions of a topic as one',
-    slow: true,
     fault(inner, run) {
       const whole = matching((pattern, message) => matchesPattern(pattern, keyIn(message)))(inner, run)
       return { ...whole, size: async (target) => sum(await ofTopic(run, target, inner.size)) }
@@ -200,7 +193,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'purges all subscriptions of a topic',
-    slow: true,
     fault(inner, run) {
       const whole = matching((pattern, message) => matchesPattern(pattern, keyIn(message)))(inner, run)
       return {
@@ -216,7 +208,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'swaps the values of a conflict',
-    slow: true,
     fault: (inner) => ({
       ...inner,
       declare: (target, declaration) =>
@@ -271,7 +262,6 @@ export const subscribing: readonly Broken[] = [
   },
   {
     name: 'does not say in which subscription a message expired',
-    slow: true,
     fault: (inner) =>
       onDelivery(inner, (delivery) =>
         delivery.deadLetter?.reason === 'expired'

@@ -25,7 +25,6 @@ function behindLonger({ shared, clock }: Run): (target: object, delayMs: number)
 export const waiting: readonly Broken[] = [
   {
     name: 'delays for three seconds more than it is asked to',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) =>
         message.delayMs > 0 ? { ...message, delayMs: message.delayMs + 3000 } : message,
@@ -34,7 +33,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'retries after twice the delay',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => ({
         retry: (deliveries, delayMs) => receiver.retry(deliveries, 2 * delayMs),
@@ -43,7 +41,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'delays behind what is delayed longer',
-    slow: true,
     fault(inner, run) {
       const behind = behindLonger(run)
       return onPublish(inner, (message) => ({
@@ -55,7 +52,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'retries behind what is retried later',
-    slow: true,
     fault(inner, run) {
       const behind = behindLonger(run)
       return onReceiver(inner, (receiver, { target }) => ({
@@ -66,7 +62,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'lets messages expire after half their ttl',
-    slow: true,
     fault(inner, { shared, clock }) {
       const ends = sharedMap<number>(shared, 'ends')
       const halved = onPublish(inner, (message) => {
@@ -84,7 +79,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'takes from its holder what expires',
-    slow: true,
     fault: (inner, { clock }) =>
       onReceiver(inner, (receiver, { mode }) => ({
         async receive(max, signal, waitMs) {
@@ -100,7 +94,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'wakes a receive that waits by what is published alone',
-    slow: true,
     fault(inner, { shared, clock }) {
       const bells = sharedMap<Set<() => void>>(shared, 'bells')
       const rung = onPublish(inner, (message) => {
@@ -132,7 +125,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'settles nothing while a receive waits',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver) => {
         let receiving: Promise<unknown> = Promise.resolve()
@@ -151,7 +143,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'never gives the key of a dead letter free',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver, { ordered }) => {
         if (!ordered) return {}
@@ -171,7 +162,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'never gives the keys of what it purged free',
-    slow: true,
     fault(inner, { shared }) {
       const used = sharedSet(shared, 'used')
       const blocked = sharedSet(shared, 'blocked')
@@ -193,7 +183,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'lets others of its key pass what is retried at once',
-    slow: true,
     fault: (inner) =>
       onReceiver(inner, (receiver, { target, ordered }) => ({
         async retry(deliveries, delayMs) {
@@ -211,7 +200,6 @@ export const waiting: readonly Broken[] = [
   },
   {
     name: 'takes messages without a key for those of one',
-    slow: true,
     fault: (inner) =>
       onReceiver(
         onPublish(inner, (message) => ({ ...message, key: message.key ?? NO_KEY })),

@@ -55,7 +55,6 @@ interface Loss {
   readonly way: Way
   readonly field: keyof Delivery
   readonly fails: readonly string[]
-  readonly quick?: true
 }
 
 const LOSSES: readonly Loss[] = [
@@ -63,39 +62,36 @@ const LOSSES: readonly Loss[] = [
     way: 'delayed',
     field: 'deduplicationId',
     fails: ['contract.fields-delayed', 'contract.fields-topic'],
-    quick: true,
   },
   { way: 'delayed', field: 'headers', fails: ['contract.fields-delayed', 'contract.fields-topic'] },
   { way: 'delayed', field: 'priority', fails: ['contract.fields-delayed'] },
-  { way: 'released', field: 'key', fails: ['contract.fields-returned'], quick: true },
+  { way: 'released', field: 'key', fails: ['contract.fields-returned'] },
   { way: 'released', field: 'firstFailedAt', fails: ['contract.fields-returned'] },
   { way: 'retried', field: 'contentEncoding', fails: ['contract.fields-dead', 'contract.fields-returned'] },
   { way: 'retried with a delay', field: 'redriven', fails: ['contract.fields-returned'] },
   { way: 'retried with a delay', field: 'expiresAt', fails: ['contract.fields-returned'] },
-  { way: 'left unsettled', field: 'headers', fails: ['contract.fields-returned'], quick: true },
+  { way: 'left unsettled', field: 'headers', fails: ['contract.fields-returned'] },
   { way: 'left unsettled', field: 'correlationId', fails: ['contract.fields-returned'] },
   { way: 'left unsettled', field: 'timestamp', fails: ['contract.fields-returned'] },
   { way: 'left unsettled', field: 'firstFailedAt', fails: ['contract.fields-returned'] },
   { way: 'delayed', field: 'body', fails: ['contract.fields-delayed', 'contract.fields-topic'] },
-  { way: 'retried', field: 'body', fails: ['contract.fields-dead', 'contract.fields-returned'], quick: true },
+  { way: 'retried', field: 'body', fails: ['contract.fields-dead', 'contract.fields-returned'] },
   { way: 'dead-lettered', field: 'body', fails: ['contract.fields-dead'] },
-  { way: 'copied from a topic', field: 'timestamp', fails: ['contract.fields-topic'], quick: true },
+  { way: 'copied from a topic', field: 'timestamp', fails: ['contract.fields-topic'] },
   { way: 'copied from a topic', field: 'key', fails: ['contract.fields-topic'] },
-  { way: 'dead-lettered', field: 'contentEncoding', fails: ['contract.fields-dead'], quick: true },
+  { way: 'dead-lettered', field: 'contentEncoding', fails: ['contract.fields-dead'] },
   { way: 'dead-lettered', field: 'timestamp', fails: ['contract.fields-dead'] },
 ]
 
 /** Faults of the ways that a message may take, besides the direct one. */
 export const ways: readonly Broken[] = [
-  ...LOSSES.map(({ way, field, fails, quick }) => ({
+  ...LOSSES.map(({ way, field, fails }) => ({
     name: `loses the ${field} of what is ${way}`,
-    ...(quick === true ? {} : { slow: true as const }),
     fault: losing(way, field),
     fails,
   })),
   {
     name: 'reads keys as Latin-1',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
@@ -113,7 +109,6 @@ export const ways: readonly Broken[] = [
   },
   {
     name: 'cuts headers at 1000 characters',
-    slow: true,
     fault: (inner) =>
       onPublish(inner, (message) => ({
         ...message,
