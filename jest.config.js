@@ -29,5 +29,7 @@ export default {
   modulePathIgnorePatterns: ['<rootDir>/(packages|examples)/[^/]+/dist/'],
   // Real servers share the machine with the tests, so a few workers are enough.
   maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
+  // What a test file imported stays in its worker's memory: with a gigabyte of that all else takes several times as long.
+  workerIdleMemoryLimit: '500MB',
   testTimeout: 30_000,
 }
