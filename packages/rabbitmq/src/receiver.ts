@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { AdapterError, type Delivery, type Receiver, type Source, type Target } from '@mq/core/adapter'
 import { atMost, untilAborted } from './abort.ts'
 import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'
-import { replyCode } from './errors.ts'
+import { isMissing, replyCode } from './errors.ts'
 import { flush } from './flush.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
@@ -89,17 +89,21 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   /**
    * A queue that is deleted and made again at once: the server tells its consumers late, by the queue's name, and those of before may never hear of it. In a
    * cluster, or on a busy server, late is longer than `topology` waits. So who hears nothing asks: messages without a consumer, or messages that
-   * stay although there is room for them here, mean that this one is forgotten.
+   * stay although there is room for them here, mean that this one is forgotten. Of a queue that is gone it may not have been told either.
    */
   const doubt = async (): Promise<void> => {
     const now = performance.now()
     if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || settler.open > 0 || !subscribed) return
     quietSince = now
     const physical = partitionQueue(queue, asked % partitions)
-    const { messageCount, consumerCount } = await connection.admin(
-      (admin) => admin.checkQueue(physical),
-      role,
-    )
+    const counts = await connection
+      .admin((admin) => admin.checkQueue(physical), role)
+      .catch((error: unknown) => {
+        if (isMissing(error)) return null
+        throw error
+      })
+    if (counts === null) return cancelled()
+    const { messageCount, consumerCount } = counts
     if (messageCount === 0 || (ordered && consumerCount > 0)) {
       stuck = 0
       asked++

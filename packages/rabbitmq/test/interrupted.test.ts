@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect, it, jest } from '@jest/globals'
 import type { Channel } from 'amqplib'
 import {
   connected,
@@ -11,7 +11,7 @@ import {
   until,
 } from '@mq/conformance/fixtures'
 import { rabbitmqAdapter } from '../src/index.ts'
-import { adapter, broker, foreign } from './bench.ts'
+import { adapter, broker, channel, foreign } from './bench.ts'
 import { take } from './take.ts'
 
 async function exists(queue: string): Promise<boolean> {
@@ -176,6 +176,26 @@ describe('what is interrupted', () => {
       expect(await adapter.size({ queue })).toBe(20)
     },
   )
+
+  it('who is not told that its queue is gone finds out', async () => {
+    let prototype = Object.getPrototypeOf(channel) as { handleCancel: (fields: unknown) => void }
+    while (!Object.hasOwn(prototype, 'handleCancel'))
+      prototype = Object.getPrototypeOf(prototype) as typeof prototype
+    const deaf = jest.spyOn(prototype, 'handleCancel').mockImplementation(() => undefined)
+    const { queue } = await declare(adapter, fresh())
+    const receiver = await adapter.open(source({ queue }), () => undefined)
+    expect(await receiver.receive(1, live, 100)).toEqual([])
+    await channel.deleteQueue(queue)
+    let error: unknown = null
+    await until(async () => {
+      await receiver.receive(1, live, 200).catch((cause: unknown) => (error = cause))
+      return error !== null
+    })
+    expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
+    expect(deaf).toHaveBeenCalledTimes(1)
+    deaf.mockRestore()
+    await receiver.close(live)
+  })
 
   it('a retry whose confirm stays away for long makes one copy, however often it is asked for', async () => {
     const { queue } = await declare(adapter, fresh())
