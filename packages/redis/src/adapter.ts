@@ -240,7 +240,9 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
 
     publish(batch, signal) {
       const to = batch[0]?.destination
-      if (to !== undefined && ('queue' in to || 'subscription' in to)) ferries.use(keys.target(to))
+      // Not on the way of every message where nothing is ever parked.
+      if (resolved.cluster !== undefined && to !== undefined && ('queue' in to || 'subscription' in to))
+        ferries.use(keys.target(to))
       return publisher.publish(batch, signal)
     },
 
