@@ -1,4 +1,4 @@
-import { describe, expect, it, jest } from '@jest/globals'
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { Channel } from 'amqplib'
 import {
   connected,
@@ -22,6 +22,8 @@ async function exists(queue: string): Promise<boolean> {
     () => false,
   )
 }
+
+afterEach(() => void jest.restoreAllMocks())
 
 describe('what is interrupted', () => {
   it('a topic that was removed in part is removed with all of its subscriptions by the next call', async () => {
@@ -193,7 +195,6 @@ describe('what is interrupted', () => {
     })
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
     expect(deaf).toHaveBeenCalledTimes(1)
-    deaf.mockRestore()
     await receiver.close(live)
   })
 
