@@ -2,12 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { Target } from '@mq/core/adapter'
-import { connect as connectTo } from '../src/connection.ts'
-import { parseOptions } from '../src/options.ts'
 import { REGISTRY_TOPIC } from '../src/registry.ts'
-import { deleteTopic } from '../src/topics.ts'
-import { testOptions } from './harness.ts'
-import { adapters, declaration } from './support.ts'
+import { adapters, declaration, deleteInternal } from './support.ts'
 
 let broker: RunningBroker
 const { connect, closeAll } = adapters(() => broker.url)
@@ -19,16 +15,6 @@ beforeAll(async () => {
 afterEach(closeAll)
 afterAll(() => broker.stop())
 
-async function deleteRegistry(): Promise<void> {
-  const over = await connectTo(
-    parseOptions(testOptions(broker.url)),
-    { lost: () => undefined, blocked: () => undefined },
-    live,
-  )
-  await deleteTopic(over, REGISTRY_TOPIC)
-  over.close(undefined)
-}
-
 describe('the topic of settings that is deleted', () => {
   it('takes only what it held with it, and is made anew by who declares', async () => {
     const [adapter, other] = [await connect(), await connect()]
@@ -38,7 +24,7 @@ describe('the topic of settings that is deleted', () => {
     for (let n = 0; n < 5; n++) await adapter.declare({ queue: fresh() }, declaration)
     await adapter.declare(subscription, { ...declaration, pattern: '#' })
     expect(await other.size(subscription)).toBe(0)
-    await deleteRegistry()
+    await deleteInternal(broker.url, REGISTRY_TOPIC)
     await expect(adapter.size(subscription)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await adapter.declare({ queue }, declaration)
     expect(await adapter.size({ queue })).toBe(0)

@@ -1,13 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import { live, outbound } from '@mq/conformance/fixtures'
-import { connect as connectTo, type Connection } from '../src/connection.ts'
+import type { Connection } from '../src/connection.ts'
 import { REPLY_TOPIC } from '../src/names.ts'
-import { parseOptions } from '../src/options.ts'
 import { openReplies } from '../src/replies.ts'
-import { deleteTopic } from '../src/topics.ts'
-import { testOptions } from './harness.ts'
-import { adapters, until } from './support.ts'
+import { adapters, deleteInternal, until } from './support.ts'
 
 describe('the topic of answers', () => {
   it.each([
@@ -41,13 +38,7 @@ describe('a requester', () => {
   it('is told that the topic of its answers is gone, and makes it anew', async () => {
     const adapter = await connect()
     const { receiver } = await adapter.openReplies()
-    const over = await connectTo(
-      parseOptions(testOptions(broker.url)),
-      { lost: () => undefined, blocked: () => undefined },
-      live,
-    )
-    await deleteTopic(over, REPLY_TOPIC)
-    over.close(undefined)
+    await deleteInternal(broker.url, REPLY_TOPIC)
     const failure = until(async () => (await receiver.receive(1, live)).length < 0)
     await expect(failure).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await receiver.close(live)

@@ -2,6 +2,9 @@ import { live, plainSettings, source, until as untilWithin } from '@mq/conforman
 import { MessageQueue } from '@mq/core'
 import type { BrokerAdapter, Declaration, Delivery, Receiver, Target } from '@mq/core/adapter'
 import { kafkaAdapter, type KafkaOptions } from '@mq/kafka'
+import { connect } from '../src/connection.ts'
+import { parseOptions } from '../src/options.ts'
+import { deleteTopic } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
 
 /** As `until`, with a patience for what a group takes to settle. */
@@ -12,6 +15,14 @@ export function until(check: () => boolean | Promise<boolean>, ms = 60_000): Pro
 /** Resolves when that much of the clock has passed: the pace of what a test does to its broker. */
 export async function reached(at: number): Promise<void> {
   await until(() => performance.now() >= at)
+}
+
+/** Deletes one of the library's own topics under those that use it. */
+export async function deleteInternal(url: string, topic: string): Promise<void> {
+  const events = { lost: () => undefined, blocked: () => undefined }
+  const over = await connect(parseOptions(testOptions(url)), events, live)
+  await deleteTopic(over, topic)
+  over.close(undefined)
 }
 
 /** Connected queues, which `closeAll` ends whatever they do. */
