@@ -34,7 +34,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     imports: ['@mq/core', '@mq/redis', 'redis', 'bullmq', 'bee-queue', 'moleculer'],
   },
   rabbitmq: {
-    messages: 30_000,
+    messages: 60_000,
     growing: 10_000,
     broker: 'rabbitmq',
     sides: async (url) => (await import('./rabbitmq.ts')).rabbitmqSides(url),
