@@ -79,7 +79,7 @@ export function planConsumer(
     retriesRequests: options.retry !== undefined,
     deadLetter: config.enableDeadLetterQueue && deadLetterQueue !== null ? { queue: deadLetterQueue } : null,
     ofDeadLetters,
-    maxRedeliveries: ofDeadLetters ? Infinity : settings.maxRedeliveries,
+    maxRedeliveries: settings.maxRedeliveries,
     validate: options.schema === undefined ? queue.validate : validatorOf(options.schema),
     mode: options.acknowledgmentMode ?? consumer.acknowledgmentMode ?? 'auto',
     rateLimit: options.rateLimit ?? null,

@@ -11,10 +11,10 @@ import {
   ValidationError,
   type MessageQueueError,
 } from '../errors.ts'
-import { deduplicationOf, poison } from './admission.ts'
+import { admit, deduplicationOf, type Refusal, type Refuser } from './admission.ts'
 import { failureOf } from './failure.ts'
 import { heldOf, type Held } from './held.ts'
-import { inboundMessage, rawMessage } from './inbound.ts'
+import { rawMessage } from './inbound.ts'
 import { MessageIterator } from './message-iterator.ts'
 import type { Message } from '../message/message.ts'
 import { Puller } from './puller.ts'
@@ -45,10 +45,8 @@ export interface RejectOptions {
   reason?: string | undefined
 }
 
-type Refusal = 'rejected' | 'expired' | 'delivery-limit' | 'undecodable' | 'invalid'
-
 /** Pulling messages by hand, and settling them by hand. */
-export class Receiving {
+export class Receiving implements Refuser {
   readonly #engine: Engine
   readonly #pullers = new Map<string, Puller>()
   readonly #iterating = new Set<MessageIterator>()
@@ -109,32 +107,16 @@ export class Receiving {
     return puller
   }
 
-  /** The message, or `null` for one that nobody should see: it is dead-lettered, and the caller's wait goes on. */
-  #admit(held: Held, queue: ResolvedQueue): Message | null {
-    const { clock, codec, topology } = this.#engine
-    const { expiresAt, redeliveries } = held.delivery
-    const ofDeadLetters = topology.holdsDeadLetters(queue.target)
-    const name = 'queue' in queue.target ? queue.target.queue : queue.target.topic
-    if (expiresAt !== undefined && expiresAt <= clock.now() && !ofDeadLetters) {
-      this.#refuse(held, 'expired', new Error('The message expired before it was received'), false)
-      return null
+  /** The message, or `null` for one that nobody should see: the caller's wait goes on. */
+  #admit(held: Held, { target, label, validate }: ResolvedQueue): Message | null {
+    const { topology } = this.#engine
+    const asked = {
+      queueName: 'queue' in target ? target.queue : target.topic,
+      ofDeadLetters: topology.holdsDeadLetters(target),
+      maxRedeliveries: topology.settingsOf(label)?.maxRedeliveries ?? Infinity,
+      validate,
     }
-    if (redeliveries > (topology.settingsOf(queue.label)?.maxRedeliveries ?? Infinity) && !ofDeadLetters) {
-      this.#refuse(held, 'delivery-limit', poison(redeliveries), false)
-      return null
-    }
-    try {
-      const message = inboundMessage(held, codec, name)
-      if (queue.validate !== undefined) {
-        message.body = queue.validate(message.body)
-        held.validated = true
-      }
-      return message
-    } catch (error) {
-      const reason = held.message === null ? 'undecodable' : 'invalid'
-      this.#refuse(held, reason, error, false)
-      return null
-    }
+    return admit(this.#engine, asked, this, held)
   }
 
   /** `false`: handled before, or by another copy under way; the caller's wait goes on. */
@@ -248,8 +230,8 @@ export class Receiving {
   }
 
   /** Nobody waits for it: what cannot be dead-lettered now comes again, and is refused again. */
-  #refuse(held: Held, reason: Exclude<Refusal, 'rejected'>, error: unknown, ran: boolean): void {
-    const refused = this.#deadLetter(held, reason, error, ran).catch((failure: unknown) =>
+  refuse(held: Held, reason: Refusal, error: unknown): void {
+    const refused = this.#deadLetter(held, reason, error, false).catch((failure: unknown) =>
       this.#engine.logger.debug(
         { id: held.delivery.id, reason, error: failure },
         'a refused message could not be dead-lettered',
@@ -258,7 +240,7 @@ export class Receiving {
     held.intake.waitFor(refused)
   }
 
-  async #deadLetter(held: Held, reason: Refusal, error: unknown, ran: boolean): Promise<void> {
+  async #deadLetter(held: Held, reason: Refusal | 'rejected', error: unknown, ran: boolean): Promise<void> {
     const { topology, config, clock, stats, logger } = this.#engine
     const { target } = held.intake.source
     const deadLetterQueue = config.enableDeadLetterQueue ? topology.deadLetterQueueOf(target) : null
