@@ -63,16 +63,6 @@ export function endWithin<T>(
   })
 }
 
-/** The same promise, until the signal aborts: rejects then with its reason, and leaves the promise to itself. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(signal.reason as Error)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
-}
-
 /**
  * Waits `ms`, or until the signal aborts; never rejects. Keeps the process alive meanwhile, unlike other timers: between two attempts
  * to reconnect there is no socket that would, and a process that only consumes is to outlive its broker's absence.

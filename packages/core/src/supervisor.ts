@@ -1,7 +1,8 @@
 import { backoffDelay, type BackoffPolicy } from './backoff.ts'
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
-import { pause, unlessAborted, withDeadline } from './deadline.ts'
+import { untilAborted } from './adapter/until-aborted.ts'
+import { pause, withDeadline } from './deadline.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, MessageQueueError, NotConnectedError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -268,7 +269,7 @@ export class Supervisor {
       }
     }
     const loading = withDeadline(clock, connectTimeoutMs, 'loading the adapter', load)
-    return unlessAborted(loading, lifetime).catch((error: unknown) => {
+    return untilAborted(loading, lifetime).catch((error: unknown) => {
       const late = MessageQueueError.is(error) && error.code === ErrorCode.TIMEOUT
       throw late ? new ConnectionError(error.message, { cause: error }) : error
     })

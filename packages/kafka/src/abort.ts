@@ -9,29 +9,6 @@ export function sharedController(): AbortController {
 
 export const NEVER: AbortSignal = sharedController().signal
 
-/** The call's answer, or the signal's reason as a rejection, whichever comes first. The call itself goes on. */
-export async function untilAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
-  call.catch(() => undefined)
-  let abort: (() => void) | undefined
-  try {
-    return await Promise.race([
-      call,
-      new Promise<never>((_, reject) => {
-        abort = () => reject(signal.reason as Error)
-        if (signal.aborted) abort()
-        else signal.addEventListener('abort', abort, { once: true })
-      }),
-    ])
-  } finally {
-    if (abort !== undefined) signal.removeEventListener('abort', abort)
-  }
-}
-
-/** Waits for something to end, however, at most until the signal aborts. Never rejects. */
-export async function atMost(call: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  await untilAborted(call, signal).catch(() => undefined)
-}
-
 /** Waits for something to end, at most for `ms`, and at most until the signal aborts. Never rejects. */
 export async function within(call: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
   const over = new AbortController()

@@ -1,13 +1,15 @@
 import {
   AdapterError,
+  atMost,
   type BrokerAdapter,
   type Capabilities,
   deadlineSignal,
   type Delivery,
   type Source,
   type Target,
+  untilAborted,
 } from '@mq/core/adapter'
-import { atMost, pause, untilAborted } from './abort.ts'
+import { pause } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connect, type Connection } from './connection.ts'
 import { createConsumer } from './group/consumer.ts'

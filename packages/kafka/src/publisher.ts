@@ -1,5 +1,11 @@
-import { AdapterError, type OutboundMessage, type PublishOutcome, type Target } from '@mq/core/adapter'
-import { NEVER, untilAborted } from './abort.ts'
+import {
+  AdapterError,
+  type OutboundMessage,
+  type PublishOutcome,
+  type Target,
+  untilAborted,
+} from '@mq/core/adapter'
+import { NEVER } from './abort.ts'
 import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { type Link, protocolError } from './client.ts'
 import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'

@@ -5,8 +5,8 @@ import {
   type ConnectionEvents,
   deadlineSignal,
   type Receiver,
+  untilAborted,
 } from '@mq/core/adapter'
-import { untilAborted } from './abort.ts'
 import { openBrowser } from './browser.ts'
 import { connectAny, type Connection } from './connection.ts'
 import { MAX_DELAY_MS } from './delay-tiers.ts'

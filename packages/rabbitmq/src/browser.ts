@@ -1,5 +1,4 @@
-import { AdapterError, type Delivery, ErrorCode, type Receiver } from '@mq/core/adapter'
-import { atMost } from './abort.ts'
+import { AdapterError, atMost, type Delivery, ErrorCode, type Receiver } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
 import { getOne } from './get-one.ts'

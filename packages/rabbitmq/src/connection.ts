@@ -1,7 +1,6 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
 import { types } from 'node:util'
-import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
-import { atMost, untilAborted } from './abort.ts'
+import { AdapterError, atMost, type ConnectionEvents, untilAborted } from '@mq/core/adapter'
 import { classify, outOfChannels } from './errors.ts'
 import { destroy, endOf, openSocket } from './socket.ts'
 import type { ResolvedOptions } from './options.ts'

@@ -1,6 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import type { Receiver } from '@mq/core/adapter'
-import { atMost } from './abort.ts'
+import { atMost, type Receiver } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { flush } from './flush.ts'
 import { getOne } from './get-one.ts'

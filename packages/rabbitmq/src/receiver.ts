@@ -1,6 +1,13 @@
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type Delivery, type Receiver, type Source, type Target } from '@mq/core/adapter'
-import { atMost, untilAborted } from './abort.ts'
+import {
+  AdapterError,
+  atMost,
+  type Delivery,
+  type Receiver,
+  type Source,
+  type Target,
+  untilAborted,
+} from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'
 import { isMissing, replyCode } from './errors.ts'
 import { flush } from './flush.ts'

@@ -6,8 +6,9 @@ import {
   type ConnectionEvents,
   deadlineSignal,
   type Source,
+  untilAborted,
 } from '@mq/core/adapter'
-import { untilAborted, withShared } from './abort.ts'
+import { withShared } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connectCluster } from './cluster.ts'
 import { type Connection, connectSingle } from './connection.ts'

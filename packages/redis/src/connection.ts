@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type ConnectionEvents } from '@mq/core/adapter'
-import { untilAborted } from './abort.ts'
+import { AdapterError, type ConnectionEvents, untilAborted } from '@mq/core/adapter'
 import { createAcks } from './acks.ts'
 import { type Caller, createCaller } from './caller.ts'
 import { type Confirm, unconfirmed } from './confirm.ts'

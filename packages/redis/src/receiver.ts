@@ -2,14 +2,16 @@ import { performance } from 'node:perf_hooks'
 import { type Buffer } from 'node:buffer'
 import {
   AdapterError,
+  atMost,
   type DeadLetterInfo,
   type Delivery,
   type Receiver,
   type SettleOutcome,
   type Source,
   type Target,
+  untilAborted,
 } from '@mq/core/adapter'
-import { atMost, pause, untilAborted } from './abort.ts'
+import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'

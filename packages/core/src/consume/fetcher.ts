@@ -1,5 +1,6 @@
+import { untilAborted } from '../adapter/until-aborted.ts'
 import { backoffDelay } from '../backoff.ts'
-import { pause as wait, unlessAborted, withDeadline } from '../deadline.ts'
+import { pause as wait, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError } from '../errors.ts'
@@ -152,7 +153,7 @@ export class Fetcher {
 
   async #reopen(): Promise<Intake> {
     const { supervisor, topology } = this.#engine
-    await unlessAborted(supervisor.ready('consume', RECONNECT_PATIENCE_MS, true), this.#end.signal)
+    await untilAborted(supervisor.ready('consume', RECONNECT_PATIENCE_MS, true), this.#end.signal)
     await topology.ensure(this.#plan.target, this.#plan.config)
     return this.#openUnlessEnded()
   }

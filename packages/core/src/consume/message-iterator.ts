@@ -1,6 +1,7 @@
 import type { Source } from '../adapter/contract.ts'
+import { untilAborted } from '../adapter/until-aborted.ts'
 import { backoffDelay } from '../backoff.ts'
-import { endWithin, pause, unlessAborted } from '../deadline.ts'
+import { endWithin, pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
@@ -69,7 +70,7 @@ export class MessageIterator {
 
   async #open(): Promise<Intake> {
     const { supervisor, topology } = this.#engine
-    await unlessAborted(supervisor.ready('messages', RECONNECT_PATIENCE_MS, true), this.#end.signal)
+    await untilAborted(supervisor.ready('messages', RECONNECT_PATIENCE_MS, true), this.#end.signal)
     const intake = await topology.on(this.#source.target, undefined, () =>
       Intake.open(this.#engine, this.#source),
     )

@@ -1,5 +1,5 @@
-import { AdapterError, deadlineSignal } from '@mq/core/adapter'
-import { atMost, pause, within } from '../abort.ts'
+import { AdapterError, atMost, deadlineSignal } from '@mq/core/adapter'
+import { pause, within } from '../abort.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { createCommitter } from './committer.ts'
 import type { Consumer, ConsumerSetup } from './consumer-contract.ts'
