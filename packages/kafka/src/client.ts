@@ -7,7 +7,7 @@ import protocolErrors from 'kafkajs/src/protocol/error.js'
 import apiKeys from 'kafkajs/src/protocol/requests/apiKeys.js'
 import protocolRequests from 'kafkajs/src/protocol/requests/index.js'
 import { markUnsent } from './errors.ts'
-import { createWriter } from './log/bytes.ts'
+import { Writer } from './log/bytes.ts'
 
 /**
  * kafkajs behind one door: its sockets, TLS, SASL and the coding of requests. Its consumer, producer and admin are not used: they commit
@@ -305,7 +305,7 @@ function requestHead(
   correlationId: number,
   clientId: string,
 ): Buffer {
-  const head = createWriter(64)
+  const head = new Writer(64)
   const length = head.hole()
   head.int16(apiKey).int16(apiVersion).int32(correlationId).string(clientId)
   head.fill(length, body.reduce((sum, part) => sum + part.length, head.length) - 4)

@@ -93,18 +93,11 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       round: readonly PartitionList[],
       codec: Compression,
     ): Promise<Refused[]> => {
-      const request = produceRequest(
-        round.map(({ partition, placed }) => ({
-          topic: info.name,
-          partition,
-          batch: encodeBatch(
-            placed.map(({ record }) => record),
-            codec,
-          ),
-        })),
-        ACKS[acks],
-        requestTimeoutMs,
-      )
+      const parts = round.map(({ partition, placed }) => {
+        const records = placed.map(({ record }) => record)
+        return { partition, batch: encodeBatch(records, codec) }
+      })
+      const request = produceRequest(info.name, parts, ACKS[acks], requestTimeoutMs)
       const answers = await untilAborted(link.custom(request, requestTimeoutMs + 1_000), signal)
       const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
       const refused: Refused[] = []

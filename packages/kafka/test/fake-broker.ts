@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { createWriter, type Writer } from '../src/log/bytes.ts'
+import { Writer } from '../src/log/bytes.ts'
 import type { BrokerInfo, TopicInfo } from '../src/log/protocol.ts'
 
 const PRODUCE = 0
@@ -43,7 +43,7 @@ export async function fakeBroker(id = 1): Promise<FakeBroker> {
         const apiKey = request.readInt16BE(0)
         if (apiKey === PRODUCE) produced++
         if (broker.mute) continue
-        const answer = createWriter()
+        const answer = new Writer()
         const length = answer.hole()
         answer.int32(request.readInt32BE(4))
         ANSWERS[apiKey]?.(answer, broker)

@@ -80,7 +80,7 @@ describe('faults', () => {
       )
       const info = await raw.topic(to)
       const link = await raw.link(info?.leaders[0] ?? -1, 'main')
-      const [answer] = await link.custom(produceRequest([{ topic: to, partition: 0, batch }], -1, 5_000))
+      const [answer] = await link.custom(produceRequest(to, [{ partition: 0, batch }], -1, 5_000))
       expect([compression, answer?.error]).toEqual([compression, 0])
     }
     raw.close(undefined)

@@ -38,7 +38,7 @@ describe('what was written', () => {
       const record = { timestamp: Date.now(), key: null, value: Buffer.from('x'), headers: [] }
       const batch = encodeBatch([record], 'none')
       const answer = link
-        .custom(produceRequest([{ topic: queue, partition: 0, batch }], -1, 5_000))
+        .custom(produceRequest(queue, [{ partition: 0, batch }], -1, 5_000))
         .catch((error: unknown) => neverSent(error))
       // Written within this turn of the loop: the answer cannot have come.
       for (let i = 0; i < 50 && link.pending === 0; i++) await Promise.resolve()

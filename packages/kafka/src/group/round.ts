@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { MemberView } from './assignor.ts'
 import type { Parts } from './membership.ts'
-import { createReader, createWriter } from '../log/bytes.ts'
+import { Reader, Writer } from '../log/bytes.ts'
 
 /** What the members of a group tell each other in a round: what each reads and wants, and who shall read what. */
 
@@ -11,13 +11,13 @@ export function encodeView(
   view: Pick<MemberView, 'owned' | 'pinned' | 'only'>,
 ): Buffer {
   const data = Buffer.from(JSON.stringify(view))
-  const out = createWriter().int16(0).int32(topics.length)
+  const out = new Writer().int16(0).int32(topics.length)
   for (const topic of topics) out.string(topic)
   return out.int32(data.length).raw(data).done()
 }
 
 export function decodeView(id: string, bytes: Buffer): MemberView {
-  const r = createReader(bytes)
+  const r = new Reader(bytes)
   r.int16()
   const topics = r.array(() => r.string() ?? '')
   const view = JSON.parse(r.raw(r.int32()).toString()) as Pick<MemberView, 'owned' | 'pinned' | 'only'>
@@ -26,7 +26,7 @@ export function decodeView(id: string, bytes: Buffer): MemberView {
 
 export function encodeAssignment(parts: Parts, moving: boolean, others: boolean): Buffer {
   const topics = Object.entries(parts)
-  const out = createWriter().int16(0).int32(topics.length)
+  const out = new Writer().int16(0).int32(topics.length)
   for (const [topic, list] of topics) {
     out.string(topic).int32(list.length)
     for (const partition of list) out.int32(partition)
@@ -39,7 +39,7 @@ export function encodeAssignment(parts: Parts, moving: boolean, others: boolean)
 
 export function decodeAssignment(bytes: Buffer): { parts: Parts; moving: boolean; others: boolean } {
   if (bytes.length === 0) return { parts: {}, moving: true, others: true }
-  const r = createReader(bytes)
+  const r = new Reader(bytes)
   r.int16()
   const parts = Object.fromEntries(r.array(() => [r.string() ?? '', r.array(() => r.int32())] as const))
   const [moving, others] = r.raw(r.int32())

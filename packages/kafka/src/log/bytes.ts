@@ -1,176 +1,171 @@
 import { Buffer } from 'node:buffer'
-/** Writes the primitives of Kafka's protocol into a buffer that grows. */
-export interface Writer {
-  int8(value: number): Writer
-  int16(value: number): Writer
-  int32(value: number): Writer
-  int64(value: number): Writer
-  string(value: string | null): Writer
-  /** Of the newer requests: a number of seven bits a byte, and a string behind one. */
-  uvarint(value: number): Writer
-  compactString(value: string): Writer
-  raw(value: Uint8Array): Writer
-  /** Four bytes to be filled in later; answers where. */
-  hole(): number
-  fill(at: number, value: number): void
-  readonly length: number
-  done(): Buffer
-}
 
-export function createWriter(size = 256): Writer {
-  let buffer = Buffer.allocUnsafe(size)
-  let at = 0
-  const room = (bytes: number): void => {
-    if (at + bytes <= buffer.length) return
-    const larger = Buffer.allocUnsafe(Math.max(at + bytes, buffer.length * 2))
-    buffer.copy(larger, 0, 0, at)
-    buffer = larger
+/** Writes the primitives of Kafka's protocol into a buffer that grows. */
+export class Writer {
+  #buffer: Buffer
+  #at = 0
+
+  constructor(size = 256) {
+    this.#buffer = Buffer.allocUnsafe(size)
   }
-  const writer: Writer = {
-    int8(value) {
-      room(1)
-      at = buffer.writeInt8(value, at)
-      return writer
-    },
-    int16(value) {
-      room(2)
-      at = buffer.writeInt16BE(value, at)
-      return writer
-    },
-    int32(value) {
-      room(4)
-      at = buffer.writeInt32BE(value, at)
-      return writer
-    },
-    int64(value) {
-      room(8)
-      at = buffer.writeBigInt64BE(BigInt(value), at)
-      return writer
-    },
-    string(value) {
-      if (value === null) return writer.int16(-1)
-      const length = Buffer.byteLength(value)
-      writer.int16(length)
-      room(length)
-      at += buffer.write(value, at)
-      return writer
-    },
-    uvarint(value) {
-      room(5)
-      for (; value > 127; value >>>= 7) buffer[at++] = (value & 127) | 128
-      buffer[at++] = value
-      return writer
-    },
-    compactString(value) {
-      const length = Buffer.byteLength(value)
-      writer.uvarint(length + 1)
-      room(length)
-      at += buffer.write(value, at)
-      return writer
-    },
-    raw(value) {
-      room(value.length)
-      buffer.set(value, at)
-      at += value.length
-      return writer
-    },
-    hole() {
-      room(4)
-      at += 4
-      return at - 4
-    },
-    fill(where, value) {
-      buffer.writeInt32BE(value, where)
-    },
-    get length() {
-      return at
-    },
-    done: () => buffer.subarray(0, at),
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#buffer.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#at + bytes, this.#buffer.length * 2))
+    this.#buffer.copy(larger, 0, 0, this.#at)
+    this.#buffer = larger
   }
-  return writer
+
+  int8(value: number): this {
+    this.#room(1)
+    this.#at = this.#buffer.writeInt8(value, this.#at)
+    return this
+  }
+
+  int16(value: number): this {
+    this.#room(2)
+    this.#at = this.#buffer.writeInt16BE(value, this.#at)
+    return this
+  }
+
+  int32(value: number): this {
+    this.#room(4)
+    this.#at = this.#buffer.writeInt32BE(value, this.#at)
+    return this
+  }
+
+  int64(value: number): this {
+    this.#room(8)
+    this.#at = this.#buffer.writeBigInt64BE(BigInt(value), this.#at)
+    return this
+  }
+
+  string(value: string | null): this {
+    if (value === null) return this.int16(-1)
+    return this.int16(Buffer.byteLength(value)).#text(value)
+  }
+
+  /** Of the newer requests: a number of seven bits a byte, and a string behind one. */
+  uvarint(value: number): this {
+    this.#room(5)
+    for (; value > 127; value >>>= 7) this.#buffer[this.#at++] = (value & 127) | 128
+    this.#buffer[this.#at++] = value
+    return this
+  }
+
+  compactString(value: string): this {
+    return this.uvarint(Buffer.byteLength(value) + 1).#text(value)
+  }
+
+  #text(value: string): this {
+    this.#room(value.length * 3)
+    this.#at += this.#buffer.write(value, this.#at)
+    return this
+  }
+
+  raw(value: Uint8Array): this {
+    this.#room(value.length)
+    this.#buffer.set(value, this.#at)
+    this.#at += value.length
+    return this
+  }
+
+  /** Four bytes to be filled in later; answers where. */
+  hole(): number {
+    this.#room(4)
+    this.#at += 4
+    return this.#at - 4
+  }
+
+  fill(at: number, value: number): void {
+    this.#buffer.writeInt32BE(value, at)
+  }
+
+  get length(): number {
+    return this.#at
+  }
+
+  done(): Buffer {
+    return this.#buffer.subarray(0, this.#at)
+  }
 }
 
 /** Reads the primitives of Kafka's protocol. Throws RangeError past the end. */
-export interface Reader {
-  int8(): number
-  int16(): number
-  int32(): number
-  int64(): number
-  string(): string | null
-  /** A view, not a copy. */
-  raw(length: number): Buffer
-  array<T>(read: () => T): T[]
-  /** Of the newer answers: lengths are one more than they are, 0 is `null`. */
-  uvarint(): number
-  compactString(): string | null
-  compactArray<T>(read: () => T): T[]
-  /** Fields that were added later, and that nobody here knows. */
-  tags(): void
-  readonly left: number
-}
+export class Reader {
+  readonly #buffer: Buffer
+  #at = 0
 
-export function createReader(buffer: Buffer): Reader {
-  let at = 0
-  const reader: Reader = {
-    int8: () => buffer.readInt8(at++),
-    int16() {
-      at += 2
-      return buffer.readInt16BE(at - 2)
-    },
-    int32() {
-      at += 4
-      return buffer.readInt32BE(at - 4)
-    },
-    int64() {
-      at += 8
-      return Number(buffer.readBigInt64BE(at - 8))
-    },
-    string() {
-      const length = reader.int16()
-      if (length < 0) return null
-      at += length
-      return buffer.toString('utf8', at - length, at)
-    },
-    raw(length) {
-      at += length
-      return buffer.subarray(at - length, at)
-    },
-    array(read) {
-      const count = reader.int32()
-      const out = []
-      for (let i = 0; i < count; i++) out.push(read())
-      return out
-    },
-    uvarint() {
-      let value = 0
-      let shift = 0
-      let byte: number
-      do {
-        byte = buffer.readUInt8(at++)
-        value |= (byte & 127) << shift
-        shift += 7
-      } while (byte > 127)
-      return value >>> 0
-    },
-    compactString() {
-      const length = reader.uvarint() - 1
-      return length < 0 ? null : reader.raw(length).toString()
-    },
-    compactArray(read) {
-      const count = reader.uvarint() - 1
-      const out = []
-      for (let i = 0; i < count; i++) out.push(read())
-      return out
-    },
-    tags() {
-      for (let count = reader.uvarint(); count > 0; count--) {
-        reader.uvarint()
-        reader.raw(reader.uvarint())
-      }
-    },
-    get left() {
-      return buffer.length - at
-    },
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer
   }
-  return reader
+
+  int8(): number {
+    return this.#buffer.readInt8(this.#at++)
+  }
+
+  int16(): number {
+    this.#at += 2
+    return this.#buffer.readInt16BE(this.#at - 2)
+  }
+
+  int32(): number {
+    this.#at += 4
+    return this.#buffer.readInt32BE(this.#at - 4)
+  }
+
+  int64(): number {
+    this.#at += 8
+    return Number(this.#buffer.readBigInt64BE(this.#at - 8))
+  }
+
+  string(): string | null {
+    const length = this.int16()
+    return length < 0 ? null : this.raw(length).toString()
+  }
+
+  /** A view, not a copy. */
+  raw(length: number): Buffer {
+    this.#at += length
+    return this.#buffer.subarray(this.#at - length, this.#at)
+  }
+
+  array<T>(read: () => T): T[] {
+    return this.#items(this.int32(), read)
+  }
+
+  /** Of the newer answers: lengths are one more than they are, 0 is `null`. */
+  uvarint(): number {
+    let value = 0
+    let shift = 0
+    let byte: number
+    do {
+      byte = this.#buffer.readUInt8(this.#at++)
+      value |= (byte & 127) << shift
+      shift += 7
+    } while (byte > 127)
+    return value >>> 0
+  }
+
+  compactString(): string | null {
+    const length = this.uvarint() - 1
+    return length < 0 ? null : this.raw(length).toString()
+  }
+
+  compactArray<T>(read: () => T): T[] {
+    return this.#items(this.uvarint() - 1, read)
+  }
+
+  #items<T>(count: number, read: () => T): T[] {
+    const out: T[] = []
+    for (let i = 0; i < count; i++) out.push(read())
+    return out
+  }
+
+  /** Fields that were added later, and that nobody here knows. */
+  tags(): void {
+    for (let count = this.uvarint(); count > 0; count--) {
+      this.uvarint()
+      this.raw(this.uvarint())
+    }
+  }
 }

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { createReader, createWriter } from './bytes.ts'
+import { Reader, Writer } from './bytes.ts'
 import type { CustomRequest } from '../client.ts'
 
 /**
@@ -34,9 +34,7 @@ export interface Metadata {
 }
 
 export function metadataRequest(topics: readonly string[]): CustomRequest<Metadata> {
-  const body = createWriter()
-    .int8(NO_TAGS)
-    .uvarint(topics.length + 1)
+  const body = new Writer().int8(NO_TAGS).uvarint(topics.length + 1)
   for (const topic of topics) body.raw(NO_ID).compactString(topic).int8(NO_TAGS)
   // Topics are made by declaring them, never by looking at them.
   body.int8(0).int8(0).int8(NO_TAGS)
@@ -47,7 +45,7 @@ export function metadataRequest(topics: readonly string[]): CustomRequest<Metada
     body: [body.done()],
     answered: true,
     decode(payload) {
-      const r = createReader(payload)
+      const r = new Reader(payload)
       r.tags()
       r.int32()
       const brokers = r.compactArray(() => {
@@ -85,30 +83,27 @@ export function metadataRequest(topics: readonly string[]): CustomRequest<Metada
 }
 
 export interface ProducePart {
-  readonly topic: string
   readonly partition: number
   /** One encoded batch. */
   readonly batch: Buffer
 }
 
 export interface ProduceAnswer {
-  readonly topic: string
   readonly partition: number
   readonly error: number
   readonly baseOffset: number
 }
 
 export function produceRequest(
+  topic: string,
   parts: readonly ProducePart[],
   acks: number,
   timeoutMs: number,
 ): CustomRequest<readonly ProduceAnswer[]> {
-  const body: Buffer[] = []
-  let head = createWriter(64).string(null).int16(acks).int32(timeoutMs).int32(parts.length)
-  for (const { topic, partition, batch } of parts) {
-    body.push(head.string(topic).int32(1).int32(partition).int32(batch.length).done(), batch)
-    head = createWriter(64)
-  }
+  const head = new Writer(64).string(null).int16(acks).int32(timeoutMs)
+  const body = [head.int32(1).string(topic).int32(parts.length).done()]
+  for (const { partition, batch } of parts)
+    body.push(new Writer(8).int32(partition).int32(batch.length).done(), batch)
   return {
     apiKey: 0,
     apiVersion: 7,
@@ -117,18 +112,17 @@ export function produceRequest(
     answered: acks !== 0,
     decode(payload) {
       if (payload.length === 0) return []
-      const r = createReader(payload)
-      return r
-        .array(() => {
-          const topic = r.string() ?? ''
-          return r.array(() => {
-            const answer = { topic, partition: r.int32(), error: r.int16(), baseOffset: r.int64() }
-            r.int64()
-            r.int64()
-            return answer
-          })
+      const r = new Reader(payload)
+      const topics = r.array(() => {
+        r.string()
+        return r.array((): ProduceAnswer => {
+          const answer = { partition: r.int32(), error: r.int16(), baseOffset: r.int64() }
+          r.int64()
+          r.int64()
+          return answer
         })
-        .flat()
+      })
+      return topics.flat()
     },
   }
 }
@@ -163,7 +157,7 @@ export function fetchRequest(
   limits: FetchLimits,
 ): CustomRequest<readonly FetchAnswer[]> {
   const names = new Map<string, string>()
-  const body = createWriter()
+  const body = new Writer()
     .int8(NO_TAGS)
     .int32(-1)
     .int32(limits.maxWaitMs)
@@ -196,7 +190,7 @@ export function fetchRequest(
     body: [body.done()],
     answered: true,
     decode(payload) {
-      const r = createReader(payload)
+      const r = new Reader(payload)
       r.tags()
       r.int32()
       const error = r.int16()
