@@ -17,7 +17,9 @@ export interface BackoffPolicy {
  * | `exponential` | min(max, delay × 2^(k − 1))          | 1000, 2000, 4000, 5000               |
  */
 export function backoffDelay(policy: BackoffPolicy, k: number, random: () => number = Math.random): number {
-  const factor = policy.backoff === 'fixed' ? 1 : policy.backoff === 'linear' ? k : 2 ** (k - 1)
+  // Finite, for a delay of 0 times infinity is no number.
+  const doubled = 2 ** Math.min(k - 1, 1023)
+  const factor = policy.backoff === 'fixed' ? 1 : policy.backoff === 'linear' ? k : doubled
   const wait = Math.min(policy.maxDelayMs, policy.delayMs * factor)
   return Math.round(wait * (1 + policy.jitter * (2 * random() - 1)))
 }

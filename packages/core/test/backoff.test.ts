@@ -26,5 +26,6 @@ describe('backoffDelay', () => {
 
   it('stays finite after any number of retries', () => {
     expect(backoffDelay(policy('exponential'), 5000, middle)).toBe(5000)
+    expect(backoffDelay({ ...policy('exponential'), delayMs: 0 }, 5000, middle)).toBe(0)
   })
 })
