@@ -63,6 +63,11 @@ export function endWithin<T>(
   })
 }
 
+/** Waits `ms`. As other timers it keeps no process alive: that is for the connection that is waited for. */
+export function sleep(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => void clock.setTimeout(resolve, ms))
+}
+
 /**
  * Waits `ms`, or until the signal aborts; never rejects. Keeps the process alive meanwhile, unlike other timers: between two attempts
  * to reconnect there is no socket that would, and a process that only consumes is to outlive its broker's absence.

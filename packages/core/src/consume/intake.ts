@@ -1,6 +1,6 @@
 import type { DeadLetterInfo, Delivery, Receiver, SettleOutcome, Source } from '../adapter/contract.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
-import { pause, withDeadline } from '../deadline.ts'
+import { pause, sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError } from '../errors.ts'
@@ -249,7 +249,7 @@ export class Intake {
     if (settlement.kind === 'ack') this.onAcknowledged()
     this.onFreed()
     if (again === null) return
-    await new Promise<void>((resolve) => this.#engine.clock.setTimeout(resolve, waitMs))
+    await sleep(this.#engine.clock, waitMs)
     if (settlement.kind === 'deadLetter') {
       const { topology } = this.#engine
       // Deleted underneath: made again, as it was.

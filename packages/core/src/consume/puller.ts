@@ -1,4 +1,5 @@
 import type { QueueSettings, Target } from '../adapter/contract.ts'
+import { sleep } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { NotConnectedError, type MessageQueueError } from '../errors.ts'
@@ -105,8 +106,7 @@ export class Puller {
     const { adapter, clock, config, supervisor } = this.#engine
     const { code } = classify(adapter, error)
     if (code !== ErrorCode.CONNECTION || this.#closed !== null) return false
-    if (supervisor.state === 'connected')
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
+    if (supervisor.state === 'connected') await sleep(clock, AGAIN_MS)
     if (this.#closed !== null || supervisor.state !== 'reconnecting') return false
     const deadlines = this.#waiters.map(
       ({ deadline }) => deadline ?? clock.now() + config.producer.requestTimeoutMs,

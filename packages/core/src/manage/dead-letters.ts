@@ -2,7 +2,7 @@ import type { Delivery, Destination, OutboundMessage, Target } from '../adapter/
 import { Browse, type Browsed } from './browse.ts'
 import { checkOptions } from '../check-options.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
-import { withDeadline } from '../deadline.ts'
+import { sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { UnsupportedError, ValidationError } from '../errors.ts'
 import { TTL_HEADER } from '../message/own-headers.ts'
@@ -357,7 +357,7 @@ export class DeadLetters {
   async #pace(startedAt: number, moved: number, ratePerSecond: number): Promise<void> {
     const { clock } = this.#engine
     const waitMs = startedAt + (moved / ratePerSecond) * 1000 - clock.now()
-    if (waitMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, waitMs))
+    if (waitMs > 0) await sleep(clock, waitMs)
   }
 
   async #on<T>(queue: string, doing: string, operation: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
 import { backoffDelay } from '../backoff.ts'
-import { withDeadline } from '../deadline.ts'
+import { sleep, withDeadline } from '../deadline.ts'
 import { DeliveryMode } from '../config/enums.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -286,7 +286,7 @@ export class Outbox {
       return
     }
     const wait = Math.min(delayMs, Math.max(0, deadline - clock.now()))
-    if (wait > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, wait))
+    if (wait > 0) await sleep(clock, wait)
   }
 
   /** Tells those whose time is up. */

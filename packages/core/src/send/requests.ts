@@ -1,5 +1,5 @@
 import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
-import { withDeadline } from '../deadline.ts'
+import { sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import {
@@ -152,7 +152,7 @@ export class Requests {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
         const waits = this.#pending.get(id) === pending && clock.now() + AGAIN_MS < endsAt
         if (!lost || !waits) throw notStored(error)
-        await new Promise<void>((resolve) => clock.setTimeout(resolve, AGAIN_MS))
+        await sleep(clock, AGAIN_MS)
       }
     }
   }
