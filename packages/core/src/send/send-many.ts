@@ -14,11 +14,11 @@ export async function sendMany(
   if (!Array.isArray(messages))
     throw new ValidationError('sendBatch takes an array of messages', { certainty: 'not-stored' })
   // Of what got through all middleware: an error of somebody else's may have been thrown after the message was stored.
-  const passed = new Set<unknown>()
+  const passed = new Set<number>()
   const results = await Promise.allSettled(
-    messages.map((message: Message | MessageInit) => {
+    messages.map((message: Message | MessageInit, index) => {
       try {
-        return sender.send(message, routeOf(message, options), passed)
+        return sender.send(message, routeOf(message, options), () => void passed.add(index))
       } catch (error) {
         return Promise.reject(error)
       }
@@ -31,7 +31,7 @@ export async function sendMany(
     const message = messages[index] as MessageInit | undefined
     const certainty: Certainty =
       (MessageQueueError.is(cause) ? cause.certainty : undefined) ??
-      (passed.has(message) ? 'unknown' : 'not-stored')
+      (passed.has(index) ? 'unknown' : 'not-stored')
     failures.push({ index, id: message?.id ?? '', certainty, cause })
   })
   if (failures.length === 0) return results.map((result) => (result as PromiseFulfilledResult<string>).value)

@@ -69,31 +69,29 @@ export class Sender {
 
   /**
    * Resolves with the id on durable acceptance. Never throws synchronously. Takes the fields of a message, or a message: without
-   * middleware and tracing none is made of mere fields. `passed` learns of what got through all middleware: what fails then may be stored.
+   * middleware and tracing none is made of mere fields. `passed` is called once it got through all middleware: what fails then may be stored.
    */
-  send(fields: MessageInit, route: Route, passed?: Set<unknown>): Promise<string> {
+  send(fields: MessageInit, route: Route, passed?: () => void): Promise<string> {
     try {
       this.#engine.supervisor.adapterFor('send')
       const { enableTracing } = this.#engine.config
       if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route)
       const message = Message.is(fields) ? fields : new Message(fields)
-      return enableTracing
-        ? this.#traced(message, route, fields, passed)
-        : this.#through(message, route, fields, passed)
+      return enableTracing ? this.#traced(message, route, passed) : this.#through(message, route, passed)
     } catch (error) {
       return Promise.reject(refused(error))
     }
   }
 
-  #through(message: Message, route: Route, given: unknown, passed?: Set<unknown>): Promise<string> {
+  #through(message: Message, route: Route, passed?: () => void): Promise<string> {
     if (this.#middlewares.length === 0) return this.#accept(message, route)
     return composeSend(this.#middlewares, (inner) => {
-      passed?.add(given)
+      passed?.()
       return this.#accept(inner, route)
     })(addressed(message, route))
   }
 
-  async #traced(message: Message, route: Route, given: unknown, passed?: Set<unknown>): Promise<string> {
+  async #traced(message: Message, route: Route, passed?: () => void): Promise<string> {
     const parent = traceOf(message) ?? currentTrace()
     const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids: TraceIds = span ?? { traceId: newTraceId(), ...parent, spanId: newSpanId() }
@@ -102,7 +100,7 @@ export class Sender {
     try {
       // On a copy: what the caller gave may be sent again, and is no child of this send.
       const copy = copyOf(message, { traceId, spanId, headers })
-      const id = await this.#through(copy, route, given, passed)
+      const id = await this.#through(copy, route, passed)
       endSpan(this.#engine, span)
       return id
     } catch (error) {

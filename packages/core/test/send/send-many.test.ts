@@ -1,0 +1,40 @@
+import { describe, expect, it } from '@jest/globals'
+import { Message } from '../../src/message/message.ts'
+import { queueBench, refusal } from '../engine-bench.ts'
+
+describe('sendBatch of one message several times', () => {
+  it('sends it so many times, each on its own', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const message = new Message({ queueName: 'q', body: 1 })
+    expect(await queue.sendBatch([message, message])).toEqual([message.id, message.id])
+    const stored = adapter.published.flat()
+    expect(stored.map(({ id }) => id)).toEqual([message.id, message.id])
+    // Else the broker would take the second for a repetition of the first.
+    expect(new Set(stored.map(({ sendToken }) => sendToken)).size).toBe(2)
+    await queue.disconnect()
+  })
+
+  it('says of each alone whether it may be stored', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    let seen = 0
+    queue.addMiddleware({
+      name: 'picky',
+      send: async (_message, next) => {
+        if (++seen === 2) throw new Error('refused')
+        await next()
+        throw new Error('failed afterwards')
+      },
+    })
+    const message = { queueName: 'q', body: 1 }
+    expect(await refusal(queue.sendBatch([message, message]))).toMatchObject({
+      certainty: 'unknown',
+      failures: [
+        { index: 0, certainty: 'unknown' },
+        { index: 1, certainty: 'not-stored' },
+      ],
+    })
+    await queue.disconnect()
+  })
+})
