@@ -87,7 +87,8 @@ export function publishError(
 }
 
 export function withCertainty<E extends MessageQueueError>(error: E, certainty: Certainty): E {
-  error.certainty ??= certainty
+  // One that its owner froze goes on as it is.
+  if (Object.isExtensible(error)) error.certainty ??= certainty
   return error
 }
 
