@@ -7,6 +7,7 @@ import { rawMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { decide, type Decision, isRejection } from './retry.ts'
+import { isThenable } from './timed-run.ts'
 
 /** What a consumer, or `processMessage`, does with a decision that only it can carry out. */
 export interface VerdictHost {
@@ -199,7 +200,7 @@ export class Verdicts {
       )
     try {
       const result = onError(message, error)
-      if (result instanceof Promise) result.catch(report)
+      if (isThenable(result)) result.then(undefined, report)
     } catch (failure) {
       report(failure)
     }

@@ -127,6 +127,22 @@ describe('processMessage', () => {
     await queue.disconnect()
   })
 
+  it('logs what handleError rejects with, be it no Promise of this realm', async () => {
+    const { queue, log } = queueBench()
+    await queue.connect()
+    const foreign = { then: (_ok: unknown, no: (error: unknown) => void) => no(new Error('not told')) }
+    queue.registerHandler('q', {
+      handle: () => {
+        throw new Error('no')
+      },
+      handleError: () => foreign,
+    })
+    await expect(queue.processMessage(new Message({ queueName: 'q', body: 1 }))).rejects.toThrow('no')
+    const failed = log.filter(({ message }) => message === 'handleError failed')
+    expect(failed).toMatchObject([{ level: 'error', fields: { error: { message: 'not told' } } }])
+    await queue.disconnect()
+  })
+
   it('gives the handler what the schema makes of a message that was not received, and refuses an invalid one', async () => {
     const { queue } = queueBench()
     await queue.connect()
