@@ -20,7 +20,8 @@ export function inSpan<T>({ logger }: Engine, span: TraceSpan, fn: () => Promise
   let running: Promise<T> | undefined
   const once = () => (running ??= fn())
   try {
-    void span.run(once)
+    // A promise of the tracer's own fails as the handler does, which is for whoever waits for that.
+    Promise.resolve(span.run(once)).catch(() => undefined)
   } catch (error) {
     logger.warn({ error }, 'the tracer could not run a handler inside its span')
   }

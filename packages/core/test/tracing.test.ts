@@ -54,6 +54,40 @@ describe('a tracer that throws', () => {
   })
 })
 
+it('a tracer that answers a promise of its own leaves nobody without what the handler throws', async () => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => void unhandled.push(error)
+  process.on('unhandledRejection', note)
+  try {
+    const run = async (fn: () => unknown) => {
+      const result = await fn()
+      return result
+    }
+    const start = () => ({
+      traceId: 'a'.repeat(32),
+      spanId: 'b'.repeat(16),
+      end: () => undefined,
+      run: run as never,
+    })
+    const queue = await tracing({ tracer: { start }, logger: recordingLogger().logger })
+    let runs = 0
+    await queue.consume(
+      'q',
+      async () => {
+        runs++
+        throw new Error('no')
+      },
+      { retry: { maxRetries: 0 } },
+    )
+    await queue.send('q', 1)
+    await until(() => queue.getStats().messagesDeadLettered === 1)
+    await queue.disconnect()
+    expect([runs, unhandled]).toEqual([1, []])
+  } finally {
+    process.off('unhandledRejection', note)
+  }
+})
+
 interface Span {
   readonly kind: string
   readonly span: string
