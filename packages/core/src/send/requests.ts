@@ -20,6 +20,7 @@ import { classify, notStored, wrapError } from '../wrap-error.ts'
 /** Headers of a failed answer. */
 const ERROR_NAME = 'mq-error-name'
 const ERROR_MESSAGE = 'mq-error-message'
+const MAX_ERROR_NAME = 128
 const MAX_ERROR_MESSAGE = 1024
 
 const REPLIES_PER_LOOK = 100
@@ -133,7 +134,7 @@ export class Requests {
     const extra: Record<string, string> | undefined =
       'error' in outcome
         ? {
-            [ERROR_NAME]: outcome.error.name,
+            [ERROR_NAME]: outcome.error.name.slice(0, MAX_ERROR_NAME),
             [ERROR_MESSAGE]: outcome.error.message.slice(0, MAX_ERROR_MESSAGE),
           }
         : undefined

@@ -321,6 +321,18 @@ describe('answering', () => {
     },
   )
 
+  it('a failure says of its name and message what fits into headers', async () => {
+    const bench = await connectedBench()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw Object.assign(new Error('m'.repeat(100_000)), { name: 'n'.repeat(100_000) })
+    })
+    receiver.give(ask('a'))
+    await until(() => bench.adapter.published.length > 0)
+    const headers = bench.adapter.published[0]?.[0]?.headers
+    expect(Buffer.byteLength(JSON.stringify(headers))).toBeLessThan(2000)
+    await consumer.stop()
+  })
+
   it('a failure says name and message; the request is not retried unless its handler asked for it', async () => {
     const bench = await connectedBench()
     const { consumer, receiver } = await bench.consume(() => {
