@@ -1,4 +1,5 @@
 import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
+import { untilAborted } from '../adapter/until-aborted.ts'
 import { sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -169,12 +170,8 @@ export class Requests {
         ({ receiver }) => void closeReplies(receiver),
       )
       const { signal } = this.#lifetime
-      const ended = new Promise<never>((_resolve, reject) => {
-        const stop = () => reject(new ConnectionError('The connection was lost'))
-        signal.addEventListener('abort', stop, { once: true })
-      })
       // What the connection before opens, if it does, is the place of nobody.
-      const opened = Promise.race([opening, ended]).catch((error: unknown) => {
+      const opened = untilAborted(opening, signal).catch((error: unknown) => {
         this.#forget(opened)
         throw notStored(wrapError(adapter, error, 'Cannot receive replies'))
       })
@@ -249,7 +246,7 @@ export class Requests {
   }
 
   #end(error: Error, concerns: (pending: Pending) => boolean): void {
-    this.#lifetime.abort()
+    this.#lifetime.abort(new ConnectionError('The connection was lost'))
     this.#lifetime = new AbortController()
     this.#inbox = null
     for (const pending of [...this.#pending.values()].filter(concerns)) pending.reject(error)

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import { Message } from '../../src/message/message.ts'
@@ -202,6 +203,27 @@ describe('a request', () => {
     await sent(bench)
     lastOf(bench.adapter.receivers).give(replyTo('a'))
     expect((await answer).body).toBe('reply to a')
+  })
+
+  it('leaves nothing behind at the connection, however often its reply queue is lost', async () => {
+    const bench = await connectedBench()
+    const { openReplies } = bench.adapter
+    const listeners: number[] = []
+    bench.adapter.openReplies = async () => {
+      const { address, receiver } = await openReplies()
+      const receive = (_max: number, signal: AbortSignal) => {
+        listeners.push(getEventListeners(signal, 'abort').length)
+        return Promise.reject(new Error('channel closed'))
+      }
+      return { address, receiver: { ...receiver, receive } }
+    }
+    for (const [before, id] of ['a', 'b', 'c'].entries()) {
+      const failed = refusal(request(bench, id))
+      await until(() => listeners.length > before)
+      await bench.clock.advance(1000)
+      await failed
+    }
+    expect(listeners).toEqual([0, 0, 0])
   })
 
   it('survives the loss of its reply queue', async () => {
