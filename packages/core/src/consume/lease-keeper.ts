@@ -3,6 +3,7 @@ import { endWithin } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import type { Held } from './held.ts'
 import type { Intake } from './intake.ts'
+import { outcomesOf } from './settlement.ts'
 import { wrapError } from '../wrap-error.ts'
 
 /** A received message that nobody settled is forgotten this long after its lease ended: settling it then says `lost`. */
@@ -70,8 +71,9 @@ export class LeaseKeeper {
     const { clock, logger } = this.#engine
     let outcomes: readonly SettleOutcome[]
     try {
-      outcomes = await endWithin(clock, ms, 'renewing leases', () =>
-        this.#intake.receiver.renew(helds.map((held) => held.delivery)),
+      const deliveries = helds.map((held) => held.delivery)
+      outcomes = outcomesOf(
+        await endWithin(clock, ms, 'renewing leases', () => this.#intake.receiver.renew(deliveries)),
       )
     } catch (error) {
       logger.debug({ error }, 'leases could not be renewed')

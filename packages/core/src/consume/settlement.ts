@@ -33,7 +33,7 @@ export async function settleAll(
   const { clock, config } = engine
   const deliveries = helds.map((held) => held.delivery)
   try {
-    return await endWithin(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
+    const outcomes = await endWithin(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
       switch (settlement.kind) {
         case 'ack':
           return receiver.ack(deliveries)
@@ -45,9 +45,15 @@ export async function settleAll(
           return receiver.deadLetter(deliveries, infos, settlement.target)
       }
     })
+    return outcomesOf(outcomes)
   } catch (error) {
     return helds.map(() => ({ error }))
   }
+}
+
+/** An adapter in plain JavaScript may answer nothing at all: that is no outcome, of any. */
+export function outcomesOf(outcomes: readonly SettleOutcome[] | undefined): readonly SettleOutcome[] {
+  return outcomes ?? []
 }
 
 /** Whether a failed settlement is worth another call, and after how long: `null` when it is not. */

@@ -62,6 +62,22 @@ describe('acknowledging', () => {
     await intake.close()
   })
 
+  it('has failed when the adapter answers nothing at all', async () => {
+    const bench = await connectedBench()
+    const { open: openReceiver } = bench.adapter
+    bench.adapter.open = async (...args) => {
+      const receiver = await openReceiver(...args)
+      return { ...receiver, ack: async () => undefined as never }
+    }
+    const { intake, helds } = await open(bench, 'a')
+    let result: SettleResult = null
+    void ack(intake, helds[0] as Held, true).then((given) => (result = given))
+    await settled()
+    await bench.clock.advance(30_000)
+    expect(result).toMatchObject({ message: expect.stringContaining('gave no outcome') })
+    await intake.close()
+  })
+
   it('is tried again while the error is passing', async () => {
     const bench = await connectedBench()
     const { intake, helds, calls } = await open(bench, 'a')

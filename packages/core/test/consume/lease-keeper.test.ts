@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { ErrorCode, type SettleOutcome } from '../../src/adapter/index.ts'
-import { connectedBench, lastOf, refusal, until } from '../engine-bench.ts'
+import { connectedBench, lastOf, refusal, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 import type { Message } from '../../src/message/message.ts'
 import { resolveQueue } from '../../src/message/typed.ts'
@@ -26,8 +26,8 @@ describe('the leases of a consumer', () => {
 })
 
 describe('extend', () => {
-  async function received() {
-    const bench = await connectedBench()
+  async function received(given?: EngineBench) {
+    const bench = given ?? (await connectedBench())
     const call = bench.receiving.receive(resolveQueue('q'), { timeoutMs: 1000 })
     await until(() => bench.adapter.receivers.length > 0)
     lastOf(bench.adapter.receivers).give(delivery('a'))
@@ -58,6 +58,17 @@ describe('extend', () => {
     const refused = refusal(extend())
     await clock.advance(30_000)
     expect(await refused).toMatchObject({ code: ErrorCode.TIMEOUT })
+  })
+
+  it('rejects when the adapter answers nothing at all', async () => {
+    const bench = await connectedBench()
+    const { open } = bench.adapter
+    bench.adapter.open = async (...args) => {
+      const receiver = await open(...args)
+      return { ...receiver, renew: async () => undefined as never }
+    }
+    const { extend } = await received(bench)
+    expect((await refusal(extend())).message).toContain('gave no outcome')
   })
 
   it('rejects when the message belongs to somebody else', async () => {
