@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from './adapter/clock.ts'
+import { completeClock, systemClock, type Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
 import { checkOptions } from './check-options.ts'
 import { Administration } from './manage/administration.ts'
@@ -66,7 +66,7 @@ export function assemble(
   const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
   checkCodecs(config, options.codecs)
   const logger = harmless(options.logger)
-  const clock = options.clock ?? systemClock
+  const clock = completeClock(options.clock ?? systemClock)
   const codec = new BodyCodec(codecOptions(config, options.codecs))
   let codecsLoaded = options.codecs !== undefined
   const supervisor = new Supervisor({
@@ -99,7 +99,7 @@ export function assemble(
     deduplication:
       options.deduplicationStore &&
       new Deduplication(options.deduplicationStore, logger, clock, config.producer.requestTimeoutMs),
-    turn: new Turn(options.clock && (() => clock.now())),
+    turn: new Turn(options.clock && (() => clock.monotonic())),
     emit,
   }
   engine.topology = new Topology(engine)

@@ -34,7 +34,7 @@ export interface MessageQueueEvents {
 export interface Engine {
   readonly adapter: BrokerAdapter
   readonly config: MessageQueueConfig
-  readonly clock: Clock
+  readonly clock: Required<Clock>
   readonly logger: Logger
   readonly tracer: Tracer | undefined
   readonly stats: Stats

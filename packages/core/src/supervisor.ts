@@ -41,7 +41,7 @@ export interface SupervisorOptions {
   /** Whatever else must be there before the first attempt. */
   readonly prepare: () => Promise<void>
   readonly connectTimeoutMs: number
-  readonly clock: Clock
+  readonly clock: Required<Clock>
   readonly logger: Logger
   readonly events: SupervisorEvents
 }
@@ -209,7 +209,7 @@ export class Supervisor {
   async #attempt(): Promise<void> {
     const { clock, connectTimeoutMs, events } = this.#options
     const lifetime = this.#lifetime.signal
-    const deadline = clock.now() + connectTimeoutMs
+    const deadline = clock.monotonic() + connectTimeoutMs
     const adapter = (this.#adapter = await this.#load(lifetime))
     const epoch = ++this.#epoch
     let lost: { cause: unknown } | null = null
@@ -217,7 +217,7 @@ export class Supervisor {
     try {
       await withDeadline(
         clock,
-        Math.max(0, deadline - clock.now()),
+        Math.max(0, deadline - clock.monotonic()),
         `connecting to ${adapter.broker}`,
         (signal) =>
           adapter.connect(

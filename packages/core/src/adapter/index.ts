@@ -1,6 +1,6 @@
 export { ErrorCode } from '../error-codes.ts'
 export { ConfigurationError, UnsupportedError } from '../errors.ts'
-export { systemClock, type Clock } from './clock.ts'
+export { completeClock, systemClock, type Clock } from './clock.ts'
 export { AdapterError, adapterErrorOf, type Difference } from './adapter-error.ts'
 export {
   DeadLetterReason,

@@ -125,7 +125,7 @@ export class BatchRunner {
     const over = new Promise<void>((resolve) => (giveUp = resolve))
     const run: BatchRun = {
       helds: items.map(({ held }) => held),
-      startedAt: this.#engine.clock.now(),
+      startedAt: this.#engine.clock.monotonic(),
       ended: false,
       fail: (error) => {
         timedOut = { error }

@@ -95,7 +95,7 @@ export class Consumer {
     this.#fetcher = new Fetcher(engine, plan, this)
     this.#backlog = new Backlog(engine.clock, plan.ordered)
     this.#drain = new Drain(engine.clock, () => this.#single.idle && this.#batches.active.size === 0)
-    this.#lastProgressAt = engine.clock.now()
+    this.#lastProgressAt = engine.clock.monotonic()
     this.#chain = composeChain(engine, [], plan)
   }
 
@@ -150,7 +150,7 @@ export class Consumer {
     if (this.#fetcher.failing) return true
     return (
       this.#running > 0 &&
-      this.#engine.clock.now() - this.#lastProgressAt > this.#engine.config.consumer.maxPollIntervalMs
+      this.#engine.clock.monotonic() - this.#lastProgressAt > this.#engine.config.consumer.maxPollIntervalMs
     )
   }
 
@@ -223,7 +223,7 @@ export class Consumer {
   /** @internal */
   accept(helds: readonly Held[]): void {
     if (helds.length === 0) return
-    const now = this.#engine.clock.now()
+    const now = this.#engine.clock.monotonic()
     this.#engine.stats.messagesReceived += helds.length
     if (this.#backlog.ready === 0) this.#firstOfBatchAt = now
     if (this.#running === 0) this.#lastProgressAt = now
@@ -239,7 +239,7 @@ export class Consumer {
 
   /** Acknowledgements were answered, so runs come to their end. @internal */
   progressed(): void {
-    this.#lastProgressAt = this.#engine.clock.now()
+    this.#lastProgressAt = this.#engine.clock.monotonic()
   }
 
   // Running
@@ -289,7 +289,7 @@ export class Consumer {
       const held = this.#backlog.next()
       if (held.state === 'open') helds.push(held)
     }
-    this.#firstOfBatchAt = this.#engine.clock.now()
+    this.#firstOfBatchAt = this.#engine.clock.monotonic()
     if (helds.length === 0) return this.#host.slots.give()
     this.#begin()
     if (this.#breaker?.started() === true) this.#probe = helds[0] ?? null
@@ -308,18 +308,17 @@ export class Consumer {
   #begin(): void {
     this.#running++
     this.#turnGate?.started()
-    this.#limiter?.started(this.#engine.clock.now())
+    this.#limiter?.started(this.#engine.clock.monotonic())
   }
 
   /** Whether turn, batch, rate and breaker let a run start now; if not, looks again in time. */
   #gateOpen(): boolean {
     if (this.#turnGate?.open() === false) return false
     if (this.#limiter === null && this.#breaker === null && this.#plan.batch === null) return true
-    const now = this.#engine.clock.now()
+    const now = this.#engine.clock.monotonic()
     let waitMs = Math.max(this.#limiter?.waitMs(now) ?? 0, this.#breaker?.waitMs(now) ?? 0)
     const { batch } = this.#plan
     if (batch !== null && this.#backlog.ready < this.#batchSize(batch.size)) {
-      this.#firstOfBatchAt = Math.min(this.#firstOfBatchAt, now)
       waitMs = Math.max(waitMs, this.#firstOfBatchAt + batch.waitMs - now)
     }
     if (waitMs <= 0) return true

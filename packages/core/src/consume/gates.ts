@@ -47,13 +47,7 @@ export class RateLimiter {
   /** 0 when a run may start now; else how many ms to wait. */
   waitMs(now: number): number {
     const oldest = this.#starts[this.#next] as number
-    if (oldest > now) this.#setBack(now)
-    return Math.max(0, Math.min(oldest, now) + this.#perMs - now)
-  }
-
-  /** The clock was set back: no start is later than now. */
-  #setBack(now: number): void {
-    for (const [i, start] of this.#starts.entries()) this.#starts[i] = Math.min(start, now)
+    return Math.max(0, oldest + this.#perMs - now)
   }
 
   started(now: number): void {
@@ -82,8 +76,6 @@ export class CircuitBreaker {
   waitMs(now: number): number {
     if (this.#openUntil === null) return 0
     if (this.#probing) return Infinity
-    // The clock may have been set back.
-    this.#openUntil = Math.min(this.#openUntil, now + this.#openMs)
     return Math.max(0, this.#openUntil - now)
   }
 

@@ -7,7 +7,7 @@ import { heldOf as rawHeldOf, type Message } from '../message/message.ts'
 /** `settling`: a settlement was asked for and is on its way; a second one is refused. */
 export type HeldState = 'open' | 'settling' | 'settled' | 'lost'
 
-/** Of a message that `receive` returned, or that a loop left: its lease is nobody's to renew. Times are ms since the epoch. */
+/** Of a message that `receive` returned, or that a loop left: its lease is nobody's to renew. Times are those of `Clock.monotonic`. */
 export interface HandLease {
   /** Renewed until then, because `extend` asked for it; 0: not at all. */
   renewUntil: number

@@ -163,7 +163,7 @@ export class Intake {
 
   /** Keeps a delivery for `ms` from now. Throws `LeaseLostError` when it belongs to somebody else already. */
   async extend(held: Held, ms: number): Promise<void> {
-    const now = this.#engine.clock.now()
+    const now = this.#engine.clock.monotonic()
     const { lease } = held
     // The last renewal lasts a whole lease by itself.
     const asked = { renewUntil: now + ms - this.source.leaseMs + this.#keeper.intervalMs, endsAt: now + ms }

@@ -43,7 +43,7 @@ export class LeaseKeeper {
   }
 
   async #beat(): Promise<void> {
-    const now = this.#engine.clock.now()
+    const now = this.#engine.clock.monotonic()
     this.#endLeases(now)
     // At once: a renewal that hangs must not cost the lease, which lasts for several.
     if (this.#intake.size > 0 && !this.#intake.closed) this.start()

@@ -102,7 +102,7 @@ export class MessageIterator {
     if (intake === null) return this.close()
     await intake.release(ahead)
     if (intake.size === 0) return this.close()
-    const endsAt = this.#engine.clock.now() + this.#source.leaseMs
+    const endsAt = this.#engine.clock.monotonic() + this.#source.leaseMs
     for (const held of intake.held)
       if (held.state === 'open') held.lease = longest(held.extended, { renewUntil: 0, endsAt })
     intake.onFreed = () => {

@@ -61,7 +61,7 @@ export class Puller {
   /** One delivery, or `null` no earlier than `timeoutMs` (without it: after one complete look). */
   receive(timeoutMs: number | undefined): Promise<Held | null> {
     return new Promise((resolve, reject) => {
-      const now = this.#engine.clock.now()
+      const now = this.#engine.clock.monotonic()
       const deadline = timeoutMs === undefined ? null : now + timeoutMs
       this.#waiters.push({ deadline, resolve, reject })
       this.#stopIdling()
@@ -109,11 +109,11 @@ export class Puller {
     if (supervisor.state === 'connected') await sleep(clock, AGAIN_MS)
     if (this.#closed !== null || supervisor.state !== 'reconnecting') return false
     const deadlines = this.#waiters.map(
-      ({ deadline }) => deadline ?? clock.now() + config.producer.requestTimeoutMs,
+      ({ deadline }) => deadline ?? clock.monotonic() + config.producer.requestTimeoutMs,
     )
     const first = Math.min(...deadlines)
     try {
-      await supervisor.ready('receive', Math.max(0, first - clock.now()), true)
+      await supervisor.ready('receive', Math.max(0, first - clock.monotonic()), true)
       return true
     } catch (failure) {
       if (classify(adapter, failure).code !== ErrorCode.TIMEOUT) return false
@@ -160,7 +160,7 @@ export class Puller {
   async #round(intake: Intake): Promise<void> {
     const { clock } = this.#engine
     const asked = this.#waiters.length
-    const before = clock.now()
+    const before = clock.monotonic()
     // One that waits for a single look makes the whole call a look.
     const patience = this.#waiters.map(({ deadline }) =>
       deadline === null ? 0 : Math.max(0, deadline - before),
@@ -170,7 +170,7 @@ export class Puller {
     this.#callEndsAt = before + waitMs
     const helds = await intake.receive(asked, this.#call.signal, waitMs)
     const looked = !this.#call.signal.aborted
-    const leaseEndsAt = clock.now() + this.#leaseMs
+    const leaseEndsAt = clock.monotonic() + this.#leaseMs
     for (const held of helds) held.lease = { renewUntil: 0, endsAt: leaseEndsAt }
     const taken = helds.splice(0, this.#waiters.length)
     for (const held of taken) this.#waiters.shift()?.resolve(held)
@@ -182,7 +182,7 @@ export class Puller {
 
   /** Those that looked in vain (the first ones: others came during the call), or whose time is up, get `null`. */
   #dismiss(inVain: number, looked: boolean): void {
-    const now = this.#engine.clock.now()
+    const now = this.#engine.clock.monotonic()
     const inCall = new Set(this.#waiters.slice(0, inVain))
     this.#waiters = this.#waiters.filter((waiter) => {
       const done = waiter.deadline === null ? looked && inCall.has(waiter) : waiter.deadline <= now

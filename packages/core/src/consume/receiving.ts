@@ -64,7 +64,7 @@ export class Receiving implements Refuser {
     const leaseMs = options.leaseMs ?? this.#engine.config.consumer.sessionTimeoutMs
     checkMs(leaseMs, 'leaseMs', 1)
     if (timeoutMs !== undefined) checkMs(timeoutMs, 'timeoutMs', 0)
-    const endsAt = timeoutMs === undefined ? null : this.#engine.clock.now() + timeoutMs
+    const endsAt = timeoutMs === undefined ? null : this.#engine.clock.monotonic() + timeoutMs
     // An outage is waited out, as far as the caller's patience goes.
     await this.#engine.supervisor.ready(
       'receive',
@@ -73,7 +73,7 @@ export class Receiving implements Refuser {
     )
     for (;;) {
       const puller = await this.#puller(queue, leaseMs)
-      const left = endsAt === null ? undefined : Math.max(0, endsAt - this.#engine.clock.now())
+      const left = endsAt === null ? undefined : Math.max(0, endsAt - this.#engine.clock.monotonic())
       const held = await puller.receive(left)
       if (held === null) return null
       const message = this.#admit(held, queue)

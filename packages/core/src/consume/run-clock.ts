@@ -1,6 +1,7 @@
 import type { Clock } from '../adapter/clock.ts'
 
 interface Started {
+  /** By `Clock.monotonic`. */
   readonly startedAt: number
   ended: boolean
 }
@@ -10,13 +11,13 @@ interface Started {
  * started: one timer and a queue, nothing per run.
  */
 export class RunClock<R extends Started> {
-  readonly #clock: Clock
+  readonly #clock: Required<Clock>
   readonly #timeoutMs: number
   readonly #onTimeout: (run: R) => void
   #runs: R[] = []
   #timer: unknown = null
 
-  constructor(clock: Clock, timeoutMs: number, onTimeout: (run: R) => void) {
+  constructor(clock: Required<Clock>, timeoutMs: number, onTimeout: (run: R) => void) {
     this.#clock = clock
     this.#timeoutMs = timeoutMs
     this.#onTimeout = onTimeout
@@ -32,7 +33,7 @@ export class RunClock<R extends Started> {
   #arm(ms: number): void {
     this.#timer = this.#clock.setTimeout(() => {
       this.#timer = null
-      const now = this.#clock.now()
+      const now = this.#clock.monotonic()
       const next = this.#runs.findIndex((run) => !run.ended && run.startedAt + this.#timeoutMs > now)
       const over = this.#runs.splice(0, next < 0 ? this.#runs.length : next)
       const [first] = this.#runs

@@ -144,7 +144,7 @@ export class SingleRunner {
     }
     run.index = this.#runs.length
     this.#runs.push(run)
-    if (this.#clock !== null) run.startedAt = this.#engine.clock.now()
+    if (this.#clock !== null) run.startedAt = this.#engine.clock.monotonic()
     if (this.#engine.stats.runs !== null) {
       const now = held.delivery.body.length > QUICKLY_DECODED ? 0 : this.#now
       run.beganAt = now === 0 ? performance.now() : now

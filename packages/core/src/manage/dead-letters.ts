@@ -144,7 +144,9 @@ export class DeadLetters {
     const queue = await this.#queue('deadLetters.redrive')
     const result = { moved: 0, scanned: 0, failed: [] as { id: string; error: Error }[], dryRun }
     if (queue === null) return result
-    const startedAt = this.#engine.clock.now()
+    const { clock } = this.#engine
+    const startedAt = clock.now()
+    const pacedFrom = clock.monotonic()
     const moved = new Set<string>()
     const chunk = Math.max(1, Math.min(CHUNK, ratePerSecond ?? CHUNK))
     await this.#scan(queue, undefined, async (page, _all, browse) => {
@@ -164,7 +166,7 @@ export class DeadLetters {
           const sent = await this.#send(part, options, result.failed, moved)
           await browse.remove(sent)
           result.moved += sent.length
-          if (ratePerSecond !== undefined) await this.#pace(startedAt, result.moved, ratePerSecond)
+          if (ratePerSecond !== undefined) await this.#pace(pacedFrom, result.moved, ratePerSecond)
         }
       }
       return result.moved < limit
@@ -354,9 +356,9 @@ export class DeadLetters {
     throw new UnsupportedError(`Message ${delivery.id} does not say where it failed: pass { to: 'queue' }`)
   }
 
-  async #pace(startedAt: number, moved: number, ratePerSecond: number): Promise<void> {
+  async #pace(since: number, moved: number, ratePerSecond: number): Promise<void> {
     const { clock } = this.#engine
-    const waitMs = startedAt + (moved / ratePerSecond) * 1000 - clock.now()
+    const waitMs = since + (moved / ratePerSecond) * 1000 - clock.monotonic()
     if (waitMs > 0) await sleep(clock, waitMs)
   }
 

@@ -76,7 +76,7 @@ export class Topology {
   ): Promise<QueueSettings> {
     const { adapter, clock } = this.#engine
     const key = keyOf(target)
-    const deadline = clock.now() + patienceMs
+    const deadline = clock.monotonic() + patienceMs
     for (;;) {
       for (let creating = this.#creating.get(key); creating !== undefined; creating = this.#creating.get(key))
         await creating.catch(() => undefined)
@@ -84,7 +84,11 @@ export class Topology {
       if (known !== undefined) return known.settings
       const shared = this.#pending.get(key)
       if (shared === undefined) {
-        const options = { config, ifExists: 'take', patienceMs: Math.max(0, deadline - clock.now()) } as const
+        const options = {
+          config,
+          ifExists: 'take',
+          patienceMs: Math.max(0, deadline - clock.monotonic()),
+        } as const
         const pending = this.#declare(target, options).finally(() => this.#pending.delete(key))
         this.#pending.set(key, pending)
         // Awaited as the others do who share it: they go on in the order of their calls.
@@ -96,7 +100,7 @@ export class Topology {
         // Who began it may have had less time.
         const { code } = classify(adapter, error)
         const late = code === ErrorCode.TIMEOUT || code === ErrorCode.CONNECTION
-        if (!late || clock.now() >= deadline) throw error
+        if (!late || clock.monotonic() >= deadline) throw error
       }
     }
   }
@@ -230,11 +234,11 @@ export class Topology {
   ): Promise<QueueSettings> {
     const { adapter, clock, config, logger, supervisor } = this.#engine
     const label = labelOf(target)
-    const deadline = clock.now() + patienceMs
+    const deadline = clock.monotonic() + patienceMs
     for (;;) {
       try {
         if (supervisor.state !== 'connected')
-          await supervisor.ready(`declaring ${label}`, Math.max(0, deadline - clock.now()), true)
+          await supervisor.ready(`declaring ${label}`, Math.max(0, deadline - clock.monotonic()), true)
         const ms = config.producer.requestTimeoutMs
         const revealed = await withDeadline(clock, ms, `declaring ${label}`, () =>
           adapter.declare(target, { settings: wanted, pattern, ifExists }),
@@ -243,7 +247,7 @@ export class Topology {
         return { ...wanted, ...revealed }
       } catch (error) {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
-        if (!lost || clock.now() + AGAIN_MS >= deadline)
+        if (!lost || clock.monotonic() + AGAIN_MS >= deadline)
           throw wrapError(adapter, error, `Cannot declare ${label}`)
         await sleep(clock, AGAIN_MS)
       }

@@ -2,17 +2,17 @@ import type { Clock } from '../adapter/index.ts'
 
 /** One timer for any number of instants: rings at the earliest that was asked for, never before, and may be asked again then. */
 export class Alarm {
-  readonly #clock: Clock
+  readonly #clock: Required<Clock>
   readonly #ring: () => void
   #timer: unknown = null
   #at = Infinity
 
-  constructor(clock: Clock, ring: () => void) {
+  constructor(clock: Required<Clock>, ring: () => void) {
     this.#clock = clock
     this.#ring = ring
   }
 
-  /** `at` in ms since the epoch; `Infinity`: not at all. */
+  /** `at` by `Clock.monotonic`; `Infinity`: not at all. */
   set(at: number): void {
     if (at >= this.#at) return
     this.cancel()
@@ -22,8 +22,13 @@ export class Alarm {
         this.#at = Infinity
         this.#ring()
       },
-      Math.max(1, at - this.#clock.now()),
+      Math.max(1, at - this.#clock.monotonic()),
     )
+  }
+
+  /** `at` in ms since the epoch: to be asked again, should the time of day be set meanwhile. */
+  setTime(at: number): void {
+    this.set(at - this.#clock.now() + this.#clock.monotonic())
   }
 
   cancel(): void {

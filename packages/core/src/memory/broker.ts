@@ -8,7 +8,14 @@ import type {
   QueueSettings,
   Target,
 } from '../adapter/index.ts'
-import { AdapterError, ErrorCode, matchesPattern, plainSettings, systemClock } from '../adapter/index.ts'
+import {
+  AdapterError,
+  completeClock,
+  ErrorCode,
+  matchesPattern,
+  plainSettings,
+  systemClock,
+} from '../adapter/index.ts'
 import { checkNames } from './check-names.ts'
 import type { Entry } from './entry.ts'
 import { QueueStore } from './queue.ts'
@@ -17,14 +24,14 @@ const HOST = hostname()
 
 /** The server: queues and topics, kept while the process lives. Adapters are connections to it. */
 export class MemoryBroker {
-  readonly clock: Clock
+  readonly clock: Required<Clock>
   readonly #queues = new Map<string, QueueStore>()
   /** Subscriptions of each topic, by name. */
   readonly #topics = new Map<string, Map<string, QueueStore>>()
   readonly #replies = new Map<string, QueueStore>()
 
   constructor(clock: Clock = systemClock) {
-    this.clock = clock
+    this.clock = completeClock(clock)
   }
 
   find(target: Target): QueueStore | undefined {
@@ -135,11 +142,11 @@ export class MemoryBroker {
     const check = () => {
       if (store.deleted) return
       const idleUntil = store.usedAt + expires
-      if (store.receivers.size === 0 && idleUntil <= this.clock.now()) this.remove(target)
+      if (store.receivers.size === 0 && idleUntil <= this.clock.monotonic()) this.remove(target)
       else
         this.clock.setTimeout(
           check,
-          store.receivers.size > 0 ? expires : Math.max(1, idleUntil - this.clock.now()),
+          store.receivers.size > 0 ? expires : Math.max(1, idleUntil - this.clock.monotonic()),
         )
     }
     this.clock.setTimeout(check, expires)

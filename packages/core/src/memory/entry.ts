@@ -129,7 +129,7 @@ export class Entry {
     this.#own().firstFailedAt = time
   }
 
-  /** When a delayed one is due; when the lease of a renewed one ends, in place of its batch's deadline. */
+  /** By `Clock.monotonic`: when a delayed one is due; when the lease of a renewed one ends, in place of its batch's deadline. */
   get until(): number | null {
     return (this.#fate ?? NONE).until
   }

@@ -39,9 +39,10 @@ export class QueueStore {
   readonly receivers = new Set<() => void>()
   /** Receivers that take what comes: one that pulls now and then is none. */
   consumers = 0
+  /** By `Clock.monotonic`. */
   usedAt: number
   deleted = false
-  readonly #clock: Clock
+  readonly #clock: Required<Clock>
   readonly #giveUp: GiveUp
   readonly #alarm: Alarm
   readonly #ready = new ReadyList()
@@ -67,7 +68,7 @@ export class QueueStore {
     settings: QueueSettings,
     pattern: string | undefined,
     owner: object,
-    clock: Clock,
+    clock: Required<Clock>,
     giveUp: GiveUp,
   ) {
     this.name = name
@@ -84,7 +85,7 @@ export class QueueStore {
     this.#window = deduplicationWindowMs === null ? null : new DeduplicationWindow(deduplicationWindowMs)
     this.#highestPriority = maxPriority ?? 0
     this.#plain = !ordered && maxPriority === null && this.#limits === null && this.#window === null
-    this.usedAt = clock.now()
+    this.usedAt = clock.monotonic()
   }
 
   /** Ready for delivery, those behind their key included; what has expired is not. */
@@ -122,7 +123,7 @@ export class QueueStore {
     if (this.#plain) return 'stored'
     const { deduplicationId, redriven, delayMs } = message
     if (this.#window !== null && deduplicationId !== undefined && !redriven) {
-      if (this.#window.has(deduplicationId, this.#clock.now())) return 'duplicate'
+      if (this.#window.has(deduplicationId, this.#clock.monotonic())) return 'duplicate'
     }
     // A delayed message is counted when it is due.
     return delayMs > 0 || this.#hasRoom(message) ? 'stored' : 'full'
@@ -132,7 +133,7 @@ export class QueueStore {
   put(message: OutboundMessage): void {
     const { deduplicationId, redriven, delayMs, expiresAt } = message
     if (this.#window !== null && deduplicationId !== undefined && !redriven) {
-      this.#window.add(deduplicationId, this.#clock.now())
+      this.#window.add(deduplicationId, this.#clock.monotonic())
     }
     this.#enter(Entry.of(message, this.#nextSeq++, expiresAt, this.#highestPriority), delayMs)
   }
@@ -141,9 +142,9 @@ export class QueueStore {
     const { expiresAt } = entry
     if (expiresAt !== undefined) {
       this.#expiring.push(entry)
-      this.#alarm.set(expiresAt)
+      this.#alarm.setTime(expiresAt)
     }
-    if (delayMs > 0) this.#delay(entry, this.#clock.now() + delayMs)
+    if (delayMs > 0) this.#delay(entry, delayMs)
     else this.#arrive(entry)
   }
 
@@ -258,7 +259,7 @@ export class QueueStore {
     // A new life as far as poison is concerned: its handler came to an end.
     entry.redeliveries = 0
     if (delayMs > 0) {
-      this.#delay(entry, now + delayMs)
+      this.#delay(entry, delayMs)
       // Its expiry came while it was leased, and was passed over.
       if (isExpired(entry, now)) this.#expiring.push(entry)
       this.tick()
@@ -278,11 +279,11 @@ export class QueueStore {
 
   // Time
 
-  #delay(entry: Entry, due: number): void {
+  #delay(entry: Entry, delayMs: number): void {
     entry.state = 'delayed'
-    entry.until = due
+    entry.until = this.#clock.monotonic() + delayMs
     this.#delayed.push(entry)
-    this.#alarm.set(due)
+    this.#alarm.set(entry.until)
   }
 
   /** Whatever is due by now: delayed ones become ready, expired ones leave. */
@@ -299,9 +300,10 @@ export class QueueStore {
       if (entry.state !== 'delayed') this.#uncount(entry)
       this.#expire(entry, true)
     }
+    const elapsed = this.#clock.monotonic()
     for (
       let entry = this.#delayed.peek();
-      entry !== undefined && (entry.until as number) <= now;
+      entry !== undefined && (entry.until as number) <= elapsed;
       entry = this.#delayed.peek()
     ) {
       this.#delayed.pop()
@@ -312,9 +314,8 @@ export class QueueStore {
   #ring(): void {
     this.tick()
     this.wake()
-    this.#alarm.set(
-      Math.min(this.#delayed.peek()?.until ?? Infinity, this.#expiring.peek()?.expiresAt ?? Infinity),
-    )
+    this.#alarm.set(this.#delayed.peek()?.until ?? Infinity)
+    this.#alarm.setTime(this.#expiring.peek()?.expiresAt ?? Infinity)
   }
 
   #due(entry: Entry): void {

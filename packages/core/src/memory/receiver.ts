@@ -38,7 +38,7 @@ export function openReceiver(
 
   /** Leases that end go back to the queue, counted as redeliveries; whoever had them is told. */
   const alarm = new Alarm(clock, () => {
-    const expired = leases.takeExpired(clock.now())
+    const expired = leases.takeExpired(clock.monotonic())
     for (const delivery of expired) store.giveBack(delivery, true)
     if (expired.length > 0) {
       lost(expired, new AdapterError(ErrorCode.LEASE_LOST, `the lease of ${source.leaseMs} ms ran out`))
@@ -51,7 +51,7 @@ export function openReceiver(
     const batch: LeaseBatch = { deadline: 0, deliveries: NOTHING, left: 0 }
     const deliveries = store.take(max, batch)
     if (deliveries.length > 0) {
-      leases.begin(batch, clock.now())
+      leases.begin(batch, clock.monotonic())
       alarm.set(leases.nextDeadline)
     }
     return deliveries
@@ -80,7 +80,7 @@ export function openReceiver(
     receive(max, signal, waitMs = WAIT_MS) {
       try {
         check()
-        store.usedAt = clock.now()
+        store.usedAt = clock.monotonic()
         // A look that was cancelled before it began takes nothing.
         if (signal.aborted) return Promise.resolve([])
         const now = take(max)
@@ -144,7 +144,7 @@ export function openReceiver(
     },
 
     renew(deliveries) {
-      const now = clock.now()
+      const now = clock.monotonic()
       const outcomes = deliveries.map((each): SettleOutcome => {
         const delivery = each as MemoryDelivery
         if (store.deleted || !isHeld(delivery)) return 'lost'
@@ -162,7 +162,7 @@ export function openReceiver(
       for (const delivery of leases.takeAll()) store.giveBack(delivery, true)
       connection.receivers.delete(receiver)
       store.receivers.delete(gone)
-      store.usedAt = clock.now()
+      store.usedAt = clock.monotonic()
       if (source.mode === 'consume' && --store.consumers === 0 && store.settings.autoDelete)
         broker.removeStore(source.target, store)
       store.wake()

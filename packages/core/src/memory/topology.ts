@@ -33,7 +33,7 @@ export function declare(
     return settings
   }
   checkOwner(existing, connection)
-  existing.usedAt = broker.clock.now()
+  existing.usedAt = broker.clock.monotonic()
   if (ifExists === 'compare') refuseDifferences(target, existing, settings, pattern)
   return existing.settings
 }

@@ -3,7 +3,7 @@ import type { Certainty, Destination, OutboundMessage } from '../adapter/contrac
 /** A message that was sent and is not settled. */
 export interface Entry {
   readonly message: OutboundMessage
-  /** When it was sent, in ms: its delay and its time-out count from here. */
+  /** When it was sent, by `Clock.monotonic`: its delay and its time-out count from here. */
   readonly at: number
   readonly resolve: (id: string) => void
   readonly reject: (error: Error) => void

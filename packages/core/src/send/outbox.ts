@@ -45,7 +45,7 @@ export class Outbox {
       throw this.#bufferFull(message.id, label)
     this.#bytes += size
     this.#pending++
-    return this.#engine.clock.now()
+    return this.#engine.clock.monotonic()
   }
 
   /** One that was held will not go. */
@@ -107,7 +107,7 @@ export class Outbox {
       const entry: Entry = {
         message,
         // The clock is read once for what one tick sends, unless that waits for company.
-        at: since ?? (config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.now()),
+        at: since ?? (config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.monotonic()),
         resolve,
         reject,
         attempted: false,
@@ -150,7 +150,7 @@ export class Outbox {
     lane.scheduled = true
     const { clock, config } = this.#engine
     const { lingerMs } = config.producer
-    lane.tickAt = clock.now()
+    lane.tickAt = clock.monotonic()
     const dispatch = () => {
       lane.scheduled = false
       this.#dispatch(lane)
@@ -190,7 +190,7 @@ export class Outbox {
       entries = this.#withoutAbandoned(batch, entries)
       if (entries.length === 0) return
       const deadline = deadlineOf(entries, deliveryTimeoutMs)
-      const remaining = deadline - clock.now()
+      const remaining = deadline - clock.monotonic()
       if (supervisor.state !== 'connected' || supervisor.blocked !== null) {
         try {
           await supervisor.ready('send', Math.max(0, remaining))
@@ -238,7 +238,7 @@ export class Outbox {
     remaining: number,
   ): Promise<readonly PublishOutcome[]> {
     const { adapter, clock, config } = this.#engine
-    const now = clock.now()
+    const now = clock.monotonic()
     const messages = entries.map((entry) => {
       entry.attempted = true
       const { message } = entry
@@ -285,7 +285,7 @@ export class Outbox {
       await topology.ensure(destination).catch(() => undefined)
       return
     }
-    const wait = Math.min(delayMs, Math.max(0, deadline - clock.now()))
+    const wait = Math.min(delayMs, Math.max(0, deadline - clock.monotonic()))
     if (wait > 0) await sleep(clock, wait)
   }
 
@@ -293,7 +293,7 @@ export class Outbox {
   #expire(lane: Lane, batch: Batch, entries: readonly Entry[], last: unknown): void {
     const { clock, config, adapter, stats } = this.#engine
     const { deliveryTimeoutMs } = config.producer
-    const oldest = clock.now() - deliveryTimeoutMs
+    const oldest = clock.monotonic() - deliveryTimeoutMs
     for (const entry of entries) {
       if (entry.at > oldest) return
       if (entry.abandoned) continue

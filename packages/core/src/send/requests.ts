@@ -72,7 +72,7 @@ export class Requests {
     }
     message.correlationId = correlationId
     const { clock } = this.#engine
-    const endsAt = clock.now() + timeoutMs
+    const endsAt = clock.monotonic() + timeoutMs
     return new Promise<Message>((resolve, reject) => {
       const { signal } = route
       // While it is being sent, the sender hears of it, and knows better whether it is stored.
@@ -115,7 +115,7 @@ export class Requests {
     const { address } = await this.#place(message.correlationId as string, pending, endsAt)
     if (this.#pending.get(message.correlationId as string) !== pending) return
     message.replyTo = address
-    message.ttl = Math.max(1, endsAt - this.#engine.clock.now())
+    message.ttl = Math.max(1, endsAt - this.#engine.clock.monotonic())
     pending.sending = true
     await this.#sender.send(message, route)
     pending.sent = true
@@ -148,11 +148,11 @@ export class Requests {
     for (;;) {
       try {
         if (supervisor.state !== 'connected')
-          await supervisor.ready('request', Math.max(0, endsAt - clock.now()), true)
+          await supervisor.ready('request', Math.max(0, endsAt - clock.monotonic()), true)
         return await this.#open()
       } catch (error) {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
-        const waits = this.#pending.get(id) === pending && clock.now() + AGAIN_MS < endsAt
+        const waits = this.#pending.get(id) === pending && clock.monotonic() + AGAIN_MS < endsAt
         if (!lost || !waits) throw notStored(error)
         await sleep(clock, AGAIN_MS)
       }

@@ -139,6 +139,7 @@ export class Sender {
       config: { producer },
     } = this.#engine
     const since = outbox.hold(outbound, label)
+    const sentAt = this.#engine.clock.now()
     return new Promise<string>((resolve, reject) => {
       let aborted = false
       const abort = () => {
@@ -150,7 +151,7 @@ export class Sender {
         signal?.removeEventListener('abort', abort)
         if (aborted) return
         try {
-          resolve(outbox.send(this.#fit(outbound, known, since), key, label, known, signal, since))
+          resolve(outbox.send(this.#fit(outbound, known, sentAt), key, label, known, signal, since))
         } catch (error) {
           outbox.release(outbound)
           reject(refused(error))
@@ -178,7 +179,7 @@ export class Sender {
   }
 
   /** What depends on the queue: priorities, and the ttl that it gives all its messages, from when they were sent. */
-  #fit(outbound: OutboundMessage, settings: QueueSettings, since?: number): OutboundMessage {
+  #fit(outbound: OutboundMessage, settings: QueueSettings, sentAt?: number): OutboundMessage {
     const { maxPriority, messageTtl } = settings
     const { priority: asked } = outbound
     const { adapter, config, clock } = this.#engine
@@ -192,7 +193,7 @@ export class Sender {
       return { ...outbound, priority }
     checkTtl(messageTtl, outbound.delayMs)
     const headers = { ...outbound.headers, [TTL_HEADER]: String(messageTtl) }
-    return { ...outbound, priority, headers, expiresAt: (since ?? clock.now()) + messageTtl }
+    return { ...outbound, priority, headers, expiresAt: (sentAt ?? clock.now()) + messageTtl }
   }
 
   #encode(message: MessageInit, route: Route): OutboundMessage {

@@ -47,7 +47,7 @@ describe('a batch', () => {
     const { clock, consumer, receiver, seen } = await batches({ batch: { size: 3, waitMs: 1000 } })
     receiver.give(delivery('a'))
     await until(() => consumer.stats().buffered === 1)
-    clock.jump(-3_600_000)
+    clock.set(-3_600_000)
     receiver.give(delivery('b'))
     await until(() => consumer.stats().buffered === 2)
     await clock.advance(1000)
