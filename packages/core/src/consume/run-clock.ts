@@ -1,5 +1,8 @@
 import type { Clock } from '../adapter/clock.ts'
 
+/** So many are not worth a look. */
+const FEW = 1024
+
 interface Started {
   /** By `Clock.monotonic`. */
   readonly startedAt: number
@@ -15,6 +18,7 @@ export class RunClock<R extends Started> {
   readonly #timeoutMs: number
   readonly #onTimeout: (run: R) => void
   #runs: R[] = []
+  #pruneAt = FEW
   #timer: unknown = null
 
   constructor(clock: Required<Clock>, timeoutMs: number, onTimeout: (run: R) => void) {
@@ -26,8 +30,13 @@ export class RunClock<R extends Started> {
   started(run: R): void {
     this.#runs.push(run)
     if (this.#timer === null) this.#arm(this.#timeoutMs)
-    // Ended runs at the front are dropped as new ones come, so the queue is as long as what runs.
-    if (this.#runs.length > 1024) this.#runs = this.#runs.filter(({ ended }) => !ended)
+    if (this.#runs.length >= this.#pruneAt) this.#prune()
+  }
+
+  /** Those that ended are dropped when they may outnumber the others: the queue is not much longer than what runs. */
+  #prune(): void {
+    this.#runs = this.#runs.filter(({ ended }) => !ended)
+    this.#pruneAt = Math.max(FEW, 2 * this.#runs.length)
   }
 
   #arm(ms: number): void {

@@ -27,6 +27,25 @@ describe('RunClock', () => {
     expect(clock.timers).toBe(0)
   })
 
+  it('looks at each of many that run a few times, and keeps none for long that ended', async () => {
+    const clock = new VirtualClock()
+    let looks = 0
+    const runs = new RunClock<Run>(clock, 100, () => undefined)
+    const run = (ended: boolean) => ({
+      startedAt: clock.monotonic(),
+      get ended() {
+        looks++
+        return ended
+      },
+    })
+    for (let i = 0; i < 20_000; i++) runs.started(run(false))
+    expect(looks).toBeLessThan(100_000)
+    looks = 0
+    for (let i = 0; i < 20_000; i++) runs.started(run(true))
+    expect(looks).toBeLessThan(200_000)
+    runs.stop()
+  })
+
   it('ends a run when its time is up, and none that ended by itself', async () => {
     const clock = new VirtualClock()
     const over: number[] = []
