@@ -242,7 +242,7 @@ class BatchContext implements HandlerContext {
   }
 
   get signal(): AbortSignal {
-    this.#signal ??= AbortSignal.any(this.#runs.map((run) => run.signal))
+    this.#signal ??= anyOf(this.#runs.map((run) => run.signal))
     return this.#signal
   }
 
@@ -255,4 +255,15 @@ class BatchContext implements HandlerContext {
       await Promise.all(this.#helds.map((held) => this.#extend(held, ms)))
     }
   }
+}
+
+/** As `AbortSignal.any`, which on Node 20 holds for ever what a handler that does not take its listener off again listens with. */
+function anyOf(signals: readonly AbortSignal[]): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of signals) {
+    const abort = () => controller.abort(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  }
+  return controller.signal
 }

@@ -1,9 +1,14 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
-import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
-import type { HandlerOptions } from '../../src/consume/handler.ts'
+import { AdapterError, ErrorCode, type Delivery } from '../../src/adapter/index.ts'
+import type { HandlerContext, HandlerOptions } from '../../src/consume/handler.ts'
 import { Message } from '../../src/message/message.ts'
 import { connectedBench, settled, until, type EngineBench } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
 
 const kinds = (bench: EngineBench) =>
   bench.adapter.receivers.flatMap(({ settled }) => settled.map(({ kind, ids }) => `${kind} ${ids.join('+')}`))
@@ -113,6 +118,42 @@ describe('a batch', () => {
     await until(() => runs.length === 1)
     expect(runs).toEqual(['a+c'])
     await consumer.stop()
+  })
+
+  it('is let go of when it is over, although its handler left a listener at its signal', async () => {
+    const bench = await connectedBench()
+    const mine: WeakRef<object>[] = []
+    const { consumer, receiver } = await consumeBatches(bench, ((
+      _messages: Message[],
+      context: HandlerContext,
+    ) => {
+      const own = {}
+      mine.push(new WeakRef(own))
+      context.signal.addEventListener('abort', () => void own)
+    }) as never)
+    for (let batches = 1; batches <= 20; batches++) {
+      receiver.give(...['a', 'b', 'c'].map((id) => delivery(id)))
+      await until(() => consumer.stats().handled === 3 * batches && consumer.stats().unsettled === 0)
+    }
+    await settled()
+    collect()
+    expect(mine.filter((own) => own.deref() !== undefined).length).toBeLessThan(5)
+    await consumer.stop()
+  })
+
+  it('aborts as soon as one of its messages does', async () => {
+    const bench = await connectedBench()
+    const signals: AbortSignal[] = []
+    const { receiver } = await consumeBatches(bench, ((_messages: Message[], { signal }: HandlerContext) => {
+      signals.push(signal)
+      return new Promise(() => undefined)
+    }) as never)
+    const deliveries = ['a', 'b', 'c'].map((id) => delivery(id))
+    receiver.give(...deliveries)
+    await until(() => signals.length === 1)
+    expect(signals[0]?.aborted).toBe(false)
+    receiver.lose(deliveries[1] as Delivery)
+    expect(signals[0]?.reason).toMatchObject({ code: ErrorCode.LEASE_LOST })
   })
 
   it('keeps no key waiting for one whose acknowledgement failed', async () => {
