@@ -85,7 +85,7 @@ export function createTopics(
   ): Promise<Partial<QueueSettings>> => {
     for (let attempt = 1; ; attempt++)
       try {
-        return await subscribeOnce(target, declaration)
+        return await subscribeOnce(target, declaration, attempt > 1)
       } catch (error) {
         if (attempt === ATTEMPTS || !isMissing(error)) throw error
       }
@@ -94,6 +94,7 @@ export function createTopics(
   const subscribeOnce = async (
     target: Subscription,
     { settings, pattern = '#', ifExists }: Declaration,
+    again: boolean,
   ): Promise<Partial<QueueSettings>> => {
     const { topic } = target
     const queue = queueOf(target)
@@ -101,13 +102,12 @@ export function createTopics(
     // Whatever is known of it: somebody may have deleted it under its subscribers.
     known.delete(topic)
     await declare(topic)
-    // Written down before it is made: whoever deletes the topic finds it.
     const isNew = !(await queues.exists(queue))
-    if (isNew) {
-      // A note of one that is gone says nothing against what is asked for now.
-      if (ifExists === 'compare') await patterns.remove(queue)
-      await register.add(topic, target.subscription)
-    }
+    // A note of one that is gone says nothing against what is asked for now.
+    if (isNew && ifExists === 'compare') await patterns.remove(queue)
+    // Written down before it is made: whoever deletes the topic finds it. What was written before may have gone with the register.
+    const unwritten = isNew || again
+    if (unwritten) await register.add(topic, target.subscription)
     // Copies of one key go to one queue whichever it is, so one is enough.
     const answer = await queues.declare(label, queue, { ...settings, partitions: 1 }, ifExists)
     limit(target, queues.peek(queue)?.limited === true)
@@ -116,7 +116,7 @@ export function createTopics(
     // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
     if (existing !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
     // And after: whoever deletes the topic takes a note of what is not there yet for one of what is gone.
-    if (isNew) await register.add(topic, target.subscription)
+    if (unwritten) await register.add(topic, target.subscription)
     if (ifExists === 'compare' && existing !== pattern)
       throw queues.conflict(label, [
         { field: 'pattern', existing: existing ?? undefined, requested: pattern },

@@ -23,6 +23,19 @@ async function exists(queue: string): Promise<boolean> {
   )
 }
 
+/** Where a channel of the client has a method from: all channels of its kind share it. */
+function methodsOf(channel: Channel, name: string): Channel {
+  let methods = Object.getPrototypeOf(channel) as Channel
+  while (!Object.hasOwn(methods, name)) methods = Object.getPrototypeOf(methods) as Channel
+  return methods
+}
+
+function step(): { over: () => void; done: Promise<void> } {
+  let over = (): void => undefined
+  const done = new Promise<void>((resolve) => (over = resolve))
+  return { over, done }
+}
+
 afterEach(() => void jest.restoreAllMocks())
 
 describe('what is interrupted', () => {
@@ -148,6 +161,46 @@ describe('what is interrupted', () => {
     await other.disconnect(live)
   })
 
+  it('a subscription that is made as its topic goes is written down once more, for the register went with it', async () => {
+    const topic = fresh('topic')
+    const [register, queue] = [`mq:topic:${topic}`, `${topic}:s`]
+    const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+    await adapter.declare({ topic, subscription: 'before' }, declaration)
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const [begun, emptied, written, gone] = [step(), step(), step(), step()]
+    const methods = methodsOf(channel, 'deleteQueue')
+    const { assertQueue, deleteQueue } = methods
+    jest.spyOn(methods, 'assertQueue').mockImplementation(async function (this: Channel, name, options) {
+      if (name === register) {
+        begun.over()
+        await emptied.done
+      }
+      if (name === queue) {
+        written.over()
+        await gone.done
+      }
+      return assertQueue.call(this, name, options)
+    })
+    jest.spyOn(methods, 'deleteQueue').mockImplementation(async function (this: Channel, name, options) {
+      if (name === register) {
+        emptied.over()
+        await written.done
+      }
+      const answer = await deleteQueue.call(this, name, options)
+      if (name === register) gone.over()
+      return answer
+    })
+    const declaring = adapter.declare({ topic, subscription: 's' }, declaration)
+    await begun.done
+    await other.remove({ topic })
+    await declaring
+    expect(await exists(queue)).toBe(true)
+    await other.remove({ topic })
+    expect(await exists(queue)).toBe(false)
+    await other.disconnect(live)
+  })
+
   it('a subscription that was removed in part may be made with another pattern', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
@@ -180,10 +233,8 @@ describe('what is interrupted', () => {
   )
 
   it('who is not told that its queue is gone finds out', async () => {
-    let prototype = Object.getPrototypeOf(channel) as { handleCancel: (fields: unknown) => void }
-    while (!Object.hasOwn(prototype, 'handleCancel'))
-      prototype = Object.getPrototypeOf(prototype) as typeof prototype
-    const deaf = jest.spyOn(prototype, 'handleCancel').mockImplementation(() => undefined)
+    const methods = methodsOf(channel, 'handleCancel') as unknown as { handleCancel: () => void }
+    const deaf = jest.spyOn(methods, 'handleCancel').mockImplementation(() => undefined)
     const { queue } = await declare(adapter, fresh())
     const receiver = await adapter.open(source({ queue }), () => undefined)
     expect(await receiver.receive(1, live, 100)).toEqual([])
