@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { ValidationError } from '../errors.ts'
 
-const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
+// The dead letters of a queue with the longest name can be consumed as well.
+const QUEUE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}(\.dlq)?$/
 
 /** Whether a name may be given to a queue, topic or subscription, on every broker. */
 export function isQueueName(name: unknown): name is string {

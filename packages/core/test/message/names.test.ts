@@ -10,18 +10,30 @@ import {
 } from '../../src/message/names.ts'
 
 describe('queue names', () => {
-  it.each(['a', '0', 'orders.created_v2-x', 'A'.repeat(200)])('take %s', (name) => {
+  it.each(['a', '0', 'orders.created_v2-x', 'A'.repeat(200), `${'A'.repeat(200)}.dlq`])('take %s', (name) => {
     expect(isQueueName(name)).toBe(true)
     expect(checkQueueName(name)).toBe(name)
   })
 
-  it.each(['', '.a', '-a', '_a', 'a b', 'a/b', 'ä', 'a\n', 'A'.repeat(201), null, undefined, 7, {}])(
-    'refuse %p',
-    (name) => {
-      expect(isQueueName(name)).toBe(false)
-      expect(() => checkQueueName(name)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
-    },
-  )
+  it.each([
+    '',
+    '.a',
+    '-a',
+    '_a',
+    'a b',
+    'a/b',
+    'ä',
+    'a\n',
+    'A'.repeat(201),
+    `${'A'.repeat(201)}.dlq`,
+    null,
+    undefined,
+    7,
+    {},
+  ])('refuse %p', (name) => {
+    expect(isQueueName(name)).toBe(false)
+    expect(() => checkQueueName(name)).toThrow(expect.objectContaining({ code: 'MQ_VALIDATION' }))
+  })
 
   it('of the library end in .dlq, .retry or .delay', () => {
     expect(['q.retry', 'q.delay'].every(isInternalName)).toBe(true)
