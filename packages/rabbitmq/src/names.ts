@@ -3,14 +3,15 @@ import { createHash } from 'node:crypto'
 import type { Target } from '@mq/core/adapter'
 
 /** AMQP's short strings have 255 bytes; room is left for what is appended. */
+const SHORT = 255
 const LONGEST = 240
 
 /**
  * The queue of a target. A colon is in no portable name, so a subscription's queue meets no other. Two long names together are cut, and
- * kept apart by a hash.
+ * kept apart by a hash; so is the name of the dead-letter queue that is made of both.
  */
 export function queueOf(target: Target): string {
-  if ('queue' in target) return target.queue
+  if ('queue' in target) return target.queue.length > SHORT ? cut(target.queue) : target.queue
   return cut(`${target.topic}:${target.subscription}`)
 }
 

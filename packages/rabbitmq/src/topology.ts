@@ -194,10 +194,12 @@ export function createTopology(
   const declareQueue = async (
     label: string,
     queue: string,
-    settings: QueueSettings,
+    asked: QueueSettings,
     ifExists: Declaration['ifExists'],
   ): Promise<Partial<QueueSettings>> => {
     await afterGone(queue)
+    const named = asked.deadLetterQueue
+    const settings = named === null ? asked : { ...asked, deadLetterQueue: queueOf({ queue: named }) }
     let { partitions } = settings
     const found: Difference[] = []
     if (settings.ordered && (await exists(queue))) {
@@ -318,12 +320,12 @@ export function createTopology(
     async declare(target, declaration) {
       if ('subscription' in target) return topics.subscribe(target, declaration)
       if ('queue' in target)
-        return declareQueue(target.queue, target.queue, declaration.settings, declaration.ifExists)
+        return declareQueue(target.queue, queueOf(target), declaration.settings, declaration.ifExists)
       await topics.declare(target.topic)
       return {}
     },
     async remove(target) {
-      if ('queue' in target) await untilTold(removeQueue(target.queue))
+      if ('queue' in target) await untilTold(removeQueue(queueOf(target)))
       else
         await untilTold('subscription' in target ? topics.unsubscribe(target) : topics.remove(target.topic))
     },

@@ -1,5 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
-import { connected, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
+import {
+  connected,
+  declare,
+  failure,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { adapter, broker, channel, foreign } from './bench.ts'
@@ -140,6 +149,27 @@ describe('a subscription of long names', () => {
     )
     expect(await other.size(target)).toBe(1)
     await other.disconnect(live)
+  })
+})
+
+describe('a subscription whose names are as long as they may be', () => {
+  it('keeps its dead letters, which are found by the name of their queue', async () => {
+    const target = { topic: fresh('topic').padEnd(200, 't'), subscription: 's'.repeat(200) }
+    const deadLetterQueue = `${target.topic}.${target.subscription}.dlq`
+    const settings = { ...plainSettings, deadLetterQueue }
+    for (const ifExists of ['take', 'compare'] as const)
+      await adapter.declare(target, { settings, pattern: '#', ifExists })
+    await declare(adapter, deadLetterQueue)
+    await adapter.publish([outbound({ topic: target.topic })], live)
+    const receiver = await adapter.open(source(target), () => undefined)
+    const failed = [failure({ queue: target.topic, subscription: target.subscription })]
+    const got = await take(receiver, 1)
+    expect(await receiver.deadLetter(got, failed, { queue: deadLetterQueue })).toEqual(['settled'])
+    expect(await adapter.size({ queue: deadLetterQueue })).toBe(1)
+    await receiver.close(live)
+    await adapter.remove({ queue: deadLetterQueue })
+    await expect(adapter.size({ queue: deadLetterQueue })).rejects.toThrow()
+    await adapter.remove({ topic: target.topic })
   })
 })
 
