@@ -182,6 +182,9 @@ describe('a request whose sender made up where the answer goes', () => {
       channel.sendToQueue(name, Buffer.from('x'), { replyTo, correlationId: 'c' })
     await until(() => handled === addresses.length + 3 && queue.getStats().inFlight === 0)
     expect(lost).toEqual([])
+    const looking = await foreign.createChannel()
+    looking.on('error', () => undefined)
+    await expect(looking.checkQueue('no-such-queue')).rejects.toMatchObject({ code: 404 })
     expect(await queue.request(name, 1, { timeoutMs: 10_000 })).toMatchObject({ body: null })
   })
 

@@ -45,6 +45,7 @@ export function deadlineOf(entries: readonly Entry[], timeoutMs: number): number
 
 /** One destination's messages: gathered, sent in order, a bounded number of calls at once. */
 export interface Lane {
+  readonly key: string
   readonly destination: Destination
   readonly label: string
   readonly maxInFlight: number
@@ -57,7 +58,12 @@ export interface Lane {
   inFlight: number
 }
 
+/** Of the lane of answers to a requester, whose place may be an ordinary queue. No queue has it: names have no colon. */
+export function replyKey(address: string): string {
+  return `reply:${address}`
+}
+
 /** Requesters come and go. A subscription that is gone would come back for all of its topic, its pattern being the one that made it. */
-export function canBeMade({ destination }: Lane): boolean {
-  return !('reply' in destination) && !('subscription' in destination)
+export function canBeMade({ key, destination }: Lane): boolean {
+  return !key.startsWith(replyKey('')) && !('subscription' in destination)
 }

@@ -86,6 +86,7 @@ export class Outbox {
       // One call at a time keeps the order when a call must be repeated.
       const maxInFlight = settings?.ordered === true ? 1 : config.producer.maxInFlightRequests
       lane = {
+        key: laneKey,
         destination: message.destination,
         label,
         maxInFlight,
@@ -321,12 +322,11 @@ export class Outbox {
     for (const entry of entries) {
       this.#settle(entry)
       this.#engine.stats.errorCount++
-      const destination = lane.label
       entry.reject(
         publishError(
           this.#engine.adapter,
           entry.message.id,
-          destination,
+          lane.label,
           error,
           entry.attempted ? certainty : 'not-stored',
         ),

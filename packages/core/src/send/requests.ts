@@ -130,8 +130,10 @@ export class Requests {
       body: 'value' in outcome ? (outcome.value === undefined ? null : outcome.value) : null,
       correlationId: request.correlationId ?? request.id,
     })
+    const route = routeTo({ reply: replyTo })
+    // A foreign requester waits at a queue of its own, which goes with it.
     const toQueue = isQueueName(replyTo) && !replyTo.startsWith('amq.')
-    const route = routeTo(toQueue ? { queue: replyTo } : { reply: replyTo })
+    const destination = toQueue ? { queue: replyTo } : route.destination
     const extra: Record<string, string> | undefined =
       'error' in outcome
         ? {
@@ -139,7 +141,12 @@ export class Requests {
             [ERROR_MESSAGE]: outcome.error.message.slice(0, MAX_ERROR_MESSAGE),
           }
         : undefined
-    await this.#sender.reply(reply, route, extra)
+    try {
+      await this.#sender.reply(reply, { ...route, destination }, extra)
+    } catch (error) {
+      if (!MessageQueueError.is(error) || error.code !== ErrorCode.QUEUE_NOT_FOUND) throw error
+      this.#engine.logger.debug({ id: request.id, replyTo }, 'an answer is dropped: its requester is gone')
+    }
   }
 
   /** Waits out a lost connection, as sending does, for as long as the answer is waited for. */

@@ -24,6 +24,7 @@ import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
 import { currentTrace, endSpan, startSpan } from '../span.ts'
 import { abortedError } from './aborted.ts'
+import { replyKey } from './batch.ts'
 import { Openings } from './openings.ts'
 import type { Outbox } from './outbox.ts'
 import { keyOf, labelOf } from '../manage/topology.ts'
@@ -278,10 +279,9 @@ export class Sender {
     route: Route,
     extra: Readonly<Record<string, string>> | undefined,
   ): Promise<string> {
-    const settings = this.#engine.topology.settingsOf(route.key)
     const outbound = this.#encode(message, route)
     const headers = extra === undefined ? outbound.headers : { ...outbound.headers, ...extra }
-    return this.#hand({ ...outbound, headers }, route, settings)
+    return this.#hand({ ...outbound, headers }, route, undefined)
   }
 
   /** A dead letter goes back: its bytes as they are, its count and ttl anew. `changed`: it is not what that queue took before. */
@@ -344,8 +344,8 @@ export function routeTo(destination: Destination): Route {
   const reply = 'reply' in destination
   return {
     destination,
-    key: reply ? `reply:${destination.reply}` : keyOf(destination),
-    label: reply ? `reply:${destination.reply}` : labelOf(destination),
+    key: reply ? replyKey(destination.reply) : keyOf(destination),
+    label: reply ? replyKey(destination.reply) : labelOf(destination),
     config: undefined,
     validate: undefined,
     routingKey: undefined,

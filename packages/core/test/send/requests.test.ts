@@ -376,4 +376,23 @@ describe('answering', () => {
     expect(retrying.adapter.published).toEqual([])
     await second.consumer.stop()
   })
+
+  it('to a foreign requester whose queue is gone is dropped, and makes no queue', async () => {
+    const bench = await connectedBench()
+    const error = new AdapterError(ErrorCode.QUEUE_NOT_FOUND, 'there is no queue "answers"')
+    bench.adapter.onPublish = async (batch) =>
+      batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
+    const { consumer, receiver } = await bench.consume(({ id }) => {
+      if (id === 'bad') throw new TypeError('no such thing')
+    })
+    receiver.give(ask('good', { replyTo: 'answers' }), ask('bad', { replyTo: 'answers' }))
+    await until(() => receiver.settled.length === 2 && bench.adapter.published.flat().length === 2)
+    await settled()
+    expect(receiver.settled.map(({ kind }) => kind).sort()).toEqual(['ack', 'deadLetter'])
+    const places = bench.adapter.published.flat().map(({ destination }) => destination)
+    expect(places).toEqual([{ queue: 'answers' }, { queue: 'answers' }])
+    expect(bench.adapter.declared.map(({ target }) => target)).not.toContainEqual({ queue: 'answers' })
+    expect(bench.log.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([])
+    await consumer.stop()
+  })
 })
