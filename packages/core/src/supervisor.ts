@@ -2,7 +2,7 @@ import { backoffDelay, type BackoffPolicy } from './backoff.ts'
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
 import { untilAborted } from './adapter/until-aborted.ts'
-import { pause, withDeadline } from './deadline.ts'
+import { pause, sharedController, withDeadline } from './deadline.ts'
 import { ErrorCode } from './error-codes.ts'
 import { ConnectionError, MessageQueueError, NotConnectedError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -56,7 +56,7 @@ export class Supervisor {
   #state: ConnectionState = 'disconnected'
   /** Counts connections: a `lost` of an earlier one is ignored. */
   #epoch = 0
-  #lifetime = new AbortController()
+  #lifetime = sharedController()
   #connecting: Promise<void> | null = null
   #disconnecting: Promise<void> | null = null
   #waiters = new Set<Waiter>()
@@ -117,7 +117,7 @@ export class Supervisor {
       // At once where it can be: a disconnect in the same turn has to see it.
       if (this.#disconnecting !== null) await this.#disconnecting
       this.#state = 'connecting'
-      this.#lifetime = new AbortController()
+      this.#lifetime = sharedController()
       try {
         await this.#attempt()
       } catch (error) {

@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode, type BrokerAdapter } from '../src/adapter/index.ts'
 import { Supervisor, type SupervisorOptions } from '../src/supervisor.ts'
@@ -38,6 +39,15 @@ describe('Supervisor.connect', () => {
     expect(adapter.connections).toHaveLength(1)
     expect(events).toEqual(['up'])
     expect(supervisor.state).toBe('connected')
+  })
+
+  it('has a lifetime that any number may wait for the end of, without a warning of Node', async () => {
+    const { supervisor } = bench()
+    for (let i = 0; i < 2; i++) {
+      await supervisor.connect()
+      expect(getMaxListeners(supervisor.lifetime)).toBe(Infinity)
+      await supervisor.disconnect(NOTHING)
+    }
   })
 
   it('makes one attempt only, and rejects with what it failed with', async () => {

@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import { Type } from 'typebox'
 import {
@@ -232,5 +233,25 @@ describe('an encoding of the user’s own that fails', () => {
     await queue.connect()
     const sent = queue.send({ queueName: 'q', body: 1, contentEncoding: 'locked' })
     await expect(sent).rejects.toMatchObject({ code: 'MQ_SERIALIZATION', certainty: 'not-stored' })
+  })
+})
+
+describe('one signal for many messages', () => {
+  const batch = Array.from({ length: 20 }, (_, body) => ({ queueName: 'q', body }))
+
+  it('is none of which Node warns', async () => {
+    const { queue } = await watched()
+    const { signal } = new AbortController()
+    await queue.sendBatch(batch, { signal })
+    expect(getMaxListeners(signal)).toBe(Infinity)
+    await queue.disconnect()
+  })
+
+  it('may be one that Node does not know', async () => {
+    const { queue } = await watched()
+    const nothing = () => undefined
+    const signal = { aborted: false, addEventListener: nothing, removeEventListener: nothing } as never
+    expect(await queue.sendBatch(batch, { signal })).toHaveLength(20)
+    await queue.disconnect()
   })
 })
