@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   AdapterError,
   type BrokerAdapter,
@@ -122,6 +123,8 @@ export function rabbitmqAdapter(options: RabbitmqOptions = {}): BrokerAdapter {
       const ending = current
       if (ending === null) return
       current = null
+      // Every receiver listens to it: many are no leak, of which Node would warn.
+      setMaxListeners(Infinity, signal)
       await Promise.all([...ending.receivers].map((receiver) => receiver.close(signal)))
       await ending.connection.close(signal)
     },

@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import {
@@ -276,6 +277,18 @@ describe('a queue that is made again while a call waits for its messages', () =>
     await channel.deleteQueue(queue)
     await expect(second).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await receiver.close(live)
+  })
+})
+
+describe('many receivers that are open still', () => {
+  it('end with the connection, and make Node warn of no leak', async () => {
+    const busy = rabbitmqAdapter({ url: broker.url })
+    await connected(busy)
+    const target = await declare(busy, fresh())
+    for (let n = 0; n < 12; n++) await busy.open(source(target), () => undefined)
+    const { signal } = new AbortController()
+    await busy.disconnect(signal)
+    expect(getMaxListeners(signal)).toBe(Infinity)
   })
 })
 
