@@ -89,7 +89,11 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   const settle =
     <A extends unknown[], T>(operation: (deliveries: readonly Delivery[], ...more: A) => Promise<T>) =>
     (deliveries: readonly Delivery[], ...more: A): Promise<T> =>
-      inTurn(() => operation(shown.now(deliveries), ...more))
+      inTurn(async () => {
+        const outcomes = await operation(shown.now(deliveries), ...more)
+        shown.letGo(deliveries)
+        return outcomes
+      })
 
   const receiver: Receiver = {
     async receive(max, signal) {

@@ -30,6 +30,8 @@ export interface Shown {
   now(deliveries: readonly Delivery[]): Delivery[]
   /** Whether a message that was taken was shown before. */
   claims(held: Held): boolean
+  /** Keeps no longer what is settled of these: a look at very many would hold them all. */
+  letGo(deliveries: readonly Delivery[]): void
   stop(): void
 }
 
@@ -96,6 +98,12 @@ export function createShown(
     add: (held) => void entries.set(held, { shown: held, held, since: performance.now() }),
     now: (deliveries) => deliveries.map((delivery) => entries.get(delivery)?.held ?? delivery),
     claims,
+    letGo(deliveries) {
+      for (const delivery of deliveries) {
+        const entry = entries.get(delivery)
+        if (entry?.held.state === 'settled' && !away.has(entry)) entries.delete(delivery)
+      }
+    },
     stop() {
       stopped = true
       clearInterval(timer)

@@ -1,8 +1,13 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, expect, it, jest } from '@jest/globals'
 import { performance } from 'node:perf_hooks'
 import { declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import { adapter, channel } from './bench.ts'
 import { take } from './take.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
 
 afterEach(() => {
   jest.useRealTimers()
@@ -37,4 +42,25 @@ it('what a browse has held for long is given back and taken again, and shown onc
   const expected = [...first.slice(110).map(({ id }) => [id, 2]), ...second.map(({ id }) => [id, 1])]
   expect([...times].sort()).toEqual(expected.sort())
   await receiver.close(live)
+})
+
+it('what was removed during a browse is not kept until its end', async () => {
+  const target = await declare(adapter, fresh())
+  await adapter.publish(
+    Array.from({ length: 300 }, () => outbound(target)),
+    live,
+  )
+  const browser = await adapter.open(source(target, { mode: 'browse' }), () => undefined)
+  const removed: WeakRef<object>[] = []
+  const remove = async (): Promise<void> => {
+    const page = await browser.receive(50, live)
+    for (const delivery of page) removed.push(new WeakRef(delivery))
+    expect(new Set(await browser.ack(page))).toEqual(new Set(['settled']))
+  }
+  for (let n = 0; n < 6; n++) await remove()
+  await until(() => {
+    collect()
+    return removed.filter((each) => each.deref() !== undefined).length <= 50
+  })
+  await browser.close(live)
 })
