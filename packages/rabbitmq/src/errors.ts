@@ -77,6 +77,8 @@ export function classify(error: unknown): Classification {
       return { code: 'MQ_UNAVAILABLE', retryable: true }
     if (code === 406 && /invalid arg/.test(message)) return { code: 'MQ_CONFIGURATION', retryable: false }
     if (code === 406 && !/inequivalent/.test(message)) return { code: 'MQ_CONNECTION', retryable: true }
+    // By another consumer, who may leave: not a matter of rights.
+    if (code === 403 && /in exclusive use/.test(message)) return { code: 'MQ_UNAVAILABLE', retryable: true }
     // A vhost that is down, a user without rights, a limit: said by the same code.
     if (code === 530 && /connection limit|vhost .* is down/i.test(message))
       return { code: 'MQ_UNAVAILABLE', retryable: true }

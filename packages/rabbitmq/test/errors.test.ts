@@ -8,6 +8,7 @@ describe('classify', () => {
   it.each([
     [amqp(404, 'Operation failed: QueueDeclare; 404 (NOT-FOUND)'), 'MQ_QUEUE_NOT_FOUND', false],
     [amqp(403, 'Operation failed: QueueDeclare; 403 (ACCESS-REFUSED)'), 'MQ_AUTHENTICATION', false],
+    [amqp(403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"), 'MQ_UNAVAILABLE', true],
     [new Error('Handshake terminated by server: 403 (ACCESS-REFUSED)'), 'MQ_AUTHENTICATION', false],
     [new Error('Handshake terminated by server: 530 (NOT-ALLOWED)'), 'MQ_AUTHENTICATION', false],
     [amqp(405, 'RESOURCE_LOCKED'), 'MQ_QUEUE_CONFLICT', false],

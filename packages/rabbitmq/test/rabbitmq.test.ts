@@ -292,6 +292,17 @@ describe('many receivers that are open still', () => {
   })
 })
 
+describe('a queue that another client consumes alone', () => {
+  it('cannot be consumed for now, which is no matter of rights', async () => {
+    const { queue } = await declare(adapter, fresh(), { durable: false })
+    const { consumerTag } = await channel.consume(queue, () => undefined, { exclusive: true })
+    const error = await adapter.open(source({ queue }), () => undefined).catch((reason: unknown) => reason)
+    expect(adapter.classify(error)).toEqual({ code: 'MQ_UNAVAILABLE', retryable: true })
+    await channel.cancel(consumerTag)
+    await (await adapter.open(source({ queue }), () => undefined)).close(live)
+  })
+})
+
 describe('more receivers than a connection has channels', () => {
   it('are refused, saying what else can be done', async () => {
     await broker.run('eval', 'application:set_env(rabbit, channel_max, 9).')
