@@ -20,12 +20,14 @@ interface Internals {
   readonly ch: number
   readonly pushConfirmCallback: unknown
   readonly connection: {
+    /** Longest frame, in bytes, that the server agreed to. */
+    readonly frameMax: number
     sentSinceLastCheck: boolean
     readonly channels: readonly ({ readonly buffer: Writable } | null | undefined)[]
   }
 }
 
-/** A larger message is the client's: it would fill a slab by itself. All servers take frames so long. */
+/** A larger message is the client's: it would fill a slab by itself. So is one that the server takes in several frames only. */
 const LARGEST = 64 * 1024
 
 const SLAB_BYTES = 128 * 1024
@@ -55,8 +57,8 @@ const FLAG = {
 export function createFrames(channel: Channel): Frames | null {
   const { ch, connection, pushConfirmCallback } = channel as unknown as Partial<Internals>
   const stream = connection?.channels?.[ch ?? 0]?.buffer
-  if (connection === undefined || stream === undefined || typeof pushConfirmCallback !== 'function')
-    return null
+  if (typeof connection?.frameMax !== 'number' || stream === undefined) return null
+  if (typeof pushConfirmCallback !== 'function') return null
   return new Slab(ch as number, connection, stream)
 }
 
@@ -64,6 +66,7 @@ class Slab implements Frames {
   readonly #channel: number
   readonly #connection: Internals['connection']
   readonly #stream: Writable
+  readonly #largest: number
   #bytes = Buffer.alloc(0)
   /** From here on it is not written yet, up to `#at`. */
   #start = 0
@@ -79,11 +82,12 @@ class Slab implements Frames {
     this.#channel = channel
     this.#connection = connection
     this.#stream = stream
+    this.#largest = Math.min(LARGEST, connection.frameMax)
   }
 
   add(item: Item): boolean {
     const most = mostBytes(item)
-    if (most > LARGEST) return false
+    if (most > this.#largest) return false
     if (this.#at + most > this.#bytes.length) {
       this.#write()
       this.#bytes = Buffer.allocUnsafe(SLAB_BYTES)

@@ -8,10 +8,10 @@ import type { Properties } from '../src/wire.ts'
 import { Connection, type Frame, written } from './client.ts'
 
 /** A channel of the client whose buffer takes so many writes before it is full. */
-function setUp(room = 100) {
+function setUp(room = 100, frameMax = 131_072) {
   const chunks: Buffer[] = []
   const buffer = { write: (chunk: Buffer) => chunks.push(Buffer.from(chunk)) < room }
-  const connection = { sentSinceLastCheck: false, channels: [null, null, { buffer }] }
+  const connection = { frameMax, sentSinceLastCheck: false, channels: [null, null, { buffer }] }
   const channel = { ch: 2, connection, pushConfirmCallback: () => undefined } as unknown as Channel
   return { frames: createFrames(channel) as Frames, chunks, connection }
 }
@@ -104,6 +104,14 @@ describe('a message', () => {
     frames.flush()
     const ids = read(Buffer.concat(chunks)).flatMap(({ fields }) => fields?.['messageId'] ?? [])
     expect(ids).toEqual(['before', 'after'])
+  })
+
+  it.each<[string, Item]>([
+    ['body', item({}, Buffer.alloc(8_192))],
+    ['headers', item({ headers: { a: 'x'.repeat(8_192) } })],
+  ])('whose %s is longer than a frame that the server takes is left to the client', (_, given) => {
+    const { frames } = setUp(100, 8_192)
+    expect([frames.add(given), frames.add(item({}))]).toEqual([false, true])
   })
 })
 

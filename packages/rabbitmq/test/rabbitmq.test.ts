@@ -303,6 +303,27 @@ describe('a queue that another client consumes alone', () => {
   })
 })
 
+describe('a server whose frames are short', () => {
+  it('takes messages that are longer', async () => {
+    await broker.run('eval', 'application:set_env(rabbit, frame_max, 8192).')
+    const narrow = rabbitmqAdapter({ url: broker.url })
+    try {
+      await connected(narrow)
+    } finally {
+      await broker.run('eval', 'application:set_env(rabbit, frame_max, 131072).')
+    }
+    const target = await declare(narrow, fresh())
+    const sent = [Buffer.alloc(20_000, 1), Buffer.alloc(10, 2)].map((body) => outbound(target, { body }))
+    expect(await narrow.publish(sent, live)).toEqual([{ ok: true }, { ok: true }])
+    const got = await take(await narrow.open(source(target), () => undefined), 2)
+    expect(got.map(({ body }) => [body.length, body[0]])).toEqual([
+      [20_000, 1],
+      [10, 2],
+    ])
+    await narrow.disconnect(live)
+  }, 60_000)
+})
+
 describe('more receivers than a connection has channels', () => {
   it('are refused, saying what else can be done', async () => {
     await broker.run('eval', 'application:set_env(rabbit, channel_max, 9).')
