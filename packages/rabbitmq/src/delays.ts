@@ -181,6 +181,7 @@ export function createDelays(connection: Connection): Delays {
       }
     },
     async remove(queue) {
+      bound.delete(queue)
       const names = ownOf.get(queue) ?? []
       ownOf.delete(queue)
       for (const name of names) {

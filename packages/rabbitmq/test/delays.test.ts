@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
 import {
   connected,
   declare,
@@ -81,6 +82,17 @@ describe('what waits for a queue', () => {
     await delayed(theirs.queue, 1, 100)
     await comes(theirs.queue, 2)
     await other.disconnect(live)
+  })
+
+  it('comes without a detour to one that another client made again after it was removed here', async () => {
+    const { queue } = await declare(adapter, fresh())
+    await adapter.remove({ queue })
+    await channel.assertQueue(queue, { durable: true })
+    await delayed(queue, 1, 100)
+    await comes(queue)
+    const got = (await channel.get(queue, { noAck: true })) as Message
+    const waitedIn = got.properties.headers?.['x-death']?.map((death) => death.queue)
+    expect(waitedIn).toEqual(['mq:delayed:100'])
   })
 
   it('comes with its own routing key or none, retried ones included', async () => {
