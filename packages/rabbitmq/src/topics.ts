@@ -145,7 +145,9 @@ export function createTopics(
       limited.delete(topic)
       // Before the queues: a subscriber who hears that its queue is gone makes all of it again, and that must last.
       await connection.admin((channel) => channel.deleteExchange(topic))
-      await abreast([...names], (subscription) => unsubscribe({ topic, subscription }))
+      // One that is exclusive to another connection gets nothing any more, and goes with that.
+      const tolerant = (subscription: string) => unsubscribe({ topic, subscription }).catch(unless(405))
+      await abreast([...names], tolerant)
     })
 
   return {

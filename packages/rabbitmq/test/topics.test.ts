@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Channel } from 'amqplib'
 import {
   connected,
   declare,
@@ -121,6 +122,33 @@ describe('a subscription that goes by itself', () => {
     const batch = ['a.x', 'b.x'].map((routingKey) => outbound({ topic: target.topic }, { routingKey }))
     await adapter.publish(batch, live)
     expect(await adapter.size(target)).toBe(1)
+  })
+})
+
+describe('a topic of which a subscription is exclusive to another connection', () => {
+  it('is deleted all the same, with all other subscriptions', async () => {
+    const topic = fresh('topic')
+    const [theirs, ours] = [
+      { topic, subscription: 'theirs' },
+      { topic, subscription: 'ours' },
+    ]
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    const exclusive = { ...plainSettings, exclusive: true }
+    await other.declare(theirs, { settings: exclusive, pattern: '#', ifExists: 'take' })
+    await adapter.declare(ours, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+    await adapter.remove({ topic })
+    const look = async (call: (looking: Channel) => Promise<unknown>): Promise<unknown> => {
+      const looking = await foreign.createChannel()
+      looking.on('error', () => undefined)
+      return call(looking).catch((error: unknown) => (error as { code: unknown }).code)
+    }
+    expect([
+      await look((looking) => looking.checkQueue(`${topic}:ours`)),
+      await look((looking) => looking.checkExchange(topic)),
+      await look((looking) => looking.checkQueue(`mq:topic:${topic}`)),
+    ]).toEqual([404, 404, 404])
+    await other.disconnect(live)
   })
 })
 
