@@ -76,10 +76,14 @@ export function createRegister(
     async empty(topic, use) {
       const register = own.register(topic)
       if (!(await queues.exists(register))) return use(new Set())
+      let found = false
       await hold(topic, Infinity, async (names) => {
+        found = names.size > 0
         await use(names)
         return true
       })
+      // Others may hold all that there is, and it comes back when they are done.
+      if (!found) return
       // Whoever made a subscription meanwhile has written it down: then it stays.
       const drop = connection.admin(async (channel) => {
         if ((await channel.checkQueue(register)).messageCount === 0) await channel.deleteQueue(register)

@@ -201,6 +201,21 @@ describe('what is interrupted', () => {
     await other.disconnect(live)
   })
 
+  it('a topic that is deleted while another client reads its register is deleted whole by the next call', async () => {
+    const topic = fresh('topic')
+    const declaration = { settings: plainSettings, pattern: '#', ifExists: 'take' } as const
+    await adapter.declare({ topic, subscription: 's' }, declaration)
+    const reading = await foreign.createChannel()
+    const register = `mq:topic:${topic}`
+    for (let entry = await reading.get(register); entry !== false; entry = await reading.get(register));
+    await adapter.remove({ topic })
+    await reading.close()
+    await until(async () => (await channel.checkQueue(register)).messageCount > 0)
+    await adapter.remove({ topic })
+    expect(await exists(`${topic}:s`)).toBe(false)
+    expect(await exists(register)).toBe(false)
+  })
+
   it('a subscription that was removed in part may be made with another pattern', async () => {
     const topic = fresh('topic')
     const target = { topic, subscription: 's' }
