@@ -1,4 +1,4 @@
-import { getMaxListeners } from 'node:events'
+import { getEventListeners, getMaxListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import {
@@ -256,6 +256,23 @@ describe('a look at a queue', () => {
     expect(await looking.receive(1, live)).toHaveLength(1)
     expect(await looking.receive(1, live)).toEqual([])
     await looking.close(live)
+  })
+})
+
+describe('calls that wait for messages one after another', () => {
+  it('leave nothing at a signal that outlives them', async () => {
+    const { queue } = await declare(adapter, fresh())
+    const receiver = await adapter.open(source({ queue }, { mode: 'pull' }), () => undefined)
+    const { signal } = new AbortController()
+    for (let n = 0; n < 3; n++) expect(await receiver.receive(1, signal, 10)).toEqual([])
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+    // Where Node 20 keeps what it never lets go of.
+    const dependants = Object.getOwnPropertySymbols(signal).find(
+      ({ description }) => description === 'kDependantSignals',
+    )
+    const kept = signal as unknown as Readonly<Record<symbol, { size: number } | undefined>>
+    expect(dependants === undefined ? 0 : (kept[dependants]?.size ?? 0)).toBe(0)
+    await receiver.close(live)
   })
 })
 
