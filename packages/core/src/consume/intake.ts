@@ -217,6 +217,7 @@ export class Intake {
     settlement: Settlement,
     infos: readonly DeadLetterInfo[],
     attempt: number,
+    leaseEndsAt = this.#engine.clock.monotonic() + this.source.leaseMs,
   ): Promise<void> {
     const acknowledged = settlement.kind === 'ack' ? helds.length : 0
     this.#answering += acknowledged
@@ -237,7 +238,7 @@ export class Intake {
         const delayMs =
           this.#closed || held.state === 'lost'
             ? null
-            : settleAgainAfter(this.#engine, outcome.error, attempt)
+            : settleAgainAfter(this.#engine, outcome.error, attempt, leaseEndsAt)
         if (delayMs === null) this.#giveUp(held, settlement, outcome.error)
         else {
           ;(again ??= []).push(held)
@@ -256,7 +257,7 @@ export class Intake {
       if (missing) topology.missing(settlement.target)
       await topology.ensure(settlement.target).catch(() => undefined)
     }
-    await this.#settle(again, settlement, infos, attempt + 1)
+    await this.#settle(again, settlement, infos, attempt + 1, leaseEndsAt)
   }
 
   #finish(held: Held, state: 'settled' | 'lost', result: SettleResult): void {

@@ -18,7 +18,7 @@ export type Settlement =
 export const ACK: Settlement = { kind: 'ack' }
 export const RELEASE: Settlement = { kind: 'release' }
 
-/** Attempts to tell a broker that answers with a passing error, before the delivery is left to its lease. */
+/** Attempts to tell a broker that answers with a passing error, before the delivery is left to its lease. One that serves nobody for now is told for as long as that lasts. */
 const ATTEMPTS = 6
 const BACKOFF = { backoff: 'exponential', delayMs: 50, maxDelayMs: 2000, jitter: 0.2 } as const
 
@@ -56,12 +56,20 @@ export function outcomesOf(outcomes: readonly SettleOutcome[] | undefined): read
   return outcomes ?? []
 }
 
-/** Whether a failed settlement is worth another call, and after how long: `null` when it is not. */
-export function settleAgainAfter(engine: Engine, error: unknown, attempt: number): number | null {
-  if (attempt >= ATTEMPTS || engine.supervisor.state !== 'connected') return null
+/** Whether a failed settlement is worth another call, and after how long: `null` when it is not. `leaseEndsAt`: unless it is renewed. */
+export function settleAgainAfter(
+  engine: Engine,
+  error: unknown,
+  attempt: number,
+  leaseEndsAt: number,
+): number | null {
+  if (engine.supervisor.state !== 'connected') return null
   const { code, retryable } = classify(engine.adapter, error)
+  const waitMs = backoffDelay(BACKOFF, attempt)
+  const inTime = code === ErrorCode.UNAVAILABLE && engine.clock.monotonic() + waitMs < leaseEndsAt
+  if (attempt >= ATTEMPTS && !inTime) return null
   // A missing dead-letter queue is declared before the next attempt.
-  return retryable || code === ErrorCode.QUEUE_NOT_FOUND ? backoffDelay(BACKOFF, attempt) : null
+  return retryable || code === ErrorCode.QUEUE_NOT_FOUND ? waitMs : null
 }
 
 /** One line for what one call settled. */

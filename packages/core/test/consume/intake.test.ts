@@ -100,6 +100,29 @@ describe('acknowledging', () => {
     await intake.close()
   })
 
+  it('is tried for as long as the lease lasts when the broker serves nobody for now', async () => {
+    const bench = await connectedBench()
+    const { intake, helds, calls } = await open(bench, 'a', 'b')
+    let busy = true
+    const refusal = { error: new AdapterError(ErrorCode.UNAVAILABLE, 'busy', { retryable: true }) }
+    bench.adapter.onSettle = (kind) => (busy && kind === 'ack' ? refusal : 'settled')
+    const first = ack(intake, helds[0] as Held)
+    await until(() => calls().length === 1)
+    await settled()
+    await bench.clock.advance(20_000)
+    expect(helds[0]?.state).toBe('settling')
+    busy = false
+    await bench.clock.advance(3_000)
+    await expect(first).resolves.toBeNull()
+    busy = true
+    const second = ack(intake, helds[1] as Held)
+    await until(() => calls().at(-1) === 'ack b')
+    await settled()
+    await bench.clock.advance(40_000)
+    expect(await second).toMatchObject({ code: ErrorCode.UNAVAILABLE })
+    await intake.close()
+  })
+
   it('survives a receiver that throws, or answers too few', async () => {
     const bench = await connectedBench()
     const { intake, helds } = await open(bench, 'a', 'b')
