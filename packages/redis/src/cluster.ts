@@ -19,6 +19,7 @@ import {
   openLink,
   type Reply,
   SHORT_MS,
+  unblock,
 } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 import { keepBusy, readFacts } from './server.ts'
@@ -327,7 +328,7 @@ export async function connectCluster(
       unblock: (_, link) => {
         const node = nodes.get(nameOf(link.address))
         if (node === undefined) link.destroy(undefined)
-        else if (link.id > 0) node.command.send(['CLIENT', 'UNBLOCK', String(link.id)]).catch(() => undefined)
+        else unblock(node.command, link)
       },
       async survived(error) {
         if (over) return false

@@ -6,7 +6,7 @@ import { type Caller, createCaller } from './caller.ts'
 import { type Confirm, unconfirmed } from './confirm.ts'
 import { replyCode } from './errors.ts'
 import { createIdleLinks } from './idle-links.ts'
-import { type Address, type Argument, type Link, offline, openLink, type Reply } from './link.ts'
+import { type Address, type Argument, type Link, offline, openLink, type Reply, unblock } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Script } from './scripts/index.ts'
 import { masterOf } from './sentinel.ts'
@@ -153,7 +153,7 @@ export async function connectSingle(
         if (!over && !link.dead) idle.put(link)
       },
       unblock: (_, link) => {
-        if (!over && link.id > 0) command.send(['CLIENT', 'UNBLOCK', String(link.id)]).catch(() => undefined)
+        if (!over) unblock(command, link)
       },
       survived: () => Promise.resolve(false),
       close: async (until) => {

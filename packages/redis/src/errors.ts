@@ -68,6 +68,11 @@ export function isReply(error: unknown): boolean {
   return types.isNativeError(error) && REPLY_CLASSES.has(error.constructor.name)
 }
 
+/** Whether the server answered that it serves nobody for now. The connection is none the worse for it. */
+export function isPassing(error: unknown): boolean {
+  return isReply(error) && classify(error).code === 'MQ_UNAVAILABLE'
+}
+
 /** Names an error of the client, the server or the network. */
 export function classify(error: unknown): Classification {
   const own = adapterErrorOf(error)

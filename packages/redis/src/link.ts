@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer'
 import { AdapterError, atMost, deadlineSignal, untilAborted } from '@mq/core/adapter'
 import { createClient, RESP_TYPES } from 'redis'
 import type { ResolvedOptions } from './options.ts'
-import { replyCode } from './errors.ts'
+import { isPassing, replyCode } from './errors.ts'
 import { type Script, scripts } from './scripts/index.ts'
 
 export type Argument = string | Buffer
@@ -21,6 +21,8 @@ export interface Link {
   send(args: readonly Argument[], blockMs?: number): Promise<Reply>
   /** `again` is called before it is sent once more, when the server had lost the script. Calls may have run meanwhile that were asked for later. */
   run(script: Script, key: string, args: readonly Argument[], again?: () => void): Promise<Reply>
+  /** The server is known to live, and to answer nobody now: its silence on this connection says nothing. */
+  excuse(): void
   /** Says something when nothing is owed, so that the server does not take the connection for idle. */
   touch(): void
   /** As `run`, with more than one key. */
@@ -220,6 +222,9 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
       touch: () => {
         if (owed === 0) send(['PING']).catch(() => undefined)
       },
+      excuse: () => {
+        progressAt = performance.now()
+      },
       runKeys,
       run: (script, key, args, again) => runKeys(script, [key], args, again),
       close: async (until) => {
@@ -279,6 +284,14 @@ function silent({ address, options }: Pick<LinkOptions, 'address' | 'options'>):
     `Redis at ${address.host}:${address.port} was not ready within ${options.connectTimeoutMs} ms`,
     { retryable: true },
   )
+}
+
+/** Ends a read that waits at the server before its time. */
+export function unblock(command: Link, waiting: Link): void {
+  if (waiting.id === 0) return
+  command.send(['CLIENT', 'UNBLOCK', String(waiting.id)]).catch((error: unknown) => {
+    if (isPassing(error)) waiting.excuse()
+  })
 }
 
 export function offline(cause: unknown): AdapterError {

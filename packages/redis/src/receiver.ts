@@ -13,6 +13,7 @@ import {
 } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
+import { isPassing } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
 import { moveAcross } from './move.ts'
@@ -23,6 +24,8 @@ import { decode, failureFields, type Held } from './wire.ts'
 const LONGEST_BLOCK = 250
 /** How long a receiver that has no connection to wait on rests between two looks: at first, and the longest after many that were in vain, in ms. */
 const REST = { first: 25, longest: 250 } as const
+/** Pause before a server that refuses for now is asked again, and how long one look, for which others may wait, goes on asking, in ms. */
+const REFUSED = { pause: 100, look: 1_000 } as const
 /** Entries in one settling or renewing script. */
 const MOST_SETTLED = 250
 
@@ -59,6 +62,8 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
   let nextReclaim = 0
   let waiting: { stop(): void; readonly until: number } | null = null
   let rest: number = REST.first
+  /** How long the server has refused to be read from, pauses counted, in ms. */
+  let refusedMs = 0
 
   const held = (entries: readonly Reply[], from: number): Held[] =>
     (entries as readonly (readonly [Buffer, Buffer, readonly Reply[], number])[]).map((entry) =>
@@ -159,8 +164,13 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     }
   }
 
-  const receive = async (max: number, signal: AbortSignal, waitMs: number): Promise<readonly Delivery[]> => {
-    const until = performance.now() + waitMs
+  /** `until`: in monotonic ms, the end of `waitMs`. */
+  const readUntil = async (
+    max: number,
+    signal: AbortSignal,
+    until: number,
+    waitMs: number,
+  ): Promise<readonly Delivery[]> => {
     for (let first = true; ; first = false) {
       if (signal.aborted || closed !== null) return []
       let wake = '0-0'
@@ -179,6 +189,27 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       if (left < 1) return []
       const got = await waitOn(max, Math.min(left, LONGEST_BLOCK, Math.max(1, nextTend - now)), wake, signal)
       if (got.length > 0) return got
+    }
+  }
+
+  /**
+   * A server that refuses everybody for now (the script of another runs too long, say) takes nothing from those who hold messages, so it is asked again. Not
+   * for longer than a lease: then it may, and core has to know.
+   */
+  const receive = async (max: number, signal: AbortSignal, waitMs: number): Promise<readonly Delivery[]> => {
+    const until = performance.now() + waitMs
+    const patience = waitMs === 0 ? Math.min(REFUSED.look, source.leaseMs) : source.leaseMs
+    for (;;) {
+      try {
+        const got = await readUntil(max, signal, until, waitMs)
+        refusedMs = 0
+        return got
+      } catch (error) {
+        if (!isPassing(error) || refusedMs >= patience) throw error
+        await pause(REFUSED.pause, signal)
+        refusedMs += REFUSED.pause
+        if (waitMs > 0 && performance.now() >= until) return []
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readdirSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
@@ -102,81 +103,92 @@ describe('a server without room for one more client (maxclients)', () => {
   }, 20_000)
 })
 
-/**
- * Never ends, if it begins while a read waits at the server: that is answered when it is over. Between two reads the next one would be refused, and what was
- * read before left to its lease.
- */
-const SPIN_DURING_A_READ = `
-if not string.find(redis.call('INFO', 'clients'), 'blocked_clients:1') then return 0 end
+/** Never ends, once so many reads wait at the server. */
+const spin = (waiting: number): string => `
+if not string.find(redis.call('INFO', 'clients'), 'blocked_clients:${waiting}') then return 0 end
 while true do end
 `
 
 describe('a server that is busy with a script of somebody else', () => {
-  it('is waited for: what was sent and acknowledged meanwhile succeeds afterwards', async () => {
-    await redis('CONFIG', 'SET', 'busy-reply-threshold', '50')
-    // However long this test takes, the connection does not count as lost.
-    const busy = redisAdapter({ url: broker.url, commandTimeoutMs: 60_000 })
-    const open = busy.open.bind(busy)
-    let refusedAcks = 0
-    busy.open = async (...args) => {
-      const receiver = await open(...args)
-      const ack = receiver.ack.bind(receiver)
-      receiver.ack = async (deliveries) => {
-        const outcomes = await ack(deliveries)
-        if (outcomes.some((outcome) => typeof outcome === 'object')) refusedAcks++
-        return outcomes
+  it.each([
+    ['while a read waits', 1],
+    ['between two reads', 0],
+  ])(
+    '%s is waited for: what runs goes on, and sends and acknowledgements succeed afterwards',
+    async (_when, waiting) => {
+      await redis('CONFIG', 'SET', 'busy-reply-threshold', '50')
+      const busy = redisAdapter({ url: broker.url, commandTimeoutMs: 1_500 })
+      const open = busy.open.bind(busy)
+      let refusedAcks = 0
+      busy.open = async (...args) => {
+        const receiver = await open(...args)
+        const ack = receiver.ack.bind(receiver)
+        receiver.ack = async (deliveries) => {
+          const outcomes = await ack(deliveries)
+          if (outcomes.some((outcome) => typeof outcome === 'object')) refusedAcks++
+          return outcomes
+        }
+        return receiver
       }
-      return receiver
-    }
-    const queue = new MessageQueue(busy)
-    queues.push(queue)
-    await queue.connect()
-    const name = fresh()
-    let release = (): void => undefined
-    const handling = new Promise<void>((resolve) => (release = resolve))
-    const got: unknown[] = []
-    await queue.consume(name, async ({ body }) => {
-      got.push(body)
-      await handling
-    })
-    await queue.send(name, 0)
-    await until(() => got.length === 1)
-    const client = () =>
-      createClient({ url: broker.url })
-        .on('error', () => undefined)
-        .connect()
-    const [other, admin] = [await client(), await client()]
-    const spinning = (async () => {
-      while (Number(await other.sendCommand(['EVAL', SPIN_DURING_A_READ, '0'])) === 0);
-    })().catch((error: unknown) => error)
-    await until(() =>
-      admin.ping().then(
-        () => false,
-        (error: unknown) => String(error).includes('BUSY'),
-      ),
-    )
-    const health = await queue.healthCheck()
-    expect(health).toMatchObject({ healthy: false, error: expect.stringContaining('BUSY') })
-    const adapter = adapterFor()
-    const refused = await connected(adapter).catch((error: unknown) => error)
-    expect(adapter.classify(refused)).toEqual({ code: 'MQ_UNAVAILABLE', retryable: true })
-    const sending = queue.send(name, 1)
-    release()
-    // Over a connection that is there: core tells the server for no more than a second or two.
-    await until(() => refusedAcks > 0)
-    await admin.sendCommand(['SCRIPT', 'KILL'])
-    await spinning
-    other.destroy()
-    admin.destroy()
-    await sending
-    await until(() => got.length === 2, 30_000)
-    expect(got).toEqual([0, 1])
-    await until(async () => (await redis('XLEN', `{mq:${name}}:s:0`)) === '0')
-    expect(await queue.healthCheck()).toMatchObject({
-      healthy: true,
-      details: { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction' },
-    })
-  }, 90_000)
+      const queue = new MessageQueue(busy)
+      queues.push(queue)
+      await queue.connect()
+      const name = fresh()
+      let release = (): void => undefined
+      const handling = new Promise<void>((resolve) => (release = resolve))
+      const got: unknown[] = []
+      const signals: AbortSignal[] = []
+      const lost: unknown[] = []
+      for (const event of ['leaseLost', 'disconnected'] as const)
+        queue.on(event, (told: unknown) => lost.push(told))
+      await queue.consume(name, async ({ body }, { signal }) => {
+        got.push(body)
+        signals.push(signal)
+        await handling
+      })
+      await queue.send(name, 0)
+      await until(() => got.length === 1)
+      const client = () =>
+        createClient({ url: broker.url })
+          .on('error', () => undefined)
+          .connect()
+      const [other, admin] = [await client(), await client()]
+      const spinning = (async () => {
+        while (Number(await other.sendCommand(['EVAL', spin(waiting), '0'])) === 0);
+      })().catch((error: unknown) => error)
+      await until(() =>
+        admin.ping().then(
+          () => false,
+          (error: unknown) => String(error).includes('BUSY'),
+        ),
+      )
+      const health = await queue.healthCheck()
+      expect(health).toMatchObject({ healthy: false, error: expect.stringContaining('BUSY') })
+      const adapter = adapterFor()
+      const refused = await connected(adapter).catch((error: unknown) => error)
+      expect(adapter.classify(refused)).toEqual({ code: 'MQ_UNAVAILABLE', retryable: true })
+      const sending = queue.send(name, 1)
+      // For longer than a command may take.
+      await setTimeout(3_000)
+      release()
+      await until(() => refusedAcks > 6, 30_000)
+      await admin.sendCommand(['SCRIPT', 'KILL'])
+      await spinning
+      other.destroy()
+      admin.destroy()
+      await sending
+      await until(() => got.length === 2, 30_000)
+      await until(async () => (await redis('XLEN', `{mq:${name}}:s:0`)) === '0')
+      expect(got).toEqual([0, 1])
+      expect(lost).toEqual([])
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false, false])
+      expect(await queue.healthCheck()).toMatchObject({
+        healthy: true,
+        details: { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction' },
+      })
+    },
+    90_000,
+  )
 })
 
 describe('a clock of the client that jumps', () => {
