@@ -36,7 +36,7 @@ export interface ReceiverSetup {
   readonly source: Source
   /** Name of the group's consumer; its end is the lease, which the scripts read. */
   readonly consumer: string
-  /** A plain queue is read and acknowledged without looking at each message in a script. */
+  /** A plain queue is read and acknowledged without looking at each message in a script. As it is now. */
   readonly plain: boolean
   readonly leastLeaseMs: number
   closed(receiver: RedisReceiver): void
@@ -51,7 +51,8 @@ export interface RedisReceiver extends Receiver {
 
 /** One consumer of a queue or subscription. */
 export function createReceiver(setup: ReceiverSetup): RedisReceiver {
-  const { connection, base, consumer, plain, source } = setup
+  const { connection, base, consumer, source } = setup
+  let { plain } = setup
   const stream = `${base}s:0`
   const reclaimEvery = Math.min(1_000, Math.max(25, setup.leastLeaseMs / 4))
   let closed: Promise<void> | null = null
@@ -75,21 +76,18 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     const now = performance.now()
     const look = now >= nextReclaim
     if (look) nextReclaim = now + reclaimEvery
-    const reply = await connection.run(scripts.take, base, [
-      consumer,
-      String(max),
-      plain ? '0' : '1',
-      look ? '1' : '0',
-    ])
+    const reply = await connection.run(scripts.take, base, [consumer, String(max), look ? '1' : '0'])
     if (reply === null) throw notFound(source.target)
-    const [time, due, last, entries, more] = reply as readonly [
+    const [time, due, last, entries, more, isPlain] = reply as readonly [
       number,
       Buffer,
       Buffer | string,
       readonly Reply[],
       number,
+      number,
     ]
     serverTime = time
+    plain = isPlain === 1
     const dueIn = Number(due) === 0 ? Number.POSITIVE_INFINITY : Number(due) - time
     nextTend = performance.now() + Math.max(0, Math.min(LONGEST_BLOCK, reclaimEvery, dueIn))
     return { deliveries: held(entries, time), wake: String(last), more: more === 1 }

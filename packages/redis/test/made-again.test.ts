@@ -86,6 +86,17 @@ describe('a queue that expires soon', () => {
 })
 
 describe('a queue that is deleted and made again as another kind', () => {
+  it('is read as what it is now by a receiver from before', async () => {
+    const queue = await declare(adapter, fresh())
+    const receiver = await adapter.open(source(queue), () => undefined)
+    await receiver.receive(1, live, 0)
+    await adapter.remove(queue)
+    await declare(adapter, queue.queue, { maxPriority: 9 })
+    const sent = outbound(queue, { priority: 5 })
+    await adapter.publish([sent], live)
+    expect((await receiver.receive(1, live, 5_000)).map((d) => d.id)).toEqual([sent.id])
+  })
+
   it('is acknowledged as what it is now by a receiver from before', async () => {
     const queue = await declare(adapter, fresh())
     const receiver = await adapter.open(source(queue), () => undefined)

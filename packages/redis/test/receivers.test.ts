@@ -85,7 +85,7 @@ describe('large messages that are due at once', () => {
       await adapter.publish([outbound(queue, { body: Buffer.alloc(1_000_000), delayMs: 1 })], live)
     const base = `{mq:${queue.queue}}:`
     await until(async () => (await redis('ZCOUNT', `${base}d`, '-inf', String(Date.now()))).trim() === '20')
-    await redis('EVAL', scripts.take.source, '1', base, 'me.30000', '0', '0', '0')
+    await redis('EVAL', scripts.take.source, '1', base, 'me.30000', '0', '0')
     expect(Number(await redis('XLEN', `${base}s:0`))).toBeLessThan(20)
     const receiver = await adapter.open(source(queue), () => undefined)
     for (let left = 20; left > 0;) left -= (await receiver.receive(20, live, 5_000)).length

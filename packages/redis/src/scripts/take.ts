@@ -2,17 +2,17 @@
  * What a receiver needs beside plain reading: promotes what is due, takes over leases that ran out, and reads the lanes of a queue that is not
  * plain (priorities, order, byte limit).
  *
- * KEYS[1] base. ARGV: consumer, how many at most, whether to read (`1`; a plain queue is read directly), whether to look at the leases (`1`).
- * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries, 1 when it stopped amid expired ones] with
- * entries as [lane, stream id, fields, deliveries]; nil when the queue does not exist.
+ * KEYS[1] base. ARGV: consumer, how many at most, whether to look at the leases (`1`). A plain queue is not read here.
+ * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries, 1 when it stopped amid expired ones, 1 when the
+ * queue is plain: it may have been made again as another kind] with entries as [lane, stream id, fields, deliveries]; nil when the queue does not exist.
  *
  * A consumer's name ends in its lease, in ms: idle time is compared with the lease of the owner, never with that of who comes to take over.
  */
 export const TAKE = `
 local q = load(KEYS[1])
 if not q then return false end
-local consumer, most, read, idle = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 0
-if ARGV[4] == '1' then
+local consumer, most, read, idle = ARGV[1], tonumber(ARGV[2]), not q.plain, 0
+if ARGV[3] == '1' then
   idle = tonumber(redis.call('HGET', q.base..'meta', 'lm') or '30000')
   -- Those who came meanwhile did not know of it. Not where memory is short, which is no reason to stop reading.
   if leaseOf(consumer) < idle then redis.pcall('HSET', q.base..'meta', 'lm', int(leaseOf(consumer))) end
@@ -101,5 +101,5 @@ if read then
 end
 if q.woken then wake(q) end
 tidy(now)
-return { now, nextDue, last, out, expired < MOST_EXPIRED and 0 or 1 }
+return { now, nextDue, last, out, expired < MOST_EXPIRED and 0 or 1, q.plain and 1 or 0 }
 `
