@@ -242,8 +242,10 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
     publish(batch, signal) {
       const to = batch[0]?.destination
       // Not on the way of every message where nothing is ever parked.
-      if (resolved.cluster !== undefined && to !== undefined && ('queue' in to || 'subscription' in to))
-        ferries.use(keys.target(to))
+      if (resolved.cluster !== undefined && to !== undefined) {
+        if ('queue' in to || 'subscription' in to) ferries.use(keys.target(to))
+        else if ('topic' in to) ferries.useTopic(to.topic)
+      }
       return publisher.publish(batch, signal)
     },
 

@@ -9,6 +9,12 @@ import { parseSettings } from './topology.ts'
 /** How often parked dead letters are carried on. */
 const FERRY_MS = 500
 
+/** After so many times the topics that are sent to are asked for their subscriptions again. */
+const TOPICS_EVERY = 120
+
+/** Queues that are looked at each time, in turn: a topic may have any number of subscriptions. */
+const MOST_AT_ONCE = 50
+
 /** Carried with one look. */
 const MOST_FERRIED = 100
 
@@ -24,11 +30,14 @@ export interface Ferries {
   stop(): void
   /** A queue with this base is sent to or consumed here. */
   use(base: string): void
+  /** A topic is sent to here, and with it its subscriptions. */
+  useTopic(name: string): void
 }
 
 /** `parking`: bases of queues that are known to park their dead letters. */
 export function createFerries(keys: Keys, parking: Set<string>, logger: AdapterLogger): Ferries {
   const looked = new Set<string>()
+  const topics = new Set<string>()
   const failing = new Set<string>()
   let current: Connection | null = null
   let timer: NodeJS.Timeout | undefined
@@ -58,13 +67,33 @@ export function createFerries(keys: Keys, parking: Set<string>, logger: AdapterL
     }
   }
 
+  const use = (base: string): void => {
+    if (current === null || looked.has(base)) return
+    if (looked.size >= MOST_LOOKED) looked.clear()
+    looked.add(base)
+    look(current, base).catch(() => looked.delete(base))
+  }
+
+  const lookAtTopic = async (over: Connection, name: string): Promise<void> => {
+    const key = keys.topic(name)
+    for (const subscription of (await over.send(key, ['HKEYS', key])) as readonly Buffer[])
+      if (subscription.length > 0) use(keys.subscription(name, String(subscription)))
+  }
+
   return {
     start(over) {
       current = over
+      let times = 0
       timer = setInterval(() => {
+        if (++times % TOPICS_EVERY === 0) topics.clear()
         if (carrying) return
         carrying = true
-        void Promise.all([...parking].map((base) => carry(over, base))).then(() => (carrying = false))
+        const turn = [...parking].slice(0, MOST_AT_ONCE)
+        for (const base of turn) {
+          parking.delete(base)
+          parking.add(base)
+        }
+        void Promise.all(turn.map((base) => carry(over, base))).then(() => (carrying = false))
       }, FERRY_MS)
       timer.unref()
     },
@@ -73,13 +102,15 @@ export function createFerries(keys: Keys, parking: Set<string>, logger: AdapterL
       carrying = false
       clearInterval(timer)
       looked.clear()
+      topics.clear()
       failing.clear()
     },
-    use(base) {
-      if (current === null || looked.has(base)) return
-      if (looked.size >= MOST_LOOKED) looked.clear()
-      looked.add(base)
-      look(current, base).catch(() => looked.delete(base))
+    use,
+    useTopic(name) {
+      if (current === null || topics.has(name)) return
+      if (topics.size >= MOST_LOOKED) topics.clear()
+      topics.add(name)
+      lookAtTopic(current, name).catch(() => topics.delete(name))
     },
   }
 }

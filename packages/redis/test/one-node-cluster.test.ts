@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
-import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
+import {
+  connected,
+  declare,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
 
@@ -118,6 +127,41 @@ describe('a dead-letter queue in another slot', () => {
     },
     30_000,
   )
+
+  it('gets what expired in a subscription from whoever sends to its topic', async () => {
+    const topic = fresh('topic')
+    const dead = `${topic}.s.dlq`
+    const first = await member()
+    await declare(first, dead)
+    const subscription = { topic, subscription: 's' }
+    const settings = { ...plainSettings, deadLetterQueue: dead }
+    await first.declare(subscription, { settings, pattern: '#', ifExists: 'take' })
+    await leave(first)
+    const second = await member()
+    try {
+      const expired = outbound({ topic }, { expiresAt: Date.now() + 20 })
+      expect(await second.publish([expired], live)).toEqual([{ ok: true }])
+      await until(async () => (await second.size(subscription)) === 0)
+      await until(async () => (await second.size({ queue: dead })) === 1)
+    } finally {
+      await leave(second)
+    }
+  }, 30_000)
+
+  it('gets what expired from each of many queues', async () => {
+    const dead = fresh('dead')
+    const adapter = await member()
+    try {
+      await declare(adapter, dead)
+      for (let i = 0; i < 60; i++) await declare(adapter, fresh(), { deadLetterQueue: dead })
+      const queue = await declare(adapter, fresh(), { deadLetterQueue: dead })
+      await adapter.publish([outbound(queue, { expiresAt: Date.now() + 20 })], live)
+      await until(async () => (await adapter.size(queue)) === 0)
+      await until(async () => (await adapter.size({ queue: dead })) === 1)
+    } finally {
+      await leave(adapter)
+    }
+  }, 30_000)
 
   it('that is full is warned of, and gets what waits once it has room', async () => {
     const [name, full] = [fresh(), fresh('full')]
