@@ -9,7 +9,7 @@ import {
 import type { Connection } from './connection.ts'
 import type { Argument, Reply } from './link.ts'
 import { scripts } from './scripts/index.ts'
-import { failureFields, type Held } from './wire.ts'
+import { digits, failureFields, type Held } from './wire.ts'
 
 /** Fields that a dead letter does not keep. */
 const LEFT_BEHIND = new Set(['attempt', 'redeliveries', 'expires-at', 'mq-first-failed-at', 'mq-redriven'])
@@ -65,8 +65,13 @@ export async function copyAcross(
 ): Promise<boolean> {
   const own = new Set(why.filter((_, at) => at % 2 === 0))
   const copy: Argument[] = []
+  // Where that queue is ordered or has priorities.
+  let priority = '0'
+  let key: Argument = ''
   for (let f = 0; f + 1 < fields.length; f += 2) {
     const field = String(fields[f])
+    if (field === 'key') key = fields[f + 1] as Buffer
+    if (field === 'priority') priority = String(Math.min(digits(fields[f + 1] as Buffer) || 0, 255))
     if (!LEFT_BEHIND.has(field) && !own.has(field)) copy.push(fields[f] as Buffer, fields[f + 1] as Buffer)
   }
   copy.push(...why)
@@ -80,13 +85,12 @@ export async function copyAcross(
     connection.send(base, ['HGET', `${base}meta`, 'mt']),
     connection.send(base, ['TIME']),
   ])
-  let expires: string[] = []
+  let expires = '0'
   if (ttl !== null) {
-    const at = String(Number((time as readonly Buffer[])[0]) * 1_000 + Number(ttl))
-    copy.push('expires-at', at)
-    expires = ['0', '0', at, '', '']
+    expires = String(Number((time as readonly Buffer[])[0]) * 1_000 + Number(ttl))
+    copy.push('expires-at', expires)
   }
-  const call = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length)]
-  call.push(ttl === null ? '' : 'x', ...expires)
+  const call: Argument[] = ['q', mark, '1', MARK_MS, `${mark},1`, '0', String(copy.length)]
+  call.push('x', priority, '0', expires, key, '')
   return (await connection.publish(scripts.publish, base, [...call, ...copy])) === 1
 }

@@ -260,7 +260,7 @@ function text(bytes: Buffer): string {
 }
 
 /** A decimal number, NaN for anything else. */
-function digits(bytes: Buffer): number {
+export function digits(bytes: Buffer): number {
   if (bytes.length === 0 || bytes.length > 15) return Number.NaN
   let n = 0
   for (let i = 0; i < bytes.length; i++) {

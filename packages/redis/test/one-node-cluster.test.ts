@@ -3,6 +3,7 @@ import { startBroker, type RunningBroker } from '@mq/brokers'
 import {
   connected,
   declare,
+  failure,
   fresh,
   live,
   outbound,
@@ -158,6 +159,42 @@ describe('a dead-letter queue in another slot', () => {
       await adapter.publish([outbound(queue, { expiresAt: Date.now() + 20 })], live)
       await until(async () => (await adapter.size(queue)) === 0)
       await until(async () => (await adapter.size({ queue: dead })) === 1)
+    } finally {
+      await leave(adapter)
+    }
+  }, 30_000)
+
+  it('keeps the order of its keys and its priorities', async () => {
+    const [name, dead] = [fresh(), fresh('dead')]
+    const adapter = await member()
+    try {
+      await declare(adapter, dead, { ordered: true, maxPriority: 9 })
+      const queue = await declare(adapter, name, { deadLetterQueue: dead })
+      const [a, b, urgent] = [
+        outbound(queue, { key: 'k' }),
+        outbound(queue, { key: 'k' }),
+        // As a queue with priorities would keep it, or a foreign client.
+        outbound(queue, { priority: 5 }),
+      ]
+      await adapter.publish([a, b, urgent], live)
+      const receiver = await adapter.open(source(queue), () => undefined)
+      for (let left = 3; left > 0;) {
+        const held = await receiver.receive(1, live)
+        const to = { queue: dead }
+        expect(
+          await receiver.deadLetter(
+            held,
+            held.map(() => failure()),
+            to,
+          ),
+        ).toEqual(held.map(() => 'settled'))
+        left -= held.length
+      }
+      const buried = await adapter.open(source({ queue: dead }, { ordered: true }), () => undefined)
+      const first = await buried.receive(10, live)
+      expect(first.map(({ id }) => id)).toEqual([urgent.id, a.id])
+      await buried.ack(first)
+      expect((await buried.receive(10, live)).map(({ id }) => id)).toEqual([b.id])
     } finally {
       await leave(adapter)
     }
