@@ -151,7 +151,7 @@ export function decode(
     const name = fields[i] as Buffer
     const value = fields[i + 1] as Buffer
     if (name.length === 2 && name[0] === 0x69 && name[1] === 0x64) messageId = text(value)
-    else if (name.length === 2 && name[0] === 0x74 && name[1] === 0x73) timestamp = digits(value)
+    else if (name.length === 2 && name[0] === 0x74 && name[1] === 0x73) timestamp = time(value)
     else if (
       name.length === 4 &&
       name[0] === 0x62 &&
@@ -257,6 +257,11 @@ function bodyOf(fields: readonly Reply[]): { body: Buffer; json: boolean; used: 
 /** Text of bytes; base64 of bytes that are none. */
 function text(bytes: Buffer): string {
   return isUtf8(bytes) ? bytes.toString() : bytes.toString('base64')
+}
+
+/** Milliseconds since the epoch, or before it; NaN for anything else. */
+function time(bytes: Buffer): number {
+  return bytes[0] === 0x2d ? -digits(bytes.subarray(1)) : digits(bytes)
 }
 
 /** A decimal number, NaN for anything else. */

@@ -55,6 +55,11 @@ describe('the wire form', () => {
     expect(Buffer.compare(got.body, sent.body)).toBe(0)
   })
 
+  it('gives back a timestamp before 1970', () => {
+    expect(read(fields({ ts: '-86400001', body: 'x' })).timestamp).toBe(-86_400_001)
+    expect(read(fields({ ts: '-', body: 'x' })).timestamp).toBe(1_700_000_000_000)
+  })
+
   it('keeps the order of names whatever the order of headers', () => {
     const names = fieldNames(outbound({ queue: 'q' }, { headers: { b: '1', a: '2' }, key: 'k' }))
     expect(names).toEqual(['id', 'ts', 'body', 'content-type', 'key', 'h:a', 'h:b'])
