@@ -102,3 +102,14 @@ describe('a queue that is kept alive', () => {
     expect(Number(await redis('PTTL', `{mq:${queue.queue}}:c`))).toBeGreaterThan(0)
   })
 })
+
+describe('a purge of large messages', () => {
+  it('takes few of them into memory once more at a time', async () => {
+    const queue = await declare(adapter, fresh())
+    for (let i = 0; i < 150; i++)
+      await adapter.publish([outbound(queue, { body: Buffer.alloc(1_000_000) })], live)
+    expect(await adapter.purge(queue)).toBe(150)
+    const peak = Number(/used_memory_peak:(\d+)/.exec(await redis('INFO', 'memory'))?.[1])
+    expect(peak).toBeLessThan(240_000_000)
+  }, 60_000)
+})

@@ -109,12 +109,16 @@ end
 for _, l in ipairs(lanes(q)) do
   local key = base..'s:'..l
   if n < 1000 and redis.call('EXISTS', key) == 1 then
-    local es = redis.call('XRANGE', key, '('..lastDelivered(key), '+', 'COUNT', 1000 - n)
-    for _, e in ipairs(es) do
-      remove(q, l, e[1], e[2])
-      advance(q, field(e[2], 'key') or '', l..':'..e[1])
-    end
-    n = n + #es
+    local last, es = lastDelivered(key), nil
+    -- Few at a time: they come with their bodies.
+    repeat
+      es = redis.call('XRANGE', key, '('..last, '+', 'COUNT', math.min(10, 1000 - n))
+      for _, e in ipairs(es) do
+        remove(q, l, e[1], e[2])
+        advance(q, field(e[2], 'key') or '', l..':'..e[1])
+      end
+      n = n + #es
+    until #es == 0 or n >= 1000
   end
 end
 local more = redis.call('ZCARD', base..'d') + waiting()
