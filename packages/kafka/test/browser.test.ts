@@ -1,18 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
 import { counting } from './requests.ts'
-import { adapters, declaration } from './support.ts'
+import { declaration, onServer } from './support.ts'
 
-let broker: RunningBroker
-const { connect, closeAll } = adapters(() => broker.url)
-
-beforeAll(async () => {
-  broker = await startBroker('kafka')
-}, 180_000)
-afterEach(closeAll)
-afterAll(() => broker.stop())
+const { connect } = onServer()
 
 const browse = (adapter: BrokerAdapter, queue: string, after: string | undefined) =>
   adapter.open({ ...source({ queue }), mode: 'browse', after }, () => undefined)

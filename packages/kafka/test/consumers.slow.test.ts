@@ -5,15 +5,14 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type RunningBroker, startBroker } from '@mq/brokers'
 import { live, outbound } from '@mq/conformance/fixtures'
-import { MessageQueue, RejectError } from '@mq/core'
-import { kafkaAdapter } from '@mq/kafka'
-import { adapters, consuming, declaration, take } from './support.ts'
-import { patientBroker, SESSION_MS, testOptions } from './harness.ts'
+import { RejectError } from '@mq/core'
+import { adapters, connections, consuming, declaration, take } from './support.ts'
+import { patientBroker, SESSION_MS } from './harness.ts'
 
 let broker: RunningBroker
-const open: MessageQueue[] = []
 const children: ChildProcess[] = []
-const { connect: connectAdapter, closeAll } = adapters(() => broker.url)
+const { connect, closeAll } = connections(() => broker.url)
+const { connect: connectAdapter, closeAll: closeAdapters } = adapters(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka', patientBroker)
@@ -21,17 +20,10 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
   await closeAll()
-  await Promise.all(open.splice(0).map((queue) => queue.disconnect({ timeoutMs: 1 })))
+  await closeAdapters()
 })
 afterAll(() => broker.stop())
 
-async function connect(): Promise<MessageQueue> {
-  const queue = new MessageQueue(kafkaAdapter(testOptions(broker.url)))
-  queue.on('error', () => undefined)
-  open.push(queue)
-  await queue.connect()
-  return queue
-}
 const name = (hint: string) => `${hint}-${Math.random().toString(36).slice(2)}`
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))

@@ -1,29 +1,21 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { MessageQueue } from '@mq/core'
-import { kafkaAdapter } from '@mq/kafka'
 import { encodeBatch } from '../src/log/batch-writer.ts'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import { produceRequest } from '../src/log/protocol.ts'
 import { testOptions } from './harness.ts'
+import { connections } from './support.ts'
 
 let broker: RunningBroker
-const open: MessageQueue[] = []
+const { connect, closeAll } = connections(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka', { fresh: true })
 }, 180_000)
-afterEach(() => Promise.all(open.splice(0).map((queue) => queue.disconnect({ timeoutMs: 1 }))))
+afterEach(closeAll)
 afterAll(() => broker.stop())
 
-async function connect(): Promise<MessageQueue> {
-  const queue = new MessageQueue(kafkaAdapter(testOptions(broker.url)))
-  queue.on('error', () => undefined)
-  open.push(queue)
-  await queue.connect()
-  return queue
-}
 const name = (hint: string) => `${hint}-${Math.random().toString(36).slice(2)}`
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))

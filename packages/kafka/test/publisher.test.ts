@@ -1,5 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { PublishOutcome } from '@mq/core/adapter'
 import { connect as connectTo, type Connection } from '../src/connection.ts'
@@ -10,16 +9,9 @@ import { parseOptions } from '../src/options.ts'
 import { createPublisher } from '../src/publisher.ts'
 import { testOptions } from './harness.ts'
 import { refuseOnce } from './requests.ts'
-import { adapters, consuming, declaration, take } from './support.ts'
+import { consuming, declaration, onServer, take } from './support.ts'
 
-let broker: RunningBroker
-const { connect, closeAll } = adapters(() => broker.url)
-
-beforeAll(async () => {
-  broker = await startBroker('kafka')
-}, 180_000)
-afterEach(closeAll)
-afterAll(() => broker.stop())
+const { connect, url } = onServer()
 
 const certainties = (outcomes: readonly PublishOutcome[]) =>
   outcomes.map((outcome) => outcome.ok || outcome.certainty)
@@ -30,7 +22,7 @@ describe('what was written', () => {
     await (await connect()).declare({ queue }, declaration)
     for (const cause of [undefined, new Error('lost'), markUnsent(new Error('no way to any broker'))]) {
       const over = await connectTo(
-        parseOptions(testOptions(broker.url)),
+        parseOptions(testOptions(url())),
         { lost: () => undefined, blocked: () => undefined },
         live,
       )

@@ -1,26 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { type RunningBroker, startBroker } from '@mq/brokers'
-import { MessageQueue } from '@mq/core'
-import { kafkaAdapter } from '@mq/kafka'
-import { testOptions } from './harness.ts'
+import { connections } from './support.ts'
 
 let broker: RunningBroker
-const open: MessageQueue[] = []
+const { connect, closeAll } = connections(() => broker.url)
 
 beforeAll(async () => {
   broker = await startBroker('kafka')
 }, 180_000)
 afterAll(async () => {
-  await Promise.all(open.map((queue) => queue.disconnect({ timeoutMs: 1 })))
+  await closeAll()
   await broker.stop()
 })
 
-async function connect(): Promise<MessageQueue> {
-  const queue = new MessageQueue(kafkaAdapter(testOptions(broker.url)))
-  open.push(queue)
-  await queue.connect()
-  return queue
-}
 const name = (hint: string) => `${hint}-${Math.random().toString(36).slice(2)}`
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))

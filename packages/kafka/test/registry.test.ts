@@ -1,19 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { Target } from '@mq/core/adapter'
 import { REGISTRY_TOPIC } from '../src/registry.ts'
-import { adapters, declaration, deleteInternal } from './support.ts'
+import { declaration, deleteInternal, onServer } from './support.ts'
 
-let broker: RunningBroker
-const { connect, closeAll } = adapters(() => broker.url)
-
-beforeAll(async () => {
-  // Of its own: other tests keep their settings in that topic.
-  broker = await startBroker('kafka', { fresh: true })
-}, 180_000)
-afterEach(closeAll)
-afterAll(() => broker.stop())
+// Of its own: other tests keep their settings in that topic.
+const { connect, url } = onServer({ fresh: true })
 
 describe('the topic of settings that is deleted', () => {
   it('takes only what it held with it, and is made anew by who declares', async () => {
@@ -24,7 +16,7 @@ describe('the topic of settings that is deleted', () => {
     for (let n = 0; n < 5; n++) await adapter.declare({ queue: fresh() }, declaration)
     await adapter.declare(subscription, { ...declaration, pattern: '#' })
     expect(await other.size(subscription)).toBe(0)
-    await deleteInternal(broker.url, REGISTRY_TOPIC)
+    await deleteInternal(url(), REGISTRY_TOPIC)
     await expect(adapter.size(subscription)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await adapter.declare({ queue }, declaration)
     expect(await adapter.size({ queue })).toBe(0)

@@ -1,10 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { live, outbound } from '@mq/conformance/fixtures'
 import type { Connection } from '../src/connection.ts'
 import { REPLY_TOPIC } from '../src/names.ts'
 import { openReplies } from '../src/replies.ts'
-import { adapters, deleteInternal, until } from './support.ts'
+import { deleteInternal, onServer, until } from './support.ts'
 
 describe('the topic of answers', () => {
   it.each([
@@ -26,19 +25,13 @@ describe('the topic of answers', () => {
 })
 
 describe('a requester', () => {
-  let broker: RunningBroker
-  const { connect, closeAll } = adapters(() => broker.url)
-  beforeAll(async () => {
-    // Of its own: other tests share the topic of answers.
-    broker = await startBroker('kafka', { fresh: true })
-  }, 180_000)
-  afterEach(closeAll)
-  afterAll(() => broker.stop())
+  // Of its own: other tests share the topic of answers.
+  const { connect, url } = onServer({ fresh: true })
 
   it('is told that the topic of its answers is gone, and makes it anew', async () => {
     const adapter = await connect()
     const { receiver } = await adapter.openReplies()
-    await deleteInternal(broker.url, REPLY_TOPIC)
+    await deleteInternal(url(), REPLY_TOPIC)
     const failure = until(async () => (await receiver.receive(1, live)).length < 0)
     await expect(failure).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
     await receiver.close(live)

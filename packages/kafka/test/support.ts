@@ -1,3 +1,5 @@
+import { afterAll, afterEach, beforeAll } from '@jest/globals'
+import { type RunningBroker, startBroker, type StartOptions } from '@mq/brokers'
 import { live, plainSettings, source, until as untilWithin } from '@mq/conformance/fixtures'
 import { MessageQueue } from '@mq/core'
 import type { BrokerAdapter, Declaration, Delivery, Receiver, Target } from '@mq/core/adapter'
@@ -59,6 +61,22 @@ export function adapters(url: () => string): {
     closeAll: () =>
       Promise.all(open.splice(0).map((adapter) => adapter.disconnect(AbortSignal.timeout(1_000)))),
   }
+}
+
+/** For the tests of a file (or of a block): a server, and adapters connected to it, which end with each test. */
+export function onServer(options: StartOptions = {}): {
+  url: () => string
+  connect: (options?: KafkaOptions) => Promise<BrokerAdapter>
+} {
+  let broker: RunningBroker
+  const url = (): string => broker.url
+  const { connect, closeAll } = adapters(url)
+  beforeAll(async () => {
+    broker = await startBroker('kafka', options)
+  }, 180_000)
+  afterEach(closeAll)
+  afterAll(() => broker.stop())
+  return { url, connect }
 }
 
 export const declaration: Declaration = {

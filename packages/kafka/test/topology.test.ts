@@ -1,22 +1,14 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import { configOf } from '../src/topics.ts'
 import { testOptions } from './harness.ts'
-import { hold } from './requests.ts'
-import { adapters, consuming, declaration, take, until } from './support.ts'
+import { counting, hold } from './requests.ts'
+import { consuming, declaration, onServer, take, until } from './support.ts'
 
-let broker: RunningBroker
-const { connect, closeAll } = adapters(() => broker.url)
-
-beforeAll(async () => {
-  broker = await startBroker('kafka')
-}, 180_000)
-afterEach(closeAll)
-afterAll(() => broker.stop())
+const { connect, url } = onServer()
 
 describe('a subscription', () => {
   it('loses nothing when another declares it more slowly at the same time', async () => {
@@ -202,7 +194,7 @@ describe('what is set on a topic', () => {
       await adapter.declare({ queue: name }, declaration)
     await adapter.publish([outbound({ queue }, { delayMs: 60_000 })], live)
     const over = await connectTo(
-      parseOptions(testOptions(broker.url)),
+      parseOptions(testOptions(url())),
       { lost: () => undefined, blocked: () => undefined },
       live,
     )

@@ -1,17 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type RunningBroker, startBroker } from '@mq/brokers'
+import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { Delivery, PublishOutcome } from '@mq/core/adapter'
-import { adapters, consuming, declaration, until } from '../support.ts'
+import { consuming, declaration, onServer, until } from '../support.ts'
 
-let broker: RunningBroker
-const { connect, closeAll } = adapters(() => broker.url)
-
-beforeAll(async () => {
-  broker = await startBroker('kafka')
-}, 180_000)
-afterEach(closeAll)
-afterAll(() => broker.stop())
+const { connect } = onServer()
 
 const HOUR_MS = 3_600_000
 const all = (outcomes: readonly PublishOutcome[]) => outcomes.every(({ ok }) => ok)
