@@ -43,6 +43,28 @@ describe('a subscription', () => {
     expect(await quick.size(target)).toBe(1)
   })
 
+  it('that is removed while it is read begins anew at the end', async () => {
+    const clientId = fresh()
+    const adapter = await connect({ clientId })
+    const topic = fresh()
+    const target: Target = { topic, subscription: 's' }
+    await adapter.declare({ topic }, declaration)
+    await adapter.declare(target, { ...declaration, pattern: '#' })
+    await adapter.publish([outbound({ topic })], live)
+    await take(await consuming(adapter, target), 1)
+    const deletions = counting(clientId, 'DeleteGroups')
+    const leaving = hold(clientId, 'LeaveGroup')
+    const removed = adapter.remove(target)
+    await leaving.reached
+    await until(() => deletions.count() > 0)
+    leaving.letGo()
+    deletions.end()
+    await removed
+    await adapter.publish([outbound({ topic })], live)
+    await adapter.declare(target, { ...declaration, pattern: '#' })
+    expect(await adapter.size(target)).toBe(0)
+  })
+
   it('that is removed with its topic begins anew at the end', async () => {
     const adapter = await connect()
     const topic = fresh()

@@ -1,5 +1,5 @@
 import { pause } from '../abort.ts'
-import type { Link } from '../client.ts'
+import { type Link, protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { errorType } from '../errors.ts'
 import { byTopic, committedBy } from './commits.ts'
@@ -37,18 +37,16 @@ export async function hasMembers(connection: Connection, group: string): Promise
   return (answer.groups[0]?.members.length ?? 0) > 0
 }
 
-/** Deletes a group as soon as its members have left; a missing one is no error. */
-export async function deleteGroup(connection: Connection, group: string): Promise<void> {
-  for (let tries = 0; tries < TRIES; tries++) {
-    try {
-      await persistently(connection, group, (link) => link.call('DeleteGroups', [group]))
-      return
-    } catch (error) {
-      const [first] = (error as { groups?: readonly { errorCode?: number }[] }).groups ?? []
-      if (errorType(error) !== 'NON_EMPTY_GROUP' && first?.errorCode !== 68) return
-      await pause(AGAIN_MS)
-    }
+/** Deletes a group without members, `waits`: as soon as they have left. A missing one is no error, nor one whose members stay. */
+export async function deleteGroup(connection: Connection, group: string, waits: boolean): Promise<void> {
+  const call = async (link: Link): Promise<void> => {
+    type Answer = { readonly results: readonly { readonly errorCode: number }[] }
+    const [result] = (await link.call<Answer>('DeleteGroups', [group])).results
+    // kafkajs throws nothing of what an answer says of a group.
+    const error = protocolError(result?.errorCode ?? 0)
+    if (error !== null) throw error
   }
+  await persistently(connection, group, call, waits ? ['NON_EMPTY_GROUP'] : []).catch(() => undefined)
 }
 
 /** Names of all groups: each broker knows those that it coordinates. */
