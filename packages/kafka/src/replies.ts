@@ -7,12 +7,13 @@ import type { Connection } from './connection.ts'
 import { classify, errorType, leaderMoves } from './errors.ts'
 import { REPLY_PARTITIONS, REPLY_TOPIC } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
-import { type FetchAnswer, fetchRequest } from './log/protocol.ts'
+import { fetchRequest } from './log/protocol.ts'
 import { usualReplicas } from './topics.ts'
 import { decodeRecord } from './wire.ts'
 
 const HOUR_MS = 3_600_000
 const MAX_WAIT_MS = 500
+const AGAIN_MS = 100
 
 /** What a requester needs of the topics. */
 export interface ReplyTopics {
@@ -63,9 +64,11 @@ export async function openReplies(
     const [answer] = await link.custom(
       fetchRequest([{ topic: REPLY_TOPIC, topicId: known.id, partition, offset: position }], limits),
     )
-    const failure = protocolError((answer as FetchAnswer).error)
+    // So a broker answers who has used up a quota.
+    if (answer === undefined) return pause(AGAIN_MS, ended.signal)
+    const failure = protocolError(answer.error)
     if (failure !== null) throw failure
-    const { records, next } = await decodeBatches(answer as FetchAnswer, position)
+    const { records, next } = await decodeBatches(answer, position)
     position = next
     for (const record of records) {
       const delivery = decodeRecord(record)
@@ -88,7 +91,7 @@ export async function openReplies(
           const now = await offsetsOf(connection, { [REPLY_TOPIC]: [partition] }).catch(() => null)
           position = now?.get(`${REPLY_TOPIC}/${partition}`)?.low ?? position
         } else if (!classify(reason).retryable && !leaderMoves(reason)) fail(reason)
-        await pause(100, ended.signal)
+        await pause(AGAIN_MS, ended.signal)
       }
     }
   }

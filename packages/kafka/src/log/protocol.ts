@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { Reader, Writer } from './bytes.ts'
-import type { CustomRequest } from '../client.ts'
+import { type CustomRequest, protocolError } from '../client.ts'
 
 /**
  * Requests that are coded here, because kafkajs gives up on the first error of a partition, decodes what need not be decoded, or does not know topics by
@@ -193,14 +193,16 @@ export function fetchRequest(
       const r = new Reader(payload)
       r.tags()
       r.int32()
-      const error = r.int16()
+      // Then nothing is said of the partitions.
+      const failure = protocolError(r.int16())
+      if (failure !== null) throw failure
       r.int32()
       return r
         .compactArray(() => {
           const topic = names.get(r.raw(ID_BYTES).toString('hex')) ?? ''
           const answers = r.compactArray((): FetchAnswer => {
             const partition = r.int32()
-            const own = r.int16()
+            const error = r.int16()
             const highWatermark = r.int64()
             r.int64()
             const logStart = r.int64()
@@ -215,7 +217,7 @@ export function fetchRequest(
             return {
               topic,
               partition,
-              error: error === 0 ? own : error,
+              error,
               highWatermark,
               logStart,
               aborted,

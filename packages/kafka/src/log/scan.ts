@@ -5,7 +5,8 @@ import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { leaderMoves } from '../errors.ts'
 import type { Commit } from '../group/membership.ts'
-import { type FetchAnswer, fetchRequest } from './protocol.ts'
+import { offsetsOf } from './offsets.ts'
+import { fetchRequest } from './protocol.ts'
 import { createTracker, parseNotes, type Tracker } from '../group/tracker.ts'
 import { decodeRecord, deliverAtOf, removalOf } from '../wire.ts'
 
@@ -58,11 +59,15 @@ async function readOnce(
   const [answer] = await link.custom(
     fetchRequest([{ topic, topicId: info?.id ?? '', partition, offset }], limits),
   )
-  const { error, records, highWatermark } = answer as FetchAnswer
+  if (answer === undefined) {
+    // So a broker answers who has used up a quota; it takes the next request of the socket when it may answer that.
+    await pause(AGAIN_MS)
+    return readOnce(connection, topic, partition, offset, bytes, false)
+  }
+  const { error, records, highWatermark } = answer
   const failure = protocolError(error)
   if (failure !== null) throw failure
-  const decoded =
-    records.length === 0 ? { records: [], next: offset } : await decodeBatches(answer as FetchAnswer, offset)
+  const decoded = records.length === 0 ? { records: [], next: offset } : await decodeBatches(answer, offset)
   return { ...decoded, highWatermark, topicId: info?.id ?? '' }
 }
 
