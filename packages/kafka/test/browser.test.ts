@@ -61,3 +61,14 @@ describe('pages of a list', () => {
     expect(await numbers(adapter)).toEqual([7])
   }, 60_000)
 })
+
+describe('a list of what is purged meanwhile', () => {
+  it('ends', async () => {
+    const adapter = await connect()
+    const queue = await filled(adapter, 3, 700_000)
+    const receiver = await browse(adapter, queue, undefined)
+    expect((await receiver.receive(1, live)).map(({ body }) => body[0])).toEqual([0])
+    expect(await adapter.purge({ queue })).toBe(3)
+    expect(await receiver.receive(1, live)).toEqual([])
+  })
+})

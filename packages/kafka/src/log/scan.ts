@@ -3,7 +3,7 @@ import { pause } from '../abort.ts'
 import { decodeBatches, type LogRecord } from './batch-reader.ts'
 import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
-import { leaderMoves } from '../errors.ts'
+import { errorType, leaderMoves } from '../errors.ts'
 import type { Commit } from '../group/membership.ts'
 import { offsetsOf } from './offsets.ts'
 import { fetchRequest } from './protocol.ts'
@@ -25,7 +25,7 @@ export interface Chunk {
   readonly highWatermark: number
 }
 
-/** What a partition holds from `offset` on, one request's worth; without waiting. */
+/** What a partition holds from `offset` on, one request's worth; without waiting. What was deleted there is passed over. */
 export async function readChunk(
   connection: Connection,
   topic: string,
@@ -33,10 +33,19 @@ export async function readChunk(
   offset: number,
   bytes = CHUNK_BYTES,
 ): Promise<Chunk> {
+  let from = offset
   for (let tries = 0; ; tries++) {
     try {
-      return await readOnce(connection, topic, partition, offset, bytes, tries > 0)
+      return await readOnce(connection, topic, partition, from, bytes, tries > 0)
     } catch (error) {
+      if (errorType(error) === 'OFFSET_OUT_OF_RANGE') {
+        const ends = await offsetsOf(connection, { [topic]: [partition] })
+        const { low = 0 } = ends.get(`${topic}/${partition}`) ?? {}
+        if (low > from) {
+          from = low
+          continue
+        }
+      }
       if (tries >= TRIES || !leaderMoves(error)) throw error
       // Not passing, but gone.
       if ((await connection.topic(topic, true)) === null) throw error
