@@ -159,6 +159,8 @@ export function protocolError(code: number): (Error & { type: string }) | null {
 const NOTHING = Buffer.alloc(0)
 /** Retired before the broker ends the session, which would answer pending requests with a closed socket. */
 const SESSION_SHARE = 0.8
+/** A longer one is over at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Opens one socket: connected, its versions known, authenticated. Rejects on abort, or when `connectTimeoutMs` is over. */
 export async function openLink(
@@ -286,7 +288,8 @@ export async function openLink(
     connection.setSupportAuthenticationProtocol(true)
     await connection.authenticate()
     const lifetime = Number(connection.sessionLifetime.toString())
-    if (lifetime > 0) setTimeout(() => (expired = true), lifetime * SESSION_SHARE).unref()
+    const ms = Math.min(lifetime * SESSION_SHARE, LONGEST_TIMER_MS)
+    if (ms > 0) setTimeout(() => (expired = true), ms).unref()
     return link
   }
   try {

@@ -134,6 +134,19 @@ describe('an address of the configuration that says nothing', () => {
   })
 })
 
+describe('a session', () => {
+  it('that lasts longer than any timer is not over at once', async () => {
+    const first = await broker()
+    first.sessionMs = 2 ** 32
+    const sasl = { mechanism: 'plain', username: 'u', password: 'p' } as const
+    const connection = await connect([first], { sasl })
+    const link = await connection.link(1, 'main')
+    const since = performance.now()
+    await until(() => performance.now() - since > 50)
+    expect(link.dead).toBe(false)
+  })
+})
+
 describe('what a broker refuses to tell of a topic', () => {
   it('is asked again, and is no state of the topic', async () => {
     const first = await broker()

@@ -4,6 +4,7 @@ import type { BrokerInfo, TopicInfo } from '../src/log/protocol.ts'
 
 const PRODUCE = 0
 const METADATA = 3
+const FIND_COORDINATOR = 10
 const SASL_HANDSHAKE = 17
 const API_VERSIONS = 18
 const SASL_AUTHENTICATE = 36
@@ -18,6 +19,8 @@ export interface FakeBroker extends BrokerInfo {
   /** What it tells of the cluster. */
   nodes: readonly BrokerInfo[]
   topics: readonly TopicInfo[]
+  /** How long a session lasts that SASL PLAIN began, in ms; 0: it knows no mechanism. */
+  sessionMs: number
   /** Produce requests so far. Each is answered with success, unless it is `mute`. */
   readonly produced: number
   /** Connections that are open now. */
@@ -62,6 +65,7 @@ export async function fakeBroker(id = 1): Promise<FakeBroker> {
     address: `127.0.0.1:${port}`,
     mute: false,
     blunt: false,
+    sessionMs: 0,
     nodes: [{ id, host: '127.0.0.1', port }],
     topics: [],
     get produced() {
@@ -129,8 +133,13 @@ const ANSWERS: Readonly<Record<number, (answer: Writer, broker: FakeBroker) => v
     }
     answer.int8(none)
   },
-  /** It knows no mechanism. */
-  [SASL_HANDSHAKE]: (answer) => void answer.int16(33).int32(0),
+  /** It coordinates every group. */
+  [FIND_COORDINATOR]: (answer, { id, host, port }) =>
+    void answer.int32(0).int16(0).string(null).int32(id).string(host).int32(port),
+  [SASL_HANDSHAKE]: (answer, { sessionMs }) =>
+    void (sessionMs === 0 ? answer.int16(33).int32(0) : answer.int16(0).int32(1).string('PLAIN')),
+  /** Whoever comes is whom it says. */
+  [SASL_AUTHENTICATE]: (answer, { sessionMs }) => void answer.int16(0).string(null).int32(0).int64(sessionMs),
   /** Of one partition of the first topic. */
   [PRODUCE](answer, { topics }) {
     answer.int32(1).string(topics[0]?.name ?? '')
