@@ -19,7 +19,6 @@ import { classify } from './errors.ts'
 import { namesOf } from './names.ts'
 import { type KafkaOptions, parseOptions } from './options.ts'
 import { createLetterKeeper } from './letters.ts'
-import { metadataRequest } from './log/protocol.ts'
 import { createPublisher } from './publisher.ts'
 import { createReceiver } from './receiver.ts'
 import { openReplies } from './replies.ts'
@@ -226,10 +225,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     },
 
     async ping(signal) {
-      const call = connection()
-        .any()
-        .then((link) => link.custom(metadataRequest([])))
-      await untilAborted(call, signal)
+      await untilAborted(connection().topics([], true), signal)
     },
 
     publish: (batch, signal) => publisher.publish(batch, signal),

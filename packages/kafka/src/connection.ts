@@ -24,13 +24,12 @@ export interface Connection {
   /** Those that are there now. */
   readonly nodes: readonly number[]
   link(node: number, lane: string): Promise<Link>
-  /** Any broker that answers, the controller, or the coordinator of a group. */
-  any(): Promise<Link>
   controller(): Promise<Link>
   coordinator(group: string, lane: string): Promise<Link>
   forgetCoordinator(group: string): void
-  /** What is known of a topic; `null`: there is none. `fresh` asks the broker. */
+  /** What is known of a topic; `null`: there is none. `fresh` asks some broker that answers. */
   topic(name: string, fresh?: boolean): Promise<TopicInfo | null>
+  /** The same of several, or, fresh and of none, of the brokers alone. */
   topics(names: readonly string[], fresh?: boolean): Promise<Map<string, TopicInfo>>
   forgetTopic(name: string): void
   /** Ends the sockets of a lane. */
@@ -166,19 +165,19 @@ export async function connect(
     const opening = links.get(keyOf('main', node, brokers.get(node) as Address))
     return opening !== undefined && opened.get(opening)?.dead === false
   }
-  const any = async (): Promise<Link> => {
+  /** What some broker answers: one that says nothing, though its socket is open, must not take the time of the others. */
+  const anyone = async <T>(call: (link: Link) => Promise<T>, patienceMs?: number): Promise<T> => {
     if (closed) throw closedError()
-    return firstOf(ways())
+    const attempts = ways().map((way) => async () => call(await way()))
+    return firstOf(attempts, patienceMs)
   }
 
   const ask = async (names: readonly string[], patienceMs?: number): Promise<Metadata> => {
-    if (closed) throw closedError()
-    const asking = ways().map((way) => async () => {
-      const over = await way()
+    const asking = async (over: Link): Promise<{ metadata: Metadata; at: number }> => {
       const at = performance.now()
       return { metadata: await over.custom(metadataRequest(names)), at }
-    })
-    const { metadata, at } = await firstOf(asking, patienceMs)
+    }
+    const { metadata, at } = await anyone(asking, patienceMs)
     learn(metadata, at)
     answers++
     return metadata
@@ -293,7 +292,6 @@ export async function connect(
       return closed
     },
     link,
-    any,
     async controller() {
       if (!brokers.has(controllerId)) await ask([])
       return link(controllerId, 'main')
@@ -301,12 +299,10 @@ export async function connect(
     async coordinator(group, lane) {
       let node = coordinators.get(group)
       if (node === undefined) {
-        const over = await any()
-        const answer = await over.call<{ coordinator: { nodeId: number; host: string; port: number } }>(
-          'GroupCoordinator',
-          { groupId: group },
+        const { coordinator } = await anyone((over) =>
+          over.call<{ coordinator: { nodeId: number } }>('GroupCoordinator', { groupId: group }),
         )
-        node = answer.coordinator.nodeId
+        node = coordinator.nodeId
         if (!brokers.has(node)) await ask([])
         coordinators.set(group, node)
       }
@@ -338,7 +334,7 @@ export async function connect(
         if (fresh || before === undefined || now - before.at >= METADATA_AGE_MS) stale.push(name)
         else found.set(name, before.info)
       }
-      if (stale.length > 0)
+      if (fresh || stale.length > 0)
         for (const info of (await ask(stale)).topics) if (info.error !== 3) found.set(info.name, info)
       return found
     },

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
-import { live, until } from '@mq/conformance/fixtures'
+import { connected, live, until } from '@mq/conformance/fixtures'
+import { kafkaAdapter } from '@mq/kafka'
 import { connect as connectTo, type Connection } from '../src/connection.ts'
 import { classify } from '../src/errors.ts'
 import { type KafkaOptions, parseOptions } from '../src/options.ts'
@@ -167,7 +168,22 @@ describe('a node that says nothing', () => {
     await third.close()
     second.topics = [{ name: 'q', error: 0, id: '', leaders: [2], replicas: 1 }]
     expect((await connection.topic('q', true))?.leaders).toEqual([2])
-    expect(await connection.any()).toBe(await connection.link(2, 'main'))
+    expect(await connection.coordinator('g', 'main')).toBe(await connection.link(2, 'main'))
+  })
+
+  it('though it did before, is not waited for by a ping, nor by who looks for a coordinator', async () => {
+    const [first] = await cluster()
+    const adapter = kafkaAdapter({ brokers: first.address, requestTimeoutMs: LONG_MS })
+    ends.push(() => adapter.disconnect(live))
+    await connected(adapter)
+    const connection = await connect([first])
+    await connection.link(1, 'main')
+    await adapter.ping(live)
+    first.mute = true
+    await adapter.ping(live)
+    expect(await connection.coordinator('g', 'main')).toBe(await connection.link(2, 'main'))
+    const reason = new Error('enough')
+    await expect(adapter.ping(AbortSignal.abort(reason))).rejects.toBe(reason)
   })
 
   it('is not the one that is asked for all, connected or not, and the others keep the connection', async () => {
