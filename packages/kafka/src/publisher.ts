@@ -19,6 +19,8 @@ import { type PartitionList, type Placed, rounds } from './rounds.ts'
 import { encodeMessage } from './wire.ts'
 
 const STORED: PublishOutcome = { ok: true }
+/** It was written, and no answer came yet. */
+const IN_DOUBT: PublishOutcome = { ok: false, error: undefined, certainty: 'unknown' }
 /** Refusals of what a batch holds. They hit all of it, whichever record is the reason. */
 const OF_CONTENT = new Set(['MESSAGE_TOO_LARGE', 'INVALID_TIMESTAMP', 'INVALID_RECORD'])
 const ACKS = { all: -1, leader: 1, none: 0 } as const
@@ -27,7 +29,7 @@ interface Sending {
   readonly acks: ResolvedOptions['acks']
   /** What the topic does not take as it is may be compressed for it: it took it so before. */
   readonly packs: boolean
-  /** Once it aborts nothing is written any more, nor waited for. */
+  /** Once it aborts nothing is written any more. */
   readonly signal: AbortSignal
 }
 
@@ -83,9 +85,12 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       if (list === undefined) byNode.set(leader, [{ partition, placed }])
       else list.push({ partition, placed })
     }
-    const fail = (placed: readonly Placed[], error: unknown, written = true): void => {
-      const certainty = !written || neverSent(error) || isRefusal(error, acks) ? 'not-stored' : 'unknown'
-      for (const { index } of placed) outcomes[index] = { ok: false, error, certainty }
+    const fail = (placed: readonly Placed[], error: unknown): void => {
+      const sure = neverSent(error) || isRefusal(error, acks)
+      for (const { index } of placed) {
+        const certainty = sure || outcomes[index] !== IN_DOUBT ? 'not-stored' : 'unknown'
+        outcomes[index] = { ok: false, error, certainty }
+      }
     }
     /** Answers what the topic does not take as one batch. */
     const sendOver = async (
@@ -98,7 +103,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         return { partition, batch: encodeBatch(records, codec) }
       })
       const request = produceRequest(info.name, parts, ACKS[acks], requestTimeoutMs)
-      const answers = await untilAborted(link.custom(request, requestTimeoutMs + 1_000), signal)
+      const answers = await link.custom(request, requestTimeoutMs + 1_000)
       const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
       const refused: Refused[] = []
       for (const { partition, placed } of round) {
@@ -114,7 +119,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         else {
           if (OF_CONTENT.has(error.type)) refused.push({ partition, placed, type: error.type })
           else connection.forgetTopic(info.name)
-          fail(placed, await explain(connection, info.name, error, what, signal))
+          fail(placed, await explain(connection, info.name, error, what))
         }
       }
       return refused
@@ -126,15 +131,14 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       codec: Compression,
     ): Promise<void> => {
       let refused: readonly Refused[] = []
-      let written = false
       try {
-        const link = await untilAborted(connection.link(node, 'main'), signal)
+        const link = await connection.link(node, 'main')
         signal.throwIfAborted()
-        written = true
+        for (const { placed } of round) for (const { index } of placed) outcomes[index] = IN_DOUBT
         refused = await sendOver(link, round, codec)
       } catch (error) {
         if (isConnectionError(error) || leaderMoves(error)) connection.forgetTopic(info.name)
-        for (const { placed } of round) fail(placed, error, written)
+        for (const { placed } of round) fail(placed, error)
       }
       for (const { partition, placed, type } of refused) {
         if (placed.length > 1) {
@@ -178,7 +182,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     return parts
   }
 
-  const produce = async (
+  const produce = (
     topic: string,
     records: readonly RecordParts[],
     keys: readonly (string | undefined)[],
@@ -186,53 +190,39 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     how: (connection: Connection, signal: AbortSignal) => Sending,
     signal: AbortSignal,
     prepare?: () => Promise<void>,
-  ): Promise<readonly PublishOutcome[]> => {
-    const outcomes: PublishOutcome[] = new Array<PublishOutcome>(records.length)
-    try {
-      if (prepare !== undefined) await untilAborted(prepare(), signal)
+  ): Promise<readonly PublishOutcome[]> =>
+    outcomesOf(records.length, signal, async (outcomes) => {
+      await prepare?.()
       const connection = setup.connection()
-      const info = await untilAborted(connection.topic(topic), signal)
+      const info = await connection.topic(topic)
       if (info === null) throw notFound(what)
       await send(connection, info, place(info, records, keys), outcomes, what, how(connection, signal))
-    } catch (error) {
-      for (let i = 0; i < outcomes.length; i++) outcomes[i] ??= { ok: false, error, certainty: 'not-stored' }
-    }
-    return outcomes
-  }
+    })
 
-  const toRequester = async (
+  const toRequester = (
     connection: Connection,
     batch: readonly OutboundMessage[],
     reply: string,
     signal: AbortSignal,
   ): Promise<readonly PublishOutcome[]> => {
     const place = /^mq\.replies\/(\d+)\/(.+)$/.exec(reply)
-    const outcomes: PublishOutcome[] = new Array<PublishOutcome>(batch.length)
     const topic = place === null ? reply : REPLY_TOPIC
-    let info: TopicInfo | null
-    try {
-      info = await untilAborted(connection.topic(topic), signal)
-    } catch (error) {
-      // A name that no topic can have is nobody's. All else says nothing of the requester.
-      if (errorType(error) !== 'INVALID_TOPIC_EXCEPTION') return notStored(batch, error)
-      info = null
-    }
-    // A requester that is gone is no error.
-    if (info === null) return batch.map(() => STORED)
-    const records = batch.map((message, index) => ({
-      index,
-      record: encodeMessage(message, undefined, place?.[2]),
-    }))
-    const partition = place === null ? 0 : Number(place[1])
-    await send(
-      connection,
-      info,
-      new Map([[partition % info.leaders.length, records]]),
-      outcomes,
-      'the requester',
-      publishing(connection, signal),
-    )
-    return outcomes
+    return outcomesOf(batch.length, signal, async (outcomes) => {
+      const info = await connection.topic(topic).catch((error: unknown) => {
+        // A name that no topic can have is nobody's. All else says nothing of the requester.
+        if (errorType(error) === 'INVALID_TOPIC_EXCEPTION') return null
+        throw error
+      })
+      // A requester that is gone is no error.
+      if (info === null) return void outcomes.fill(STORED)
+      const records = batch.map((message, index) => ({
+        index,
+        record: encodeMessage(message, undefined, place?.[2]),
+      }))
+      const partition = place === null ? 0 : Number(place[1])
+      const parts = new Map([[partition % info.leaders.length, records]])
+      await send(connection, info, parts, outcomes, 'the requester', publishing(connection, signal))
+    })
   }
 
   const publish = async (
@@ -308,6 +298,28 @@ export function createPublisher(setup: PublisherSetup): Publisher {
   }
 }
 
+/**
+ * Runs what fills in outcomes until it ends, at most until the signal aborts: what has none by then was not written, and is not from then on; what was
+ * written is in doubt.
+ */
+async function outcomesOf(
+  count: number,
+  signal: AbortSignal,
+  work: (outcomes: PublishOutcome[]) => Promise<void>,
+): Promise<readonly PublishOutcome[]> {
+  const outcomes = new Array<PublishOutcome>(count)
+  try {
+    await untilAborted(work(outcomes), signal)
+    return outcomes
+  } catch (error) {
+    // A copy: whoever goes on after an abort still writes into the other.
+    return Array.from(outcomes, (outcome: PublishOutcome | undefined): PublishOutcome => {
+      if (outcome === undefined) return { ok: false, error, certainty: 'not-stored' }
+      return outcome === IN_DOUBT ? { ok: false, error, certainty: 'unknown' } : outcome
+    })
+  }
+}
+
 function notStored(batch: readonly OutboundMessage[], error: unknown): PublishOutcome[] {
   return batch.map(() => ({ ok: false, error, certainty: 'not-stored' }))
 }
@@ -322,10 +334,9 @@ async function explain(
   topic: string,
   error: Error & { type: string },
   what: string,
-  signal: AbortSignal,
 ): Promise<unknown> {
   if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
-  const info = await untilAborted(connection.topic(topic, true), signal).catch(() => undefined)
+  const info = await connection.topic(topic, true).catch(() => undefined)
   if (info === null) return notFoundAfter(what, error)
   const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {
     retryable: true,

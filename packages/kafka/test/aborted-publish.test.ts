@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { live, outbound, until } from '@mq/conformance/fixtures'
 import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
 import { connect, type Connection } from '../src/connection.ts'
@@ -80,6 +80,18 @@ describe('a call that is aborted', () => {
     }).publish([600_000, 600_000].map(message), call.signal)
     expect(certainties(await outcomes)).toEqual([true, 'not-stored'])
     expect(leader.produced).toBe(1)
+  })
+})
+
+describe('a call that is not aborted', () => {
+  it('listens to its signal once, however many requests it takes, and no longer than it lasts', async () => {
+    const { leader, connection } = await leading()
+    const { signal } = new AbortController()
+    const [listen, stop] = [jest.spyOn(signal, 'addEventListener'), jest.spyOn(signal, 'removeEventListener')]
+    const outcomes = await publisherOf(connection).publish([600_000, 600_000].map(message), signal)
+    expect(certainties(outcomes)).toEqual([true, true])
+    expect(leader.produced).toBe(2)
+    expect([listen.mock.calls.length, stop.mock.calls.length]).toEqual([1, 1])
   })
 })
 
