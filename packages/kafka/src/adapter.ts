@@ -136,6 +136,9 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       const rival = await Promise.race([looked, pause(RIVALS_MS).then(() => null)])
       if (rival !== null) throw rival
     }
+    // Of one that was lost meanwhile nobody would end a consumer, which others would find here.
+    if (connection() !== over)
+      throw new AdapterError('MQ_CONNECTION', 'the connection to Kafka was lost', { retryable: true })
     let entry = shared(target)
     if (entry === undefined || entry.consumer.error !== null) {
       const key = keyOf(target)
