@@ -6,6 +6,7 @@ import { encodeBatch, type RecordParts } from '../src/log/batch-writer.ts'
 import {
   decodeRecord,
   deliverAtOf,
+  encodeAsIs,
   encodeDead,
   encodeMessage,
   encodeRemoval,
@@ -147,6 +148,15 @@ describe('a copy', () => {
     expect((decodeRecord(copy).raw as { headers: object }).headers).toMatchObject({
       bin: Buffer.from([0xff]),
     })
+  })
+
+  it('of a record of the latest time there is can be written', async () => {
+    const records = encodeBatch([foreign({})], 'none')
+    records.writeBigInt64BE(2n ** 63n - 1n, 27)
+    const answer = { topic: 'q', partition: 3, error: 0, highWatermark: 1, logStart: 0, aborted: [], records }
+    const first = (await decodeBatches(answer, 0)).records[0] as LogRecord
+    for (const copy of [encodeAsIs(first), encodeRetry(first, 1, 1, 1), encodeDead(first, info, undefined)])
+      expect((await onDisk(copy)).value).toEqual(Buffer.from('x'))
   })
 
   it('for the dead says why, and neither waits, expires nor has failed yet', async () => {

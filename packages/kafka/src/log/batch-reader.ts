@@ -153,7 +153,7 @@ function decodeRecords(
     const end = at + length
     if (length < 0 || end > body.length) throw new RangeError('a record ends too early')
     at++
-    const timestamp = appendTime ?? firstTimestamp + varint()
+    const timestamp = writable(appendTime ?? firstTimestamp + varint())
     if (appendTime !== null) varint()
     const offset = base + varint()
     const key = bytes()
@@ -179,6 +179,11 @@ function decodeRecords(
   }
   if (at < body.length) throw new RangeError('a batch holds more than it says')
   for (const record of read) out.push(record)
+}
+
+/** A foreign client may write any time there is: one that no number here has could not be written once more. */
+function writable(ms: number): number {
+  return Math.min(Math.max(ms, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
 }
 
 /** Calls back with each header of a record, in order. */
