@@ -139,6 +139,21 @@ describe('a topic that takes little at once', () => {
   })
 })
 
+describe('messages without a key', () => {
+  it('reach every partition of a queue, whatever is sent to others in turn', async () => {
+    const adapter = await connect()
+    const queues = [fresh(), fresh()]
+    const settings = { ...declaration.settings, partitions: 2 }
+    for (const queue of queues) await adapter.declare({ queue }, { ...declaration, settings })
+    for (let n = 0; n < 4; n++) for (const queue of queues) await adapter.publish([outbound({ queue })], live)
+    for (const queue of queues) {
+      const got = await take(await consuming(adapter, { queue }), 4)
+      const partitions = got.map(({ raw }) => (raw as { partition: number }).partition)
+      expect(partitions.sort()).toEqual([0, 0, 1, 1])
+    }
+  })
+})
+
 describe('what nobody confirms', () => {
   it('is sent once, and counts as stored', async () => {
     const queue = fresh()
