@@ -8,6 +8,7 @@ import {
   type Target,
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
+import { classify } from './errors.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './group/groups.ts'
 import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
@@ -99,7 +100,14 @@ export function createTopology(setup: TopologySetup): Topology {
     const ms = setup
       .registry()
       .get(key)
-      .then((entry) => entry?.settings.messageTtl ?? null)
+      .then(
+        (entry) => entry?.settings.messageTtl ?? null,
+        (error: unknown) => {
+          // Whoever may not look does not know of any: what failed for good must not come again and again for that.
+          if (classify(error).code === 'MQ_AUTHENTICATION') return null
+          throw error
+        },
+      )
     ms.catch(() => retention.delete(key))
     retention.set(key, { ms, until: now + KNOWN_MS })
     return ms

@@ -3,7 +3,9 @@ import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
+import type { Registry } from '../src/registry.ts'
 import { configOf } from '../src/topics.ts'
+import { createTopology } from '../src/topology.ts'
 import { testOptions } from './harness.ts'
 import { counting, hold } from './requests.ts'
 import { consuming, declaration, onServer, take, until } from './support.ts'
@@ -180,6 +182,21 @@ describe('a queue of dead letters with a name of its own', () => {
     expect(await receiver.receive(1, live, 0)).toEqual([])
     expect(await adapter.size(target)).toBe(0)
     await adapter.remove(target)
+  })
+})
+
+describe('how long a dead-letter queue keeps what it takes', () => {
+  it('is asked again where nobody answered, and for ever where one may not ask', async () => {
+    let error = Object.assign(new Error('no'), { type: 'LEADER_NOT_AVAILABLE' })
+    const topology = createTopology({
+      connection: () => undefined as never,
+      registry: () => ({ get: () => Promise.reject(error) }) as unknown as Registry,
+      consumerOf: () => undefined,
+      made: () => undefined,
+    })
+    await expect(topology.retentionMs({ queue: 'q.dlq' })).rejects.toBe(error)
+    error = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
+    expect(await topology.retentionMs({ queue: 'q.dlq' })).toBeNull()
   })
 })
 
