@@ -4,6 +4,7 @@ import type { LogRecord } from '../log/batch-reader.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
+import { committedOf } from './groups.ts'
 import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
@@ -164,10 +165,13 @@ export function createSharing(setup: SharingSetup): Sharing {
       if ([...holdings.owned.values()].some(waits)) setup.membership()?.rejoin()
     },
     async waitsElsewhere() {
-      const mine = setup.membership()
       const parts = await notMine()
-      if (mine === null || Object.keys(parts).length === 0) return false
-      const [commits, ends] = await Promise.all([mine.committed(parts), offsetsOfLed(connection, parts)])
+      if (setup.membership() === null || Object.keys(parts).length === 0) return false
+      // By nobody's membership: a coordinator that moves is asked again.
+      const [commits, ends] = await Promise.all([
+        committedOf(connection, names.group, parts),
+        offsetsOfLed(connection, parts),
+      ])
       return [...ends].some(([key, { low, high }]) => {
         const commit = commits.get(key)
         const base = Math.max(commit?.offset ?? low, low)

@@ -72,3 +72,38 @@ describe('what is ready behind a message that somebody holds', () => {
     expect(partition.tracker.base).toBe(6)
   })
 })
+
+describe('a look at what others of the group read', () => {
+  it('goes on when the coordinator has moved', async () => {
+    const moved = Object.assign(new Error('moved'), { type: 'NOT_COORDINATOR_FOR_GROUP' })
+    let asked = 0
+    const call = (name: string, { topics }: { topics: { partitions: { timestamp: number }[] }[] }) => {
+      if (name === 'OffsetFetch')
+        return ++asked === 1 ? Promise.reject(moved) : Promise.resolve({ responses: [] })
+      const offset = topics[0]?.partitions[0]?.timestamp === -2 ? '0' : '1'
+      return Promise.resolve({ responses: [{ topic: 't', partitions: [{ partition: 0, offset }] }] })
+    }
+    const sharing = createSharing({
+      connection: {
+        topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
+        link: () => Promise.resolve({ call }),
+        coordinator: () => Promise.resolve({ call }),
+        forgetCoordinator: () => undefined,
+      } as unknown as Connection,
+      names,
+      pattern: undefined,
+      hasRemovals: false,
+      ordered: false,
+      produceTo: () => Promise.resolve(),
+      ensureLater: () => Promise.resolve(),
+      holdings: createHoldings(),
+      committer: {} as unknown as Committer,
+      membership: () => ({ committed: () => Promise.reject(moved) }) as unknown as Membership,
+      sessionMs: () => 1_000,
+      moving: () => false,
+      rest: () => Promise.resolve(false),
+    })
+    expect(await sharing.waitsElsewhere()).toBe(true)
+    expect(asked).toBe(2)
+  })
+})
