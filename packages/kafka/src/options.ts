@@ -3,6 +3,8 @@ import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** Of what a request can ask for. */
+const MOST_BYTES = 2 ** 31 - 1
 /** Largest body unless told otherwise: what brokers take by default (1 MiB), with room for the rest of a record. */
 export const BODY_BYTES = 1024 * 1024 - 16 * 1024
 export const MOST_BODY_BYTES = 1024 * 1024 * 1024
@@ -70,11 +72,11 @@ export const KafkaOptionsSchema = Type.Object(
     /** Most records that one call of a receiver answers. @default 500 */
     maxPollRecords: Type.Integer({ default: 500, minimum: 1, maximum: 100_000 }),
     /** What a broker waits for before it answers a fetch, in bytes. @default 1 */
-    fetchMinBytes: Type.Integer({ default: 1, minimum: 1 }),
+    fetchMinBytes: Type.Integer({ default: 1, minimum: 1, maximum: MOST_BYTES }),
     /** How long it waits for that, in ms. @default 500 */
     fetchMaxWaitMs: Type.Integer({ default: 500, minimum: 1, maximum: LONGEST_TIMER_MS }),
     /** Most bytes of one partition in one fetch. @default 1048576 */
-    fetchPartitionBytes: Type.Integer({ default: 1_048_576, minimum: 1_024 }),
+    fetchPartitionBytes: Type.Integer({ default: 1_048_576, minimum: 1_024, maximum: MOST_BYTES }),
     /** Longest time between an acknowledgement and its commit, in ms: what a crash repeats. @default 100 */
     commitIntervalMs: Type.Integer({ default: 100, minimum: 1, maximum: 60_000 }),
     /** Largest body, in bytes. The brokers' `message.max.bytes` must be larger. @default 1032192 (1 MiB - 16 KiB) */

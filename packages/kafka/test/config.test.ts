@@ -82,4 +82,10 @@ describe('options', () => {
     expect(wrong).toThrow(/acks[\s\S]*brokers must be host:port/)
     expect(wrong).not.toThrow(/topsecret/)
   })
+
+  it('ask for no more bytes than a request can', () => {
+    const wrong = () => parseOptions({ fetchMinBytes: 2 ** 31, fetchPartitionBytes: 2 ** 31 })
+    expect(wrong).toThrow(/fetchMinBytes[\s\S]*fetchPartitionBytes/)
+    expect(parseOptions({ fetchMinBytes: 2 ** 31 - 1 }).fetchMinBytes).toBe(2_147_483_647)
+  })
 })
