@@ -131,9 +131,10 @@ export async function deleteRecords(
           partition,
           offset: String((below[topic] ?? []).find((each) => each.partition === partition)?.offset ?? 0),
         }))
-        await link.call('DeleteRecords', {
-          topics: [{ topic, partitions }],
-          timeout: connection.options.requestTimeoutMs,
+        const args = { topics: [{ topic, partitions }], timeout: connection.options.requestTimeoutMs }
+        await link.call('DeleteRecords', args).catch((error: unknown) => {
+          // kafkajs wraps what the broker says of each partition.
+          throw (error as { partitions?: readonly { error: Error }[] }).partitions?.[0]?.error ?? error
         })
       }),
     ),
