@@ -8,7 +8,7 @@ import type { Commit } from '../group/membership.ts'
 import { offsetsOf } from './offsets.ts'
 import { fetchRequest } from './protocol.ts'
 import { createTracker, parseNotes, type Tracker } from '../group/tracker.ts'
-import { decodeRecord, deliverAtOf, removalOf } from '../wire.ts'
+import { decodeRecord, deliverAtOf, isOver, removalOf } from '../wire.ts'
 
 const LANE = 'scan'
 const CHUNK_BYTES = 1024 * 1024
@@ -109,7 +109,7 @@ export async function scan(
   return at
 }
 
-/** How many messages of a partition wait for a consumer; `due`: those left out that have to wait longer. */
+/** How many messages of a partition wait for a consumer, without dead letters that are over; `due`: nor those that have to wait longer. */
 export async function waitingCount(
   connection: Connection,
   topic: string,
@@ -123,7 +123,9 @@ export async function waitingCount(
   const counted: number[] = []
   await scan(connection, topic, partition, { from: left.base, to: end.high }, left, (record) => {
     if (of.due && deliverAtOf(record) > now) return
-    if (of.pattern === undefined || matchesPattern(of.pattern, decodeRecord(record).routingKey ?? ''))
+    const message = decodeRecord(record)
+    if (isOver(message)) return
+    if (of.pattern === undefined || matchesPattern(of.pattern, message.routingKey ?? ''))
       counted.push(record.offset)
   })
   // What takes one away lies behind it.
