@@ -205,7 +205,8 @@ export class RawRecord {
 
   /** Every header, repeated ones as a list, bytes as they came. Decoded for whoever looks. */
   get headers(): Readonly<Record<string, Buffer | null | (Buffer | null)[]>> {
-    const all: Record<string, Buffer | null | (Buffer | null)[]> = {}
+    // Not even `constructor` is there before somebody wrote it.
+    const all = Object.create(null) as Record<string, Buffer | null | (Buffer | null)[]>
     eachHeader(this.#record, (name, each) => {
       const known = name.toString()
       const before = all[known]

@@ -106,6 +106,13 @@ describe('a message on the wire', () => {
     })
   })
 
+  it('may have headers of any name', async () => {
+    const names = ['constructor', '__proto__', 'toString']
+    const { raw } = decodeRecord(await onDisk(foreign({ headers: names.flatMap((name) => [name, name]) })))
+    const { headers } = raw as { headers: object }
+    expect(Object.entries(headers)).toEqual(names.map((name) => [name, Buffer.from(name)]))
+  })
+
   it.each([
     ['priority', '300', { priority: 255 }],
     ['priority', 'high', { priority: 0 }],
