@@ -63,7 +63,8 @@ const schema = Type.Object(
       default: 120_000,
     }),
     maxInFlightRequests: integer({
-      description: 'Most calls at once per destination; 1 on ordered queues.',
+      description:
+        'Most calls at once per destination; 1 on ordered queues, and for messages with a key to a topic.',
       minimum: 1,
       maximum: 10_000,
       default: 20,

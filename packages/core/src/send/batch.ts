@@ -1,4 +1,4 @@
-import type { Certainty, Destination, OutboundMessage } from '../adapter/contract.ts'
+import type { Certainty, OutboundMessage } from '../adapter/contract.ts'
 
 /** A message that was sent and is not settled. */
 export interface Entry {
@@ -41,29 +41,4 @@ export function newBatch(): Batch {
 export function deadlineOf(entries: readonly Entry[], timeoutMs: number): number {
   const first = entries.find((entry) => !entry.abandoned) as Entry
   return first.at + timeoutMs
-}
-
-/** One destination's messages: gathered, sent in order, a bounded number of calls at once. */
-export interface Lane {
-  readonly key: string
-  readonly destination: Destination
-  readonly label: string
-  readonly maxInFlight: number
-  readonly maxBatch: number
-  readonly queue: Batch[]
-  open: Batch | null
-  scheduled: boolean
-  /** When it was last scheduled. */
-  tickAt: number
-  inFlight: number
-}
-
-/** Of the lane of answers to a requester, whose place may be an ordinary queue. No queue has it: names have no colon. */
-export function replyKey(address: string): string {
-  return `reply:${address}`
-}
-
-/** Requesters come and go. A subscription that is gone would come back for all of its topic, its pattern being the one that made it. */
-export function canBeMade({ key, destination }: Lane): boolean {
-  return !key.startsWith(replyKey('')) && !('subscription' in destination)
 }

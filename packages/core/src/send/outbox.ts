@@ -7,13 +7,8 @@ import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
 import { classify, publishError } from '../wrap-error.ts'
 import { abortedError } from './aborted.ts'
-import { type Batch, canBeMade, deadlineOf, type Entry, type Lane, newBatch } from './batch.ts'
-
-/** Most messages in one call of an adapter that names no pace: enough to amortise a round trip, short enough not to hold up a broker. */
-const MAX_BATCH = 500
-
-/** Lanes kept before those that lie idle are let go. */
-const MOST_LANES = 1000
+import { type Batch, deadlineOf, type Entry, newBatch } from './batch.ts'
+import { canBeMade, type Lane, Lanes } from './lanes.ts'
 
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
 const OVERHEAD_BYTES = 512
@@ -24,14 +19,14 @@ const OVERHEAD_BYTES = 512
  */
 export class Outbox {
   readonly #engine: Engine
-  readonly #lanes = new Map<string, Lane>()
-  #mostLanes = MOST_LANES
+  readonly #lanes: Lanes
   #bytes = 0
   #pending = 0
   #idle: (() => void)[] = []
 
   constructor(engine: Engine) {
     this.#engine = engine
+    this.#lanes = new Lanes(engine)
   }
 
   get pending(): number {
@@ -61,7 +56,7 @@ export class Outbox {
 
   /** A destination is gone: one of its name may differ, in order for example. */
   forget(laneKey: string): void {
-    this.#lanes.delete(laneKey)
+    this.#lanes.forget(laneKey)
   }
 
   /** Resolves with the id on durable acceptance. `laneKey` identifies the destination; `since`: when it was held, and counted. */
@@ -81,34 +76,14 @@ export class Outbox {
       this.#bytes += size
       this.#pending++
     }
-    let lane = this.#lanes.get(laneKey)
-    if (lane === undefined) {
-      // One call at a time keeps the order when a call must be repeated.
-      const maxInFlight = settings?.ordered === true ? 1 : config.producer.maxInFlightRequests
-      lane = {
-        key: laneKey,
-        destination: message.destination,
-        label,
-        maxInFlight,
-        // Of calls that go one at a time there is nothing to do side by side: each is a round trip, so they hold as much as they may.
-        maxBatch: maxInFlight === 1 ? MAX_BATCH : (this.#engine.adapter.pace?.publish ?? MAX_BATCH),
-        queue: [],
-        open: null,
-        scheduled: false,
-        tickAt: 0,
-        inFlight: 0,
-      }
-      if (this.#lanes.size >= this.#mostLanes) this.#sweep()
-      this.#lanes.set(laneKey, lane)
-    }
-    const gathering = lane
+    const lane = this.#lanes.of(message, laneKey, label, settings)
     return new Promise<string>((resolve, reject) => {
-      this.#schedule(gathering)
-      const batch = this.#batchFor(gathering, size)
+      this.#schedule(lane)
+      const batch = this.#batchFor(lane, size)
       const entry: Entry = {
         message,
         // The clock is read once for what one tick sends, unless that waits for company.
-        at: since ?? (config.producer.lingerMs === 0 ? gathering.tickAt : this.#engine.clock.monotonic()),
+        at: since ?? (config.producer.lingerMs === 0 ? lane.tickAt : this.#engine.clock.monotonic()),
         resolve,
         reject,
         attempted: false,
@@ -118,15 +93,8 @@ export class Outbox {
       }
       batch.entries.push(entry)
       if (signal !== undefined) this.#abortable(entry, label, signal)
-      if (batch.entries.length >= gathering.maxBatch) this.#close(gathering)
+      if (batch.entries.length >= lane.maxBatch) this.#close(lane)
     })
-  }
-
-  /** Requesters come and go, and so do queues: what lies idle must not pile up. */
-  #sweep(): void {
-    for (const [key, { queue, inFlight }] of this.#lanes)
-      if (queue.length === 0 && inFlight === 0) this.#lanes.delete(key)
-    this.#mostLanes = Math.max(MOST_LANES, 2 * this.#lanes.size)
   }
 
   #batchFor(lane: Lane, size: number): Batch {
