@@ -187,7 +187,7 @@ export async function connect(
     if (probing || closed) return
     probing = true
     void (async () => {
-      const since = Date.now()
+      const since = performance.now()
       const before = answers
       let reason = cause
       while (!closed) {
@@ -196,7 +196,10 @@ export async function connect(
         })
         await Promise.race([asked, pause(Math.min(5_000, options.lostAfterMs))])
         if (answers > before) break
-        if (Date.now() - since >= options.lostAfterMs || classify(reason).code === 'MQ_AUTHENTICATION') {
+        if (
+          performance.now() - since >= options.lostAfterMs ||
+          classify(reason).code === 'MQ_AUTHENTICATION'
+        ) {
           close(reason)
           on.lost(reason)
           break
