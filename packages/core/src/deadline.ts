@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import type { Clock } from './adapter/clock.ts'
 import { ErrorCode } from './error-codes.ts'
 import { MessageQueueError } from './errors.ts'
@@ -67,13 +66,6 @@ export function endWithin<T>(
 /** Waits `ms`. As other timers it keeps no process alive: that is for the connection that is waited for. */
 export function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => void clock.setTimeout(resolve, ms))
-}
-
-/** One to whose signal any number may listen: Node would warn of a leak at the eleventh. */
-export function sharedController(): AbortController {
-  const controller = new AbortController()
-  setMaxListeners(Infinity, controller.signal)
-  return controller
 }
 
 /**

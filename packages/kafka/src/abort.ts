@@ -1,11 +1,4 @@
-import { setMaxListeners } from 'node:events'
-
-/** One that any number may listen to, Node's warning about eleven listeners notwithstanding. */
-export function sharedController(): AbortController {
-  const controller = new AbortController()
-  setMaxListeners(0, controller.signal)
-  return controller
-}
+import { sharedController } from '@mq/core/adapter'
 
 export const NEVER: AbortSignal = sharedController().signal
 

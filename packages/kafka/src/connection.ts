@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type ConnectionEvents, untilAborted } from '@mq/core/adapter'
-import { pause, sharedController } from './abort.ts'
+import { AdapterError, type ConnectionEvents, sharedController, untilAborted } from '@mq/core/adapter'
+import { pause } from './abort.ts'
 import { firstOf, patience } from './attempts.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'

@@ -1,12 +1,11 @@
-import { setMaxListeners } from 'node:events'
+import { sharedController } from '@mq/core/adapter'
 
 /** Runs something with a signal that any number may listen to, Node's warning about eleven listeners notwithstanding. */
 export async function withShared<T>(
   signal: AbortSignal,
   run: (shared: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const controller = new AbortController()
-  setMaxListeners(0, controller.signal)
+  const controller = sharedController()
   const abort = (): void => controller.abort(signal.reason)
   if (signal.aborted) abort()
   else signal.addEventListener('abort', abort, { once: true })

@@ -1,6 +1,12 @@
 import { performance } from 'node:perf_hooks'
-import { setMaxListeners } from 'node:events'
-import { AdapterError, atMost, type ConnectionEvents, deadlineSignal, untilAborted } from '@mq/core/adapter'
+import {
+  AdapterError,
+  atMost,
+  type ConnectionEvents,
+  deadlineSignal,
+  sharedController,
+  untilAborted,
+} from '@mq/core/adapter'
 import { type Acks, createAcks } from './acks.ts'
 import { pause } from './abort.ts'
 import { nameOf, readTopology, type Topology } from './cluster-map.ts'
@@ -54,8 +60,7 @@ export async function connectCluster(
   let over = false
   let borrowed = 0
   let fullUntil = 0
-  const stop = new AbortController()
-  setMaxListeners(0, stop.signal)
+  const stop = sharedController()
   const nodes = new Map<string, Node>()
   const opening = new Map<string, Promise<Node>>()
   let topology: Topology = { slots: [], masters: new Map() }

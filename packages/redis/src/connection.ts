@@ -1,6 +1,5 @@
-import { setMaxListeners } from 'node:events'
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type ConnectionEvents, untilAborted } from '@mq/core/adapter'
+import { AdapterError, type ConnectionEvents, sharedController, untilAborted } from '@mq/core/adapter'
 import { createAcks } from './acks.ts'
 import { type Caller, createCaller } from './caller.ts'
 import { type Confirm, unconfirmed } from './confirm.ts'
@@ -48,8 +47,7 @@ export async function connectSingle(
 ): Promise<Connection> {
   const address: Address = options.sentinel ? await masterOf(options, signal) : options
   // What is still being opened ends with the connection.
-  const stop = new AbortController()
-  setMaxListeners(0, stop.signal)
+  const stop = sharedController()
   let over = false
   let connecting = true
   const all = new Set<Link>()

@@ -28,5 +28,6 @@ export {
 export { deadlineSignal } from './deadline-signal.ts'
 export { matchesPattern } from './pattern.ts'
 export { plainSettings } from './plain-settings.ts'
+export { sharedController } from './shared-controller.ts'
 export { atMost, untilAborted } from './until-aborted.ts'
 export { deadLetterHeaders, parseDeadLetterHeaders, WireHeader } from './wire.ts'

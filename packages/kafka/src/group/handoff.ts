@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
-import { AdapterError } from '@mq/core/adapter'
-import { pause, sharedController } from '../abort.ts'
+import { AdapterError, sharedController } from '@mq/core/adapter'
+import { pause } from '../abort.ts'
 import { warnOfGap } from './log-watch.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
