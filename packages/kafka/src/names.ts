@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { DeclareTarget, Destination, Target } from '@mq/core/adapter'
 
 /** Topics and groups of a queue or subscription. */
@@ -15,11 +16,14 @@ export interface Names {
 export const REPLY_TOPIC = 'mq.replies'
 export const REPLY_PARTITIONS = 8
 
+/** Most characters of a topic's name. */
+const LONGEST = 249
+
 export function namesOf(target: Target, groupId: string | undefined): Names {
   if ('queue' in target)
     return {
-      main: target.queue,
-      later: `${target.queue}.delay`,
+      main: topicOf(target.queue),
+      later: fitting(target.queue, '.delay'),
       // One group for all would make each consumer of one queue a matter of all others, and could not be removed with its queue.
       group: `${groupId ?? 'mq'}.${target.queue}`,
       mainIsShared: false,
@@ -28,10 +32,24 @@ export function namesOf(target: Target, groupId: string | undefined): Names {
   // No name of a queue holds a colon: a queue `a.b` and a subscription `b` of `a` stay apart.
   return {
     main: topic,
-    later: `${topic}.${subscription}.retry${suffixOf(subscription)}`,
+    later: fitting(`${topic}.${subscription}`, `.retry${suffixOf(subscription)}`),
     group: `${groupId ?? 'mq'}.${topic}:${subscription}`,
     mainIsShared: true,
   }
+}
+
+/** The topic of a queue. That of a subscription's dead letters has two names in its own. */
+export function topicOf(queue: string): string {
+  const end = queue.endsWith('.dlq') ? '.dlq' : ''
+  return fitting(queue.slice(0, queue.length - end.length), end)
+}
+
+/** Two long names together are cut, and kept apart by a hash; the end says what it is. */
+function fitting(name: string, end: string): string {
+  const room = LONGEST - end.length
+  if (name.length <= room) return `${name}${end}`
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16)
+  return `${name.slice(0, room - hash.length - 1)}-${hash}${end}`
 }
 
 /** Where the subscription's name begins, unless it is behind the last dot: `a` with `b.c` and `a.b` with `c` stay apart. */

@@ -12,7 +12,7 @@ import {
 import type { LogRecord } from './log/batch-reader.ts'
 import type { RecordParts } from './log/batch-writer.ts'
 import type { Consumer } from './group/consumer-contract.ts'
-import { nameOf, type Names } from './names.ts'
+import { nameOf, type Names, namesOf } from './names.ts'
 import type { Publisher } from './publisher.ts'
 import { type Decoded, decodeRecord, encodeDead, encodeRetry, isOver } from './wire.ts'
 
@@ -169,9 +169,9 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     },
 
     async deadLetter(deliveries, failures, target: Target) {
-      const to = 'queue' in target ? target.queue : target.topic
       const keptMs = await setup.retentionMs(target)
       const until = keptMs === null ? undefined : Date.now() + keptMs
+      const to = namesOf(target, undefined).main
       return move(deliveries as readonly Held[], to, nameOf(target), (delivery, i) =>
         encodeDead(delivery.record, failures[i] as DeadLetterInfo, until),
       )

@@ -11,7 +11,7 @@ import type { Connection } from './connection.ts'
 import { classify } from './errors.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './group/groups.ts'
-import { groupPrefix, isTarget, nameOf, type Names, namesOf } from './names.ts'
+import { groupPrefix, isTarget, nameOf, type Names, namesOf, topicOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import { type Registered, type Registry, removalsKey } from './registry.ts'
@@ -172,7 +172,7 @@ export function createTopology(setup: TopologySetup): Topology {
     { settings, ifExists }: Declaration,
   ): Promise<Partial<QueueSettings>> => {
     const connection = setup.connection()
-    const name = 'queue' in target ? target.queue : target.topic
+    const name = 'queue' in target ? topicOf(target.queue) : target.topic
     let info = await connection.topic(name, true)
     if (info === null) {
       const spec = {
@@ -180,7 +180,7 @@ export function createTopology(setup: TopologySetup): Topology {
         partitions: partitionsOf(settings, connection, name),
         replicas: settings.replicationFactor,
         config: keepingConfig({
-          ...(await passedOnBy(connection, name, settings.replicationFactor)),
+          ...('queue' in target && (await passedOnBy(connection, target.queue, settings.replicationFactor))),
           ...settings.arguments,
         }),
       }
@@ -299,14 +299,15 @@ function partitionsOf(settings: QueueSettings, connection: Connection, name: str
 /** What a dead-letter queue has from the queue (or the topic of the subscription) that it is named after. */
 async function passedOnBy(
   connection: Connection,
-  name: string,
+  queue: string,
   replicas: number,
 ): Promise<Record<string, string>> {
-  if (!name.endsWith('.dlq')) return {}
+  if (!queue.endsWith('.dlq')) return {}
   // Names of topics and subscriptions may hold dots themselves.
-  for (let of = name; of.includes('.');) {
+  for (let of = queue; of.includes('.');) {
     of = of.slice(0, of.lastIndexOf('.'))
-    if (of !== '' && (await connection.topic(of)) !== null) return passedOn(connection, of, replicas)
+    const topic = topicOf(of)
+    if (topic !== '' && (await connection.topic(topic)) !== null) return passedOn(connection, topic, replicas)
   }
   return {}
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
+import { failure, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
@@ -102,6 +102,32 @@ describe('names', () => {
     expect(again?.deliveryCount).toBe(1)
     expect(await adapter.size(two)).toBe(0)
   })
+})
+
+describe('long names of a topic and a subscription', () => {
+  it('leave room for what waits and for dead letters, and keep them apart', async () => {
+    const adapter = await connect()
+    const topic = fresh('t'.repeat(160)).padEnd(200, 't')
+    const subscriptions = ['a', 'b'].map((end) => 's'.repeat(199) + end)
+    const targets = subscriptions.map((subscription) => ({ topic, subscription }))
+    const settings = { ...declaration.settings, arguments: { 'max.message.bytes': '20000' } }
+    await adapter.declare({ topic }, { ...declaration, settings })
+    for (const target of targets) await adapter.declare(target, { ...declaration, pattern: '#' })
+    await adapter.publish([outbound({ topic })], live)
+    for (const target of targets) {
+      const dead = { queue: `${topic}.${target.subscription}.dlq` }
+      await adapter.declare(dead, declaration)
+      const receiver = await consuming(adapter, target)
+      expect(await receiver.retry(await take(receiver, 1), 1)).toEqual(['settled'])
+      const again = await take(receiver, 1)
+      expect(again[0]?.deliveryCount).toBe(1)
+      expect(await receiver.deadLetter(again, [failure()], dead)).toEqual(['settled'])
+      const [letter] = await take(await consuming(adapter, dead), 1)
+      expect(letter?.deadLetter?.reason).toBe(failure().reason)
+      expect(await adapter.size(target)).toBe(0)
+    }
+    await adapter.remove({ topic })
+  }, 60_000)
 })
 
 describe('a groupId', () => {
