@@ -1,3 +1,4 @@
+import { AdapterError } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
 import { errorType } from './errors.ts'
@@ -50,6 +51,7 @@ export async function createTopics(
       const error = errors.get(spec.name)
       const type = errorType(error)
       if (error === undefined) made.add(spec.name)
+      else if (type === 'INVALID_TOPIC_EXCEPTION') throw alike(spec.name, error)
       else if (type !== 'TOPIC_ALREADY_EXISTS') {
         // A broker that is away for a moment, a controller that moved.
         const passing =
@@ -69,6 +71,16 @@ export async function createTopics(
   const names = specs.map(({ name }) => name)
   await Promise.all([untilLed(connection, names), meanwhile(made)])
   return made
+}
+
+/** All else that a name may not be is refused before. */
+function alike(name: string, cause: unknown): AdapterError {
+  return new AdapterError(
+    'MQ_VALIDATION',
+    `Kafka makes no topic "${name}" beside one whose name differs only in dots and underscores (as "${name.replaceAll('.', '_')}" would): rename that one, ` +
+      'or what this one is made for',
+    { cause },
+  )
 }
 
 async function requestTopics(

@@ -130,6 +130,23 @@ describe('long names of a topic and a subscription', () => {
   }, 60_000)
 })
 
+describe('a name that Kafka takes for that of another topic', () => {
+  it('is refused with a word on which one that is, also where it is only made for dead letters', async () => {
+    const adapter = await connect()
+    const queue = fresh()
+    await adapter.declare({ queue: `${queue}_dlq` }, declaration)
+    await adapter.declare({ queue: `${queue}_delay` }, declaration)
+    await adapter.declare({ queue }, declaration)
+    await expect(adapter.declare({ queue: `${queue}.dlq` }, declaration)).rejects.toMatchObject({
+      code: 'MQ_VALIDATION',
+      message: expect.stringContaining(`"${queue}_dlq"`) as unknown,
+    })
+    const [outcome] = await adapter.publish([outbound({ queue }, { delayMs: 1 })], live)
+    expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
+    expect(outcome).toHaveProperty('error.message', expect.stringContaining(`"${queue}_delay"`))
+  })
+})
+
 describe('a groupId', () => {
   it('ties no queue to another: one that is removed leaves what others have done', async () => {
     const adapter = await connect({ groupId: fresh('group'), trim: false })
