@@ -355,7 +355,9 @@ async function compareTopic(
   const differences: Difference[] = []
   if (topic.endsWith('.dlq')) return differences
   for (const field of ['partitions', 'replicationFactor'] as const) {
-    if (actual[field] !== settings[field])
+    // One that was made here, and is not registered yet, may have more.
+    const asMade = field === 'partitions' ? partitionsOf(settings, connection, topic) : settings[field]
+    if (actual[field] !== settings[field] && actual[field] !== asMade)
       differences.push({ field, existing: actual[field], requested: settings[field] })
   }
   const wanted = Object.entries(settings.arguments)

@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import { failure, fresh, live, outbound, source } from '@mq/conformance/fixtures'
-import type { Delivery, Receiver, Target } from '@mq/core/adapter'
+import type { Declaration, Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
 import { parseOptions } from '../src/options.ts'
 import type { Registry } from '../src/registry.ts'
-import { configOf } from '../src/topics.ts'
+import { configOf, createTopics } from '../src/topics.ts'
 import { createTopology } from '../src/topology.ts'
 import { testOptions } from './harness.ts'
 import { counting, hold } from './requests.ts'
@@ -240,6 +240,28 @@ describe('how long a dead-letter queue keeps what it takes', () => {
     await expect(topology.retentionMs({ queue: 'q.dlq' })).rejects.toBe(error)
     error = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
     expect(await topology.retentionMs({ queue: 'q.dlq' })).toBeNull()
+  })
+})
+
+describe('a topic that has least partitions, and no entry', () => {
+  it('is no other than what was declared', async () => {
+    const queue = fresh()
+    const [maker, other] = [await connect({ minPartitions: 3 }), await connect()]
+    const over = await connectTo(
+      parseOptions(testOptions(url())),
+      { lost: () => undefined, blocked: () => undefined },
+      live,
+    )
+    await createTopics(over, [{ name: queue, partitions: 3, replicas: 1, config: {} }])
+    over.close(undefined)
+    const compared: Declaration = { ...declaration, ifExists: 'compare' }
+    await maker.declare({ queue }, compared)
+    await expect(other.declare({ queue }, compared)).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
+    const settings = { ...declaration.settings, partitions: 2 }
+    await maker.declare({ queue }, { ...compared, settings })
+    await expect(
+      maker.declare({ queue }, { ...compared, settings: { ...settings, partitions: 4 } }),
+    ).rejects.toMatchObject({ code: 'MQ_QUEUE_CONFLICT' })
   })
 })
 
