@@ -369,6 +369,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
       goodbye ??= sayGoodbye(leaving)
       // Goes on after an abort, as long as there is a connection.
       const left = within(goodbye, LEAVE_MS, NEVER).then(() => connection.endLane(lane))
+      // Whoever still looks for the coordinator opens a socket after that.
+      void Promise.all([left, loop]).then(() => connection.endLane(lane))
       await atMost(left, signal)
       await within(loop, 1_000, signal)
     },

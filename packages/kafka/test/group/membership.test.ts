@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { until } from '@mq/conformance/fixtures'
+import type { Link } from '../../src/client.ts'
 import type { Connection } from '../../src/connection.ts'
 import { joinGroup, type Membership } from '../../src/group/membership.ts'
 
@@ -18,6 +19,7 @@ function member(
   topics: () => Promise<Map<string, { leaders: number[] }>> = () => new Promise(() => undefined),
   ghosts = new Map<string, string>(),
   sessionTimeoutMs = 60_000,
+  over: Partial<Connection> = {},
 ) {
   const warnings: unknown[] = []
   const calls: string[] = []
@@ -39,6 +41,7 @@ function member(
       topics,
       forgetCoordinator: () => undefined,
       endLane: () => undefined,
+      ...over,
     } as unknown as Connection,
     group: 'g',
     topics: ['t', 't.delay'],
@@ -234,6 +237,26 @@ describe('a member that leaves', () => {
     await until(() => next.count('JoinGroup') > 0)
     expect(left).toEqual(['me', 'me'])
     expect(ghosts.size).toBe(0)
+  })
+
+  it('before its coordinator is found leaves no socket behind', async () => {
+    const seen: string[] = []
+    let find = (): void => undefined
+    const { membership } = member(willing, undefined, undefined, undefined, {
+      coordinator: () =>
+        new Promise((resolve) => {
+          find = () => {
+            seen.push('opened')
+            resolve({ call: () => Promise.reject(new Error('no')) } as unknown as Link)
+          }
+        }),
+      endLane: () => void seen.push('ended'),
+    })
+    await membership.stop(true, AbortSignal.abort(new Error('no time')))
+    await until(() => seen.length === 1)
+    find()
+    await until(() => seen.length === 3)
+    expect(seen).toEqual(['ended', 'opened', 'ended'])
   })
 
   it('and has no time for it is remembered', async () => {
