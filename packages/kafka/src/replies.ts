@@ -51,6 +51,8 @@ export async function openReplies(
 
   const read = async (): Promise<void> => {
     const known = await connection.topic(REPLY_TOPIC)
+    // Else a socket is opened that nobody ends.
+    if (ended.signal.aborted) return
     if (known === null || known.id !== info?.id) {
       // Twice: what is new is not known everywhere at once.
       const code = missed++ > 0 ? 'MQ_QUEUE_NOT_FOUND' : 'MQ_UNAVAILABLE'

@@ -24,6 +24,34 @@ describe('the topic of answers', () => {
   })
 })
 
+describe('a requester that is closed while it looks for its topic', () => {
+  it('opens no socket after that', async () => {
+    const lanes: string[] = []
+    let looks = 0
+    let found = (): void => undefined
+    const info = { name: REPLY_TOPIC, id: 'a', leaders: [1] }
+    const offsets = { responses: [{ topic: REPLY_TOPIC, partitions: [{ partition: 0, offset: '0' }] }] }
+    const connection = {
+      mostBrokers: 1,
+      closed: false,
+      topic: () =>
+        looks++ === 0 ? Promise.resolve(info) : new Promise((resolve) => (found = () => resolve(info))),
+      topics: () => Promise.resolve(new Map([[REPLY_TOPIC, info]])),
+      link(_: number, lane: string) {
+        lanes.push(lane)
+        return Promise.resolve({ call: () => Promise.resolve(offsets), custom: () => Promise.resolve([]) })
+      },
+      endLane: () => undefined,
+    } as unknown as Connection
+    const { receiver } = await openReplies(connection, { ensureTopic: () => Promise.resolve() })
+    await until(() => looks === 2)
+    await receiver.close(live)
+    found()
+    await new Promise(setImmediate)
+    expect(new Set(lanes)).toEqual(new Set(['main']))
+  })
+})
+
 describe('a requester', () => {
   // Of its own: other tests share the topic of answers.
   const { connect, url } = onServer({ fresh: true })
