@@ -82,6 +82,10 @@ export function createPartition(start: PartitionStart): Partition {
     damagedFrom.set(offset, from)
     insert(offset === record.offset ? record : { ...record, offset })
   }
+  const done = (offset: number): void => {
+    tracker.complete(damagedFrom.get(offset) ?? offset, offset + 1)
+    damagedFrom.delete(offset)
+  }
   const delay = (record: LogRecord, dueAt: number): void => {
     // Nobody had it yet, or it was given back alive.
     if (suspect?.offset === record.offset) suspect = null
@@ -172,7 +176,7 @@ export function createPartition(start: PartitionStart): Partition {
         const removed = removalOf(record)
         if (removed !== null) {
           tracker.complete(offset)
-          for (const each of removed) if (!held.has(each)) tracker.complete(each)
+          for (const each of removed) if (!held.has(each)) done(each)
           continue
         }
         const dueAt = deliverAtOf(record)
@@ -247,11 +251,7 @@ export function createPartition(start: PartitionStart): Partition {
     isHeld: (offset) => held.has(offset),
     complete(offset) {
       held.delete(offset)
-      if (damagedFrom.size === 0) tracker.complete(offset)
-      else {
-        tracker.complete(damagedFrom.get(offset) ?? offset, offset + 1)
-        damagedFrom.delete(offset)
-      }
+      done(offset)
       if (failures.size > 0) {
         failures.delete(offset)
         firstFailures.delete(offset)

@@ -134,6 +134,16 @@ describe('a partition', () => {
     expect([partition.tracker.base, next.tracker.base]).toEqual([5, 5])
   })
 
+  it('is done with all of a batch that it cannot read when that was taken away', async () => {
+    const [, , last] = await records([{}, {}, {}])
+    const partition = createPartition({ ...start, readsAhead: true })
+    partition.highWatermark = 4
+    partition.accept([{ ...(last as LogRecord), damage: { error: new Error('damaged'), from: 0 } }], 3)
+    partition.accept(await records([encodeRemoval([2])], 3), 4)
+    expect(take(partition, 9)).toEqual([])
+    expect(partition.tracker.base).toBe(4)
+  })
+
   it('counts unclean ends against the record that stands in the way, and clears them when it moves', async () => {
     let metadata: string | null = null
     for (let end = 0; end < 3; end++) {
