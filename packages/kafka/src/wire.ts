@@ -130,13 +130,14 @@ export function encodeRemoval(offsets: readonly number[]): RecordParts {
   return { timestamp: Date.now(), key: null, value: null, headers: [REMOVED, offsets.join(',')] }
 }
 
-/** The offsets that a record takes away, or `null` for a message. */
+/** The offsets that a record takes away, or `null` for a message. What comes later cannot have been. */
 export function removalOf(record: LogRecord): number[] | null {
   if (record.value !== null) return null
   let offsets: number[] | null = null
   eachHeader(record, (name, value) => {
     if (value !== null && name.length === REMOVED.length && name.toString('latin1') === REMOVED) {
-      offsets = value.toString('latin1').split(',').map(Number).filter(Number.isSafeInteger)
+      const named = value.toString('latin1').split(',').map(Number)
+      offsets = named.filter((offset) => Number.isSafeInteger(offset) && offset < record.offset)
     }
   })
   return offsets
