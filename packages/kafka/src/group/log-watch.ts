@@ -50,7 +50,8 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
     },
     async outOfRange(partition) {
       const end = await endsOf(partition)
-      if (end === undefined || partition.gone) return
+      // A purge may have moved it meanwhile.
+      if (end === undefined || partition.gone || partition.position !== position) return
       if (partition.position < end.low) skip(partition, end.low)
       else await watch.replaced(partition, partition.topicId)
     },

@@ -31,14 +31,18 @@ function watched() {
     3,
   )
   partition.take(1, { pulls: false, lost: () => undefined }, false, Date.now())
+  const restarts: number[] = []
+  const offsets = { responses: [{ topic: 't', partitions: [{ partition: 0, offset: '3' }] }] }
   const watch = createLogWatch({
     connection: {
       options: { logger: { warn: (fields: object) => void warnings.push(fields) } },
+      topics: () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
+      link: () => Promise.resolve({ call: () => Promise.resolve(offsets) }),
     } as unknown as Connection,
     owned: new Map([['t/0', partition]]),
-    restart: () => undefined,
+    restart: (_, _topicId, offset) => void restarts.push(offset),
   })
-  return { partition, watch, warnings }
+  return { partition, watch, warnings, restarts }
 }
 
 describe('records that are deleted behind one that is held', () => {
@@ -58,5 +62,19 @@ describe('records that are deleted behind one that is held', () => {
     partition.dropBelow(3)
     for (let fetches = 0; fetches < 3; fetches++) watch.seen(partition, 3)
     expect(warnings).toEqual([])
+  })
+})
+
+describe('a position outside of the log', () => {
+  it('makes it another log, unless a purge moves it meanwhile', async () => {
+    const { partition, watch, warnings, restarts } = watched()
+    partition.position = 2
+    const found = watch.outOfRange(partition)
+    partition.dropBelow(3)
+    await found
+    expect([warnings, restarts]).toEqual([[], []])
+    partition.position = 9
+    await watch.outOfRange(partition)
+    expect(restarts).toEqual([3])
   })
 })
