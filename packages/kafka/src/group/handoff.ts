@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { AdapterError, sharedController } from '@mq/core/adapter'
 import { pause } from '../abort.ts'
-import { warnOfGap } from './log-watch.ts'
+import { warnOfAnother, warnOfGap } from './log-watch.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { Commit, Membership, Parts } from './membership.ts'
@@ -91,12 +91,17 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         // One that was added since holds nothing but what was sent to the group.
         const isLatest = topic === names.main && setup.startFrom === 'latest' && number < count
         const fresh = isLatest ? end.high : end.low
-        if (commit !== undefined && commit.offset < end.low)
+        // What was done lay behind the end: the log lost it, and what is written there by now, or will be, is something else.
+        const done = parseNotes(commit?.offset ?? 0, commit?.metadata).done.at(-1)?.[1] ?? 0
+        const lostEnd = done > end.high
+        if (lostEnd) warnOfAnother(logger, topic, number, done, end)
+        else if (commit !== undefined && commit.offset < end.low)
           warnOfGap(logger, topic, number, commit.offset, end.low)
         // A group that has commits begins nowhere: what is left behind them was sent to it.
-        const offset = commit === undefined ? fresh : Math.max(commit.offset, end.low)
+        const left = lostEnd ? end.low : commit?.offset
+        const offset = left === undefined ? fresh : Math.max(left, end.low)
         // Where nothing waits, nobody died of anything.
-        const known = commit !== undefined && offset === commit.offset && offset < end.high
+        const known = commit !== undefined && !lostEnd && offset === commit.offset && offset < end.high
         const metadata = known ? commit.metadata : null
         owned.set(key, createPartition({ ...startOf(topic, topicId, number), offset, metadata }))
         leaderless.delete(key)

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { AdapterLogger } from '@mq/core/adapter'
 import type { Connection } from '../connection.ts'
-import { offsetsOf } from '../log/offsets.ts'
+import { type LogEnds, offsetsOf } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 
 /** Sees what happens to the logs underneath: records are deleted, a topic is made anew. */
@@ -49,6 +49,7 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
       if (logStart > partition.tracker.base) skip(partition, logStart)
     },
     async outOfRange(partition) {
+      const { position } = partition
       const end = await endsOf(partition)
       // A purge may have moved it meanwhile.
       if (end === undefined || partition.gone || partition.position !== position) return
@@ -59,8 +60,7 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
       const end = await endsOf(partition)
       if (end === undefined || partition.gone) return
       // Better twice than never.
-      const { topic, number, position } = partition
-      logger.warn({ topic, partition: number, position, ...end }, LOG_REPLACED)
+      warnOfAnother(logger, partition.topic, partition.number, partition.position, end)
       seenAt.delete(partition.topicId)
       restart(partition, topicId, end.low)
     },
@@ -79,6 +79,17 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
     },
   }
   return watch
+}
+
+/** Says that what was read up to `position` is not what the log holds. */
+export function warnOfAnother(
+  logger: AdapterLogger,
+  topic: string,
+  partition: number,
+  position: number,
+  { low, high }: LogEnds,
+): void {
+  logger.warn({ topic, partition, position, low, high }, LOG_REPLACED)
 }
 
 /** Says that records are gone which nobody handled: `from` up to `to`, the first that is left. */

@@ -5,6 +5,7 @@ import type { Committer } from '../../src/group/committer.ts'
 import { createHandoff } from '../../src/group/handoff.ts'
 import type { Commit, Membership } from '../../src/group/membership.ts'
 import type { Partition } from '../../src/group/partition-contract.ts'
+import { encodeNotes } from '../../src/group/tracker.ts'
 import { namesOf } from '../../src/names.ts'
 
 /** A group's member whose log holds 10 up to 20, and whose commits come when they are told to. */
@@ -86,6 +87,25 @@ describe('a partition that is taken over', () => {
     expect(await begin(offset === undefined ? undefined : { offset, metadata: null })).toBe(false)
     expect(owned.get('q/0')?.position).toBe(expected)
     expect(warnings).toEqual(offset === 4 ? [{ topic: 'q', partition: 0, from: 4, to: 10 }] : [])
+  })
+
+  it('begins at its beginning where the log lost what was done behind its end: what comes there is new', async () => {
+    const { owned, warnings, gains } = member('latest')
+    const notes = { stalls: 0, held: false, heldCount: 0, pattern: undefined, attempts: new Map() }
+    const { text } = encodeNotes(12, { ...notes, done: [[18, 25]] }, 4_096)
+    await (
+      await gains()
+    )({ offset: 12, metadata: text })
+    expect(owned.get('q/0')?.position).toBe(10)
+    expect(owned.get('q/0')?.tracker.isDone(22)).toBe(false)
+    expect(warnings).toEqual([{ topic: 'q', partition: 0, position: 25, low: 10, high: 20 }])
+    owned.clear()
+    const { text: whole } = encodeNotes(12, { ...notes, done: [[18, 20]] }, 4_096)
+    await (
+      await gains()
+    )({ offset: 12, metadata: whole })
+    expect(owned.get('q/0')?.position).toBe(12)
+    expect(owned.get('q/0')?.tracker.isDone(18)).toBe(true)
   })
 
   it('begins at its beginning where it was added to a topic that is read, whatever a group begins with', async () => {
