@@ -47,13 +47,16 @@ export function createBrowser(setup: BrowserSetup): Receiver {
     { readonly from: number; readonly next: number; readonly records: ReadonlyMap<number, LogRecord> }
   >()
   let waiting: readonly Letter[] | null = null
+  /** Of the topic that is shown, in hex. */
+  let topicId: string | null = null
   let at = 0
   let closed = false
 
   /** What waits by now in these partitions, all by default. */
   const look = async (partitions?: readonly number[]) => {
-    const info = await connection.topic(names.main, partitions === undefined)
-    if (info === null) return []
+    const info = await connection.topic(names.main, true)
+    // In one that was made anew others lie in the same places.
+    if (info === null || info.id !== (topicId ??= info.id)) return []
     const parts = { [names.main]: partitions ?? info.leaders.map((_, partition) => partition) }
     await setup.consumerOf(source.target)?.flush()
     const [commits, ends] = await Promise.all([
@@ -77,7 +80,8 @@ export function createBrowser(setup: BrowserSetup): Receiver {
   const recordOf = async ({ partition, offset }: Letter): Promise<LogRecord | undefined> => {
     let chunk = chunks.get(partition)
     if (chunk === undefined || offset < chunk.from || offset >= chunk.next) {
-      const { records, next } = await readChunk(connection, names.main, partition, offset)
+      const { records, next, topicId: of } = await readChunk(connection, names.main, partition, offset)
+      if (of !== topicId) return undefined
       chunk = { from: offset, next, records: new Map(records.map((record) => [record.offset, record])) }
       chunks.set(partition, chunk)
     }

@@ -62,6 +62,20 @@ describe('pages of a list', () => {
   }, 60_000)
 })
 
+describe('what is shown of a topic that is made anew', () => {
+  it('takes nothing out of the new one', async () => {
+    const [adapter, other] = [await connect(), await connect()]
+    const queue = await filled(adapter, 2, 10)
+    const receiver = await browse(adapter, queue, undefined)
+    const [first] = await receiver.receive(1, live)
+    await other.remove({ queue })
+    await other.declare({ queue }, declaration)
+    await other.publish([outbound({ queue }), outbound({ queue })], live)
+    expect(await receiver.ack([first as Delivery])).toEqual(['lost'])
+    expect(await other.size({ queue })).toBe(2)
+  })
+})
+
 describe('a list of what is purged meanwhile', () => {
   it('ends', async () => {
     const adapter = await connect()
