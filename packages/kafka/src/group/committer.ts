@@ -4,6 +4,7 @@ import type { Waiting } from './delayed.ts'
 import type { Membership } from './membership.ts'
 import { deleteRecords } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
+import { isLeftOut } from './pattern.ts'
 import { withRecords } from './recall.ts'
 import { encodeAsIs } from '../wire.ts'
 
@@ -34,7 +35,7 @@ export interface Committer {
 
 export interface CommitterSetup extends Pick<
   ConsumerSetup,
-  'connection' | 'names' | 'trims' | 'isAlone' | 'produceTo' | 'ensureLater'
+  'connection' | 'names' | 'pattern' | 'trims' | 'isAlone' | 'produceTo' | 'ensureLater'
 > {
   readonly owned: ReadonlyMap<string, Partition>
   membership(): Membership | null
@@ -110,9 +111,14 @@ export function createCommitter(setup: CommitterSetup): Committer {
     let left: readonly Waiting[] = old
     try {
       left = await withRecords(connection, partition, old)
-      const records = left.flatMap(({ record }) =>
+      const whole = left.flatMap(({ record }) =>
         record === null || record.damage !== undefined ? [] : [record],
       )
+      const records = whole.filter((record) => !isLeftOut(record, names, setup.pattern))
+      if (records.length < whole.length) {
+        for (const record of whole) if (!records.includes(record)) partition.complete(record.offset)
+        committer.schedule()
+      }
       if (records.length === 0) return
       const to = await againOf(partition)
       await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs))

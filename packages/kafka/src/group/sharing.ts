@@ -1,6 +1,4 @@
 import { performance } from 'node:perf_hooks'
-import { matchesPattern } from '@mq/core/adapter'
-import type { LogRecord } from '../log/batch-reader.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
@@ -9,8 +7,9 @@ import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
+import { isLeftOut } from './pattern.ts'
 import { parseNotes } from './tracker.ts'
-import { decodeRecord, encodeAsIs } from '../wire.ts'
+import { encodeAsIs } from '../wire.ts'
 
 /** Ready records that one round moves out of the way of one partition. */
 const MOVED_AT_ONCE = 32
@@ -91,17 +90,11 @@ export function createSharing(setup: SharingSetup): Sharing {
     return null
   }
 
-  /** A record of the topic that the subscription's pattern leaves out: where it would go nobody looks at that. */
-  const isOthers = (record: LogRecord): boolean =>
-    pattern !== undefined &&
-    record.topic === names.main &&
-    !matchesPattern(pattern, decodeRecord(record).routingKey ?? '')
-
   /** What is ready behind records that are held here is written anew where others read. */
   const clear = async (partition: Partition): Promise<void> => {
     const taken = partition.takeAside(MOVED_AT_ONCE)
     const records = taken.filter((record) => {
-      if (isOthers(record)) partition.complete(record.offset)
+      if (isLeftOut(record, names, pattern)) partition.complete(record.offset)
       // What is damaged would not be so any more.
       else if (record.damage !== undefined) partition.giveBack(record)
       else return true

@@ -28,7 +28,7 @@ async function crowded(number = 0): Promise<Partition> {
     timestamp: 1,
     key: null,
     value: Buffer.from('v'),
-    headers: i % 2 === 0 ? ['mq-deliver-at', String(DUE)] : [],
+    headers: i % 2 === 0 ? ['mq-deliver-at', String(DUE), 'mq-routing-key', i % 4 === 0 ? 'a.1' : 'b.1'] : [],
   }))
   const answer = { topic: 't', partition: 0, error: 0, highWatermark: 0, logStart: 0, aborted: [] }
   const batch = await decodeBatches({ ...answer, records: encodeBatch(records, 'none') }, 0)
@@ -43,8 +43,10 @@ const takeAll = (partition: Partition) =>
 async function rewriting(
   partition: Partition,
   names: Names = NAMES,
-): Promise<{ end: (error?: Error) => Promise<void>; place: string }> {
+  pattern?: string,
+): Promise<{ end: (error?: Error) => Promise<void>; place: string; keys: Set<string | undefined> }> {
   let place = ''
+  const keys = new Set<string | undefined>()
   let settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   const committer = createCommitter({
     connection: {
@@ -52,14 +54,17 @@ async function rewriting(
       topic: () => Promise.resolve({ leaders: [1, 1, 1] }),
     } as unknown as Connection,
     names,
+    pattern,
     ensureLater: () => Promise.resolve(),
     owned: new Map([['t/0', partition]]),
     membership: () => ({ commit: () => Promise.resolve() }) as unknown as Membership,
     verify: () => Promise.resolve(),
     isAlone: () => Promise.resolve(true),
     trims: () => Promise.resolve(false),
-    produceTo: (topic, number) => {
+    produceTo: (topic, number, copies) => {
       place = `${topic}/${number}`
+      for (const { headers } of copies)
+        keys.add(headers[headers.findIndex((each) => String(each) === 'mq-routing-key') + 1]?.toString())
       return new Promise<void>((resolve, reject) => (settle = { resolve, reject }))
     },
     committed: () => undefined,
@@ -70,6 +75,7 @@ async function rewriting(
   expect(settle).toBeDefined()
   return {
     place,
+    keys,
     async end(error) {
       if (error === undefined) settle?.resolve()
       else settle?.reject(error)
@@ -119,6 +125,21 @@ describe('the place of what is written anew', () => {
   })
 })
 
+describe('what a pattern leaves out', () => {
+  it('is not written where nobody looks at that', async () => {
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(DUE - 1)
+    try {
+      const partition = await crowded()
+      const { keys, end } = await rewriting(partition, { ...NAMES, mainIsShared: true }, 'a.*')
+      expect([...keys]).toEqual(['a.1'])
+      await end()
+      expect(partition.tracker.base).toBe(100)
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
+
 describe('an end without anything held', () => {
   it('stays a clean one, although what is consumed is deleted after the last commit', async () => {
     const partition = createPartition({
@@ -153,6 +174,7 @@ describe('an end without anything held', () => {
         link: () => Promise.resolve({ call: deleted }),
       } as unknown as Connection,
       names: NAMES,
+      pattern: undefined,
       ensureLater: () => Promise.resolve(),
       owned: new Map([['t/0', partition]]),
       membership: () =>
@@ -190,6 +212,7 @@ describe('what is consumed', () => {
         link: () => Promise.resolve({ call: deleted }),
       } as unknown as Connection,
       names: NAMES,
+      pattern: undefined,
       ensureLater: () => Promise.resolve(),
       owned: new Map([['t/0', partition]]),
       membership: () =>
@@ -235,6 +258,7 @@ describe('commits that are refused', () => {
         forgetCoordinator: () => undefined,
       } as unknown as Connection,
       names: NAMES,
+      pattern: undefined,
       ensureLater: () => Promise.resolve(),
       owned: new Map([['t/0', partition]]),
       membership: () =>
