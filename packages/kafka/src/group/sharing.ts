@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { NEVER, within } from '../abort.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
@@ -13,6 +14,8 @@ import { encodeAsIs } from '../wire.ts'
 
 /** Ready records that one round moves out of the way of one partition. */
 const MOVED_AT_ONCE = 32
+/** Part of a session after which a round does not wait for what is moved any longer. */
+const CLEARING_SHARE = 1 / 3
 /** After so long without a call those that only pull let others have what waits, in ms. */
 const PULL_PAUSE_MS = 500
 
@@ -146,8 +149,9 @@ export function createSharing(setup: SharingSetup): Sharing {
       for (const partition of [...holdings.owned.values()])
         if (partition.isSettled) holdings.drop(partition, undefined)
       if (!mayMove || !hasOthers()) return
-      for (const partition of [...holdings.owned.values()])
-        if (partition.heldCount > 0 && partition.readyCount > 0) await clear(partition)
+      const held = [...holdings.owned.values()].filter((p) => p.heldCount > 0 && p.readyCount > 0)
+      // A leader that says nothing must not cost this member its session; what is written after all is done then.
+      await within(Promise.all(held.map(clear)), setup.sessionMs() * CLEARING_SHARE, NEVER)
       await committer.commit(false)
     },
     shareWhenQuiet() {
