@@ -14,10 +14,9 @@ import { createRecall } from './recall.ts'
 import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
-const FLUSH_TRIES = 40
 const AGAIN_MS = 50
-/** Longest that closing waits for its last commit to be taken. */
-const CLOSE_COMMIT_MS = 3_000
+/** Longest that it is waited for a commit to be taken: a coordinator may say nothing, and what is done is done. */
+const COMMIT_MS = 3_000
 const MOVING_PATIENCE_MS = 1_000
 const TRIM_EVERY_MS = 5_000
 
@@ -233,7 +232,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       const mine = membership
       // Also what is committed after that: what is deleted then, or was about to be anyway.
       committer.ending(left.length === 0)
-      await commitAtLast(left.length === 0, deadlineSignal(signal, CLOSE_COMMIT_MS))
+      await commitAtLast(left.length === 0, deadlineSignal(signal, COMMIT_MS))
       if (holdings.takers().length > 0) return committer.ending(false)
       error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
       setup.ended(consumer)
@@ -320,11 +319,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     historyOf(record) {
       return record.hold?.partition.historyOf(record.offset) ?? NO_HISTORY
     },
-    async flush() {
-      // A round of the group takes a moment.
-      for (let tries = 0; tries < FLUSH_TRIES && !(await committer.commit(false)); tries++)
-        await pause(AGAIN_MS)
-    },
+    flush: () => commitAtLast(false, AbortSignal.timeout(COMMIT_MS)),
     topicsChanged: () => membership?.rejoin(),
     async rest() {
       const mine = membership
@@ -348,7 +343,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     fail,
   }
 
-  /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came as this one went. */
+  /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came meanwhile. */
   const commitAtLast = async (clean: boolean, until: AbortSignal): Promise<void> => {
     const taken = async (): Promise<void> => {
       while (!(await committer.commit(clean)) && !until.aborted) await pause(AGAIN_MS, until)
