@@ -152,6 +152,31 @@ describe.each(CLIENTS)('$client', ({ send, read }) => {
   }, 120_000)
 })
 
+const TRANSACTIONS = `
+import sys
+from confluent_kafka import Producer
+producer = Producer({'bootstrap.servers': sys.argv[1], 'transactional.id': sys.argv[2]})
+producer.init_transactions()
+for end, bodies in ((producer.abort_transaction, '123'), (producer.commit_transaction, '45'), (producer.abort_transaction, '6')):
+    producer.begin_transaction()
+    for body in bodies:
+        producer.produce(sys.argv[2], value=body)
+    producer.flush()
+    end()
+`
+
+describe('a transaction', () => {
+  it('that was given up never existed, and its end is nothing to be handled', async () => {
+    const to = fresh()
+    await queue.createQueue({ name: to, partitions: 1 })
+    await python(TRANSACTIONS, to)
+    const bodies = [await receive(to), await receive(to)].map(({ body }) => body)
+    expect(bodies).toEqual(['4', '5'])
+    expect(await queue.receive(to, { timeoutMs: 2_000 })).toBeNull()
+    expect(await queue.getQueueSize(to)).toBe(0)
+  }, 120_000)
+})
+
 describe('a key', () => {
   it('has the partition that other clients give it', async () => {
     const to = fresh()
