@@ -3,12 +3,12 @@ import type { BrokerAdapter, DeclareTarget, Target } from '../adapter/contract.t
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
-import { ErrorCode } from '../error-codes.ts'
-import { MessageQueueError, ValidationError } from '../errors.ts'
+import { ValidationError } from '../errors.ts'
 import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
+import { sizeOf } from './size.ts'
 import { keyOf } from './topology.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 import { wrapError } from '../wrap-error.ts'
@@ -72,15 +72,7 @@ export class Administration {
 
   /** Makes nothing: a queue that nobody has used holds nothing, and a look must not decide how it is made. */
   async size(queue: QueueRef): Promise<number> {
-    const { target } = resolveQueue(queue)
-    const adapter = this.#engine.supervisor.adapterFor('size')
-    try {
-      return await this.#call(adapter, 'size', () => adapter.size(target))
-    } catch (error) {
-      const missing = MessageQueueError.is(error) && error.code === ErrorCode.QUEUE_NOT_FOUND
-      if (missing && this.#engine.config.autoDeclare) return 0
-      throw error
-    }
+    return (await sizeOf(this.#engine, resolveQueue(queue).target, 'size')) ?? 0
   }
 
   async #remove(target: DeclareTarget): Promise<void> {

@@ -11,10 +11,14 @@ import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/na
 import { addTrace } from '../message/trace.ts'
 import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
+import { sizeOf } from './size.ts'
+import { keyOf } from './topology.ts'
 import { wrapError } from '../wrap-error.ts'
 
 /** Most records looked at by one `list`. */
 const MAX_SCANNED = 10_000
+
+const COUNT = 'count the dead letters'
 
 /** Moved in one go: sent, confirmed, then removed. */
 const CHUNK = 100
@@ -70,13 +74,13 @@ export class DeadLetters {
   }
 
   /**
-   * Dead letters that wait. A queue with a name of your own is read to tell those of others apart; of `<queue>.dlq` the broker's count is
+   * Dead letters that wait. Makes nothing, like `getQueueSize`. A queue with a name of your own is read to tell those of others apart; of `<queue>.dlq` the broker's count is
    * taken, which covers both where a queue `a.b` and a subscription `b` of a topic `a` meet in one.
    */
   async count(): Promise<number> {
-    const queue = await this.#queue('deadLetters.count')
+    const queue = await this.#queue('deadLetters.count', false)
     if (queue === null) return 0
-    const size = await this.#on(queue, 'count', () => this.#engine.adapter.size({ queue }))
+    const size = (await sizeOf(this.#engine, { queue }, COUNT)) ?? 0
     if (size === 0 || queue === this.#defaultName()) return size
     let count = 0
     await this.#scan(queue, undefined, (page) => {
@@ -193,19 +197,27 @@ export class DeadLetters {
     return purged
   }
 
-  /** Name of the queue that holds them, declared; `null` when dead-lettering is off. */
-  async #queue(operation: string): Promise<string | null> {
-    this.#engine.supervisor.adapterFor(operation)
-    const { topology } = this.#engine
-    if (this.#isDeadLetterQueue()) {
-      await topology.ensure(this.#source, this.#config)
-      return (this.#source as { queue: string }).queue
-    }
+  /**
+   * Name of the queue that holds them; `null` when dead-lettering is off. With `make` it is declared, and so is its source; without, what is
+   * there of the source is taken, for it may say where they go, and what is not there is not made.
+   */
+  async #queue(operation: string, make = true): Promise<string | null> {
+    const { supervisor, topology } = this.#engine
+    const source = this.#source
+    supervisor.adapterFor(operation)
+    const own = this.#isDeadLetterQueue()
     // A subscription is not made by a look at what it failed on: it would take all of its topic from then on.
-    if (!('subscription' in this.#source)) await topology.ensure(this.#source, this.#config)
-    const deadLetterQueue = topology.deadLetterQueueOf(this.#source)
-    if (deadLetterQueue !== null) await topology.ensure({ queue: deadLetterQueue })
+    if ('queue' in source && (make || (await this.#isThere()))) await topology.ensure(source, this.#config)
+    if (own) return keyOf(source)
+    const deadLetterQueue = topology.deadLetterQueueOf(source, this.#config)
+    if (make && deadLetterQueue !== null) await topology.ensure({ queue: deadLetterQueue })
     return deadLetterQueue
+  }
+
+  async #isThere(): Promise<boolean> {
+    const { config, topology } = this.#engine
+    if (!config.autoDeclare || topology.settingsOf(keyOf(this.#source)) !== undefined) return true
+    return (await sizeOf(this.#engine, this.#source, COUNT)) !== null
   }
 
   #isDeadLetterQueue(): boolean {

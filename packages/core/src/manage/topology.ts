@@ -197,12 +197,12 @@ export class Topology {
   }
 
   /** Name of the queue for dead letters, as far as it is known here; nothing is declared. `null`: they are dropped. */
-  deadLetterQueueOf(target: Target): string | null {
+  deadLetterQueueOf(target: Target, config?: QueueConfig): string | null {
     const key = keyOf(target)
     const diverted = this.#diverted.get(key)
     if (diverted !== undefined) return diverted
     if (this.holdsDeadLetters(target)) return null
-    return (this.settingsOf(key) ?? this.#settingsFor(target, undefined)).deadLetterQueue
+    return (this.settingsOf(key) ?? this.#settingsFor(target, config)).deadLetterQueue
   }
 
   /** Whether the dead letters of others go to this queue, as far as it is known here. It has then no dead-letter queue and no limits of its own. */
