@@ -1,5 +1,5 @@
 import { type DeadLetterInfo, DeadLetterReason, WireHeader } from '@mq/core/adapter'
-import { isDelayQueue } from './names.ts'
+import { baseOf, isCut, isDelayQueue, own } from './names.ts'
 
 /** Headers that the server writes by itself. */
 export function isBrokerHeader(name: string): boolean {
@@ -30,35 +30,49 @@ const WORDS: Readonly<Record<string, string>> = {
 }
 
 interface Death {
-  readonly reason?: unknown
-  readonly queue?: unknown
+  readonly reason: string
+  readonly queue: string
   readonly time?: unknown
+  readonly exchange?: unknown
+  readonly 'routing-keys'?: unknown
 }
 
-/**
- * Why the server itself dead-lettered a message, newest first, leaving out the queues where messages only wait. The handler runs until
- * then are those that the message carries.
- */
+/** The newest, leaving out the queues where messages only wait. */
+function lastDeath(headers: Readonly<Record<string, unknown>>): Death | undefined {
+  const deaths = headers['x-death']
+  if (!Array.isArray(deaths)) return undefined
+  return (deaths as (Partial<Death> | null)[]).find(
+    (each): each is Death =>
+      typeof each?.queue === 'string' && !isDelayQueue(each.queue) && typeof each.reason === 'string',
+  )
+}
+
+/** The routing key by which a topic gave a message to the queue where the server dead-lettered it: it left that by the name of another queue. */
+export function routingKeyBeforeDeath(headers: Readonly<Record<string, unknown>>): string | undefined {
+  const death = lastDeath(headers)
+  if (death === undefined || death.exchange === '' || death.exchange === own.due) return undefined
+  const keys = death['routing-keys']
+  const first: unknown = Array.isArray(keys) ? keys[0] : undefined
+  return typeof first === 'string' && first !== '' ? first : undefined
+}
+
+/** Why the server itself dead-lettered a message. The handler runs until then are those that the message carries. */
 export function brokerDeadLetter(
   headers: Readonly<Record<string, unknown>>,
   control: Readonly<Record<string, unknown>> | undefined,
 ): DeadLetterInfo | undefined {
-  const deaths = headers['x-death']
-  if (!Array.isArray(deaths)) return undefined
-  const death = (deaths as (Death | null)[]).find(
-    (each) => typeof each?.queue === 'string' && !isDelayQueue(each.queue) && typeof each.reason === 'string',
-  )
-  if (death === undefined || death === null) return undefined
-  const word = death.reason as string
+  const death = lastDeath(headers)
+  if (death === undefined) return undefined
+  const { queue, reason: word } = death
   const at = secondsOf(death.time)
   const firstFailed = Number(control?.[WireHeader.FIRST_FAILED_AT])
-  const colon = (death.queue as string).indexOf(':')
-  const queue = death.queue as string
-  const partition = /::p\d+$/.test(queue)
+  // Of two names that were cut it is not known which they are: then it belongs to whoever asks.
+  const source = isCut(queue) ? '' : baseOf(queue)
+  const colon = source.indexOf(':')
   return {
     reason: REASONS[word] ?? DeadLetterReason.REJECTED,
-    queue: colon < 0 ? queue : queue.slice(0, colon),
-    subscription: colon < 0 || partition ? null : queue.slice(colon + 1),
+    queue: colon < 0 ? source : source.slice(0, colon),
+    subscription: colon < 0 ? null : source.slice(colon + 1),
     attempts: Math.max(0, Math.trunc(Number(control?.[WireHeader.ATTEMPT] ?? 0)) || 0),
     firstFailedAt: new Date(Number.isFinite(firstFailed) && firstFailed > 0 ? firstFailed : at),
     lastFailedAt: new Date(at),

@@ -26,6 +26,11 @@ function cut(name: string): string {
 }
 
 /**
+/** Whether a queue's name is made of two that were too long together. */
+export function isCut(queue: string): boolean {
+  return queue.length === LONGEST && /~[0-9a-f]{16}$/.test(queue)
+}
+
  * The queue itself is partition 0, so that clients that know of no partitions reach it. Two colons: `orders:p1` would be the
  * subscription `p1` of a topic `orders`.
  */

@@ -9,7 +9,7 @@ import {
   parseDeadLetterHeaders,
   WireHeader,
 } from '@mq/core/adapter'
-import { brokerDeadLetter, isBrokerHeader } from './death.ts'
+import { brokerDeadLetter, isBrokerHeader, routingKeyBeforeDeath } from './death.ts'
 import { own } from './names.ts'
 
 /** ms, where AMQP's own timestamp has seconds. The name is that of RabbitMQ's own interceptor. */
@@ -145,7 +145,8 @@ export function decode(raw: ConsumeMessage | GetMessage, queue: string, position
   if (properties.appId !== undefined) headers['app-id'] ??= text(properties.appId)
   const deadByBroker = dead === undefined ? brokerDeadLetter(given, control) : undefined
   const toQueue = fields.exchange === '' || fields.exchange === own.due
-  const byTopic = toQueue || fields.routingKey === '' ? undefined : fields.routingKey
+  const byTopic =
+    toQueue || fields.routingKey === '' ? deadByBroker && routingKeyBeforeDeath(given) : fields.routingKey
   return {
     id: either(properties.messageId, control[WireHeader.ID]) || randomUUID(),
     body: raw.content,

@@ -9,7 +9,9 @@ import {
   outbound,
   plainSettings,
   source,
+  until,
 } from '@mq/conformance/fixtures'
+import { MessageQueue, subscription } from '@mq/core'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { adapter, broker, channel, foreign } from './bench.ts'
@@ -27,6 +29,41 @@ describe('a topic', () => {
     const [got] = await take(receiver, 1)
     expect([got?.id, got?.routingKey]).toEqual([batch[0]?.id, 'a.x'])
     expect(await receiver.receive(1, live, 200)).toEqual([])
+    await receiver.close(live)
+  })
+})
+
+describe('what the server dead-letters of a subscription', () => {
+  it.each([0, 100])(
+    'has the routing key that it was published with, tried again too (delay: %d)',
+    async (delayMs) => {
+      const target = { topic: fresh('topic'), subscription: 's' }
+      const deadLetterQueue = `${target.topic}.s.dlq`
+      const settings = { ...plainSettings, messageTtl: 50, deadLetterQueue }
+      await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
+      await declare(adapter, deadLetterQueue)
+      await adapter.publish([outbound({ topic: target.topic }, { routingKey: 'orders.new', delayMs })], live)
+      const receiver = await adapter.open(source({ queue: deadLetterQueue }), () => undefined)
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const got = await take(receiver, 1)
+        expect(got[0]).toMatchObject({
+          routingKey: 'orders.new',
+          deadLetter: { reason: 'expired', queue: target.topic, subscription: 's' },
+        })
+        expect(await receiver.retry(got, 0)).toEqual(['settled'])
+      }
+      await receiver.close(live)
+    },
+  )
+
+  it('has none where it was sent to the subscription alone', async () => {
+    const target = { topic: fresh('topic'), subscription: 's' }
+    const deadLetterQueue = `${target.topic}.s.dlq`
+    const settings = { ...plainSettings, messageTtl: 50, deadLetterQueue }
+    await adapter.declare(target, { settings, pattern: '#', ifExists: 'take' })
+    await adapter.publish([outbound(target), outbound(target, { delayMs: 100 })], live)
+    const receiver = await adapter.open(source({ queue: deadLetterQueue }), () => undefined)
+    expect((await take(receiver, 2)).map(({ routingKey }) => routingKey)).toEqual([undefined, undefined])
     await receiver.close(live)
   })
 })
@@ -181,6 +218,21 @@ describe('a subscription of long names', () => {
 })
 
 describe('a subscription whose names are as long as they may be', () => {
+  it('has shown what the server dead-letters of it', async () => {
+    const [topic, name] = [fresh('topic').padEnd(150, 't'), 's'.repeat(150)]
+    const deadLetterQueue = `${topic}.${name}.dlq`
+    const settings = { ...plainSettings, messageTtl: 50, deadLetterQueue }
+    await adapter.declare({ topic, subscription: name }, { settings, pattern: '#', ifExists: 'take' })
+    await adapter.publish([outbound({ topic })], live)
+    const looking = new MessageQueue(rabbitmqAdapter({ url: broker.url }))
+    await looking.connect()
+    const letters = looking.deadLetters(subscription(topic, name))
+    await until(async () => (await letters.count()) === 1)
+    expect((await letters.list()).messages).toMatchObject([{ deadLetter: { reason: 'expired' } }])
+    expect(await letters.redrive({ dryRun: true })).toMatchObject({ moved: 1, failed: [] })
+    await looking.disconnect()
+  })
+
   it('keeps its dead letters, which are found by the name of their queue', async () => {
     const target = { topic: fresh('topic').padEnd(200, 't'), subscription: 's'.repeat(200) }
     const deadLetterQueue = `${target.topic}.${target.subscription}.dlq`
