@@ -199,8 +199,10 @@ function expiresAt(value: unknown): number | undefined {
 
 /** Classic queues only say whether; quorum queues count, of late also what was handed out and given back without a fault. */
 function redeliveries(headers: Headers, redelivered: boolean): number {
+  // Whoever moves messages from queue to queue, a shovel for example, moves the count of the queue before with them.
+  if (!redelivered) return 0
   const counted = headers['x-delivery-count'] ?? headers['x-acquired-count']
-  if (counted === undefined) return redelivered ? 1 : 0
+  if (counted === undefined) return 1
   return Math.max(count(headers['x-delivery-count']), count(headers['x-acquired-count']))
 }
 

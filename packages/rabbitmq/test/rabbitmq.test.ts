@@ -53,6 +53,18 @@ describe('messages of other clients', () => {
     expect([again?.id, again?.deliveryCount]).toEqual([first?.id, 1])
   })
 
+  it('that were moved here from another queue bring none of its redeliveries', async () => {
+    const { queue } = await declare(adapter, fresh())
+    channel.sendToQueue(queue, Buffer.from('x'), { headers: { 'x-delivery-count': 50 } })
+    const receiver = await adapter.open(source({ queue }), () => undefined)
+    for (const redeliveries of [0, 1, 2]) {
+      const got = await take(receiver, 1)
+      expect(got).toMatchObject([{ redeliveries, headers: {} }])
+      await receiver.release(got)
+    }
+    await receiver.close(live)
+  })
+
   it('with nonsense in the names of this library are no more than messages', async () => {
     const { queue } = await declare(adapter, fresh())
     const headers = {
