@@ -135,6 +135,7 @@ export function createDelays(connection: Connection): Delays {
    * the server: a server that starts moves what is due before it has found all of its queues, and must keep it until somebody connects.
    */
   const missing = (): Promise<void> =>
+      await again()
     once(own.missing, () =>
       connection.admin(async (channel) => {
         await channel.assertExchange(own.unbound, 'fanout', { durable: false })
@@ -162,6 +163,12 @@ export function createDelays(connection: Connection): Delays {
       await (bound.get(queue) ?? bind(queue))
       await missing()
       const name = own.delay(tierMs)
+  /** Of a server that was started again meanwhile: what is due for a queue that is gone would hold up all else, until somebody delays a message. */
+  const again = (): Promise<void> =>
+    once('again', async () => {
+      if (await exists(own.missing)) await missing()
+    })
+
       await once(name, () => tolerant(waitingQueue(name, tierMs, own.due), name))
       return name
     },
