@@ -95,18 +95,29 @@ export function createDelays(connection: Connection): Delays {
    */
   const relay = (topic: string): Promise<void> =>
     once(own.relay(topic), () =>
-      connection.admin(async (channel) => {
-        await channel.assertExchange(own.relay(topic), 'fanout', { durable: true })
-        await channel.assertQueue(own.sink, {
-          durable: true,
-          arguments: { 'x-message-ttl': 0, 'x-max-length': 1 },
-        })
-        await channel.bindQueue(own.sink, own.relay(topic), '')
-        await channel.bindExchange(topic, own.relay(topic), '')
-      }),
+      sink().then(() =>
+        connection.admin(async (channel) => {
+          await channel.assertExchange(own.relay(topic), 'fanout', { durable: true })
+          await channel.bindQueue(own.sink, own.relay(topic), '')
+          await channel.bindExchange(topic, own.relay(topic), '')
+        }),
+      ),
     )
 
   const due = (): Promise<void> =>
+  /** It keeps nothing, and yet has replicas: without it what nobody wants would hold up the rest. Whatever it is like already does as well. */
+  const sink = async (): Promise<void> => {
+    const form = {
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': 0, 'x-max-length': 1 },
+    }
+    try {
+      await connection.admin((channel) => channel.assertQueue(own.sink, form))
+    } catch (error) {
+      if (inequivalence(error) === null) throw error
+    }
+  }
+
     once(own.due, () =>
       connection.admin(async (channel) => {
         await channel.assertExchange(own.due, 'direct', { durable: true, alternateExchange: own.unbound })

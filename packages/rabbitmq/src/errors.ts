@@ -48,11 +48,15 @@ const SYSTEM = new Set([
   'ERR_STREAM_WRITE_AFTER_END',
 ])
 
-/** The AMQP reply code of an error of the client, or `null`. */
+/** What a server says, by the code of what is missing, of a queue that is there and out of reach: a classic queue is on one node, which may be down. */
+const OUT_OF_REACH = /NOT_FOUND - home node|has crashed|is stopped by supervisor|due to timeout/
+
+/** The AMQP reply code of an error of the client, or `null`. 404: it is missing indeed. */
 export function replyCode(error: unknown): number | null {
   if (!types.isNativeError(error)) return null
   const { code } = error as { code?: unknown }
-  return typeof code === 'number' ? code : null
+  if (typeof code !== 'number' || (code === 404 && OUT_OF_REACH.test(error.message))) return null
+  return code
 }
 
 /** Whether a queue or an exchange is not there. */
@@ -77,6 +81,7 @@ export function classify(error: unknown): Classification {
       return { code: 'MQ_UNAVAILABLE', retryable: true }
     if (code === 406 && /invalid arg/.test(message)) return { code: 'MQ_CONFIGURATION', retryable: false }
     if (code === 406 && !/inequivalent/.test(message)) return { code: 'MQ_CONNECTION', retryable: true }
+    if (code === 404 && OUT_OF_REACH.test(message)) return { code: 'MQ_UNAVAILABLE', retryable: true }
     // By another consumer, who may leave: not a matter of rights.
     if (code === 403 && /in exclusive use/.test(message)) return { code: 'MQ_UNAVAILABLE', retryable: true }
     // A vhost that is down, a user without rights, a limit: said by the same code.

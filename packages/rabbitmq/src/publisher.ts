@@ -3,7 +3,7 @@ import { AdapterError, type Destination, type OutboundMessage, type PublishOutco
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { MAX_DELAY_MS, tierOf } from './delay-tiers.ts'
-import { classify } from './errors.ts'
+import { isMissing } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -104,14 +104,29 @@ export function createPublisher(
       ? name
       : partitionQueue(name, partitionOf(key, known.partitions))
 
-  const forgetMissing = (to: Destination, outcomes: readonly PublishOutcome[]): void => {
-    for (const outcome of outcomes) {
-      if (outcome.ok || classify(outcome.error).code !== 'MQ_QUEUE_NOT_FOUND') continue
-      if (!('reply' in to))
-        topology().forget('topic' in to && !('subscription' in to) ? to.topic : queueOf(to))
-      delays.forget()
-      return
+  /** What no queue took: the queue is missing, or on a node that is down, and then there again before long. */
+  const explain = async (
+    to: Destination,
+    items: readonly Item[],
+    outcomes: readonly PublishOutcome[],
+  ): Promise<readonly PublishOutcome[]> => {
+    const untaken = outcomes.map((outcome) => !outcome.ok && isMissing(outcome.error))
+    if (!untaken.includes(true)) return outcomes
+    delays.forget()
+    if ('reply' in to) return outcomes
+    if ('topic' in to && !('subscription' in to)) {
+      topology().forget(to.topic)
+      return outcomes
     }
+    try {
+      const queues = new Set(items.filter((_, i) => untaken[i]).map(({ routingKey }) => routingKey))
+      for (const queue of queues) await topology().recheck(queue)
+    } catch (error) {
+      if (!isMissing(error))
+        return outcomes.map((outcome, i) => (untaken[i] && !outcome.ok ? { ...outcome, error } : outcome))
+    }
+    topology().forget(queueOf(to))
+    return outcomes
   }
 
   return {
@@ -141,11 +156,7 @@ export function createPublisher(
       // A call's messages keep their order as long as none of them waits.
       const lane = delayed || found.kind === 'topic' ? toExchanges : toQueues
       const outcomes = await lane.write(items, signal)
-      for (const outcome of outcomes) {
-        if (outcome.ok) continue
-        forgetMissing(to, outcomes)
-        break
-      }
+      for (const outcome of outcomes) if (!outcome.ok) return explain(to, items, outcomes)
       return outcomes
     },
     async copies(copies, signal) {

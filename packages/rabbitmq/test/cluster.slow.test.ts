@@ -23,6 +23,12 @@ function queueFor(options: RabbitmqOptions, config: MessageQueueConfigInput): Me
   return queue
 }
 
+const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'resolved',
+    (error: unknown) => (error as { code?: unknown }).code,
+  )
+
 /** The number of the node that leads a queue. */
 async function leaderOf(name: string): Promise<number> {
   const listed = JSON.parse(await broker.run('list_queues', 'name', 'leader', '--formatter', 'json')) as {
@@ -81,6 +87,56 @@ describe('three nodes', () => {
       await Promise.all(sends)
       await until(async () => (await leaderOf(name)) === to, 60_000)
       await until(() => handled.size === (round + 1) * 200, 60_000)
+    }
+  }, 240_000)
+
+  it('keep for a node that is down what is sent to its queues, which are not said to be missing or empty', async () => {
+    const [maker, other] = [
+      queueFor({ hosts: hosts().slice(2) }, {}),
+      queueFor({ hosts: hosts().slice(0, 2) }, {}),
+    ]
+    await Promise.all([maker.connect(), other.connect()])
+    const name = fresh()
+    // A classic queue, which is where its maker is connected to.
+    await maker.createQueue({ name, maxPriority: 5 })
+    await other.send(name, 'before')
+    const handled = new Set<unknown>()
+    await other.consume(name, ({ body }) => void handled.add(body))
+    await until(() => handled.size === 1)
+    await broker.kill(2)
+    let sent: unknown
+    try {
+      await until(async () => (await codeOf(other.getQueueSize(name))) === 'MQ_UNAVAILABLE', 60_000)
+      void codeOf(other.send(name, 'during')).then((outcome) => (sent = outcome))
+      await new Promise((resolve) => setTimeout(resolve, 2_000))
+      expect(sent).toBeUndefined()
+    } finally {
+      await broker.start(2)
+    }
+    await until(() => sent !== undefined, 120_000)
+    expect(sent).toBe('resolved')
+    await until(() => handled.has('during'), 60_000)
+  }, 360_000)
+
+  it('go on delaying what is published when the node is down where that was done first', async () => {
+    const [first, other] = [
+      queueFor({ hosts: hosts().slice(2) }, {}),
+      queueFor({ hosts: hosts().slice(0, 2) }, {}),
+    ]
+    await Promise.all([first.connect(), other.connect()])
+    const topic = fresh('topic')
+    const got: unknown[] = []
+    await other.subscribe(topic, 's', ({ body }) => void got.push(body))
+    await first.publish(topic, 'before', { delay: 100 })
+    await until(() => got.length === 1)
+    await broker.kill(2)
+    try {
+      const again = queueFor({ hosts: hosts().slice(0, 2) }, {})
+      await again.connect()
+      await again.publish(topic, 'during', { delay: 100 })
+      await until(() => got.includes('during'), 60_000)
+    } finally {
+      await broker.start(2)
     }
   }, 240_000)
 

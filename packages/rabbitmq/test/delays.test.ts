@@ -134,3 +134,36 @@ describe('what waits for a queue', () => {
     await receiver.close(live)
   })
 })
+
+describe('what waits for a topic', () => {
+  it('arrives where the queue that keeps nothing was made otherwise', async () => {
+    const target = { topic: fresh('topic'), subscription: 's' }
+    await channel.deleteQueue('mq::sink')
+    await channel.assertQueue('mq::sink', {
+      durable: true,
+      arguments: { 'x-queue-type': 'classic', 'x-message-ttl': 0, 'x-max-length': 1 },
+    })
+    try {
+      await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
+      const sent = outbound({ topic: target.topic }, { delayMs: 100 })
+      expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
+      await until(async () => (await adapter.size(target)) === 1)
+    } finally {
+      await channel.deleteQueue('mq::sink')
+    }
+  })
+
+  it('and is wanted by no subscription, goes and holds up nothing', async () => {
+    const target = { topic: fresh('topic'), subscription: 's' }
+    await adapter.declare(target, { settings: plainSettings, pattern: 'wanted', ifExists: 'take' })
+    const send = (routingKey: string, n: number) =>
+      adapter.publish(
+        Array.from({ length: n }, () => outbound({ topic: target.topic }, { routingKey, delayMs: 200 })),
+        live,
+      )
+    await send('unwanted', MANY)
+    await send('wanted', 1)
+    await until(async () => (await adapter.size(target)) === 1)
+    await until(async () => (await channel.checkQueue('mq::sink')).messageCount === 0)
+  })
+})

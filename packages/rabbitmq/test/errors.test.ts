@@ -7,6 +7,11 @@ const amqp = (code: number, text: string) => Object.assign(new Error(text), { co
 describe('classify', () => {
   it.each([
     [amqp(404, 'Operation failed: QueueDeclare; 404 (NOT-FOUND)'), 'MQ_QUEUE_NOT_FOUND', false],
+    [
+      amqp(404, "NOT_FOUND - home node 'r@1' of durable queue 'q' in vhost '/' is down or inaccessible"),
+      'MQ_UNAVAILABLE',
+      true,
+    ],
     [amqp(403, 'Operation failed: QueueDeclare; 403 (ACCESS-REFUSED)'), 'MQ_AUTHENTICATION', false],
     [amqp(403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"), 'MQ_UNAVAILABLE', true],
     [new Error('Handshake terminated by server: 403 (ACCESS-REFUSED)'), 'MQ_AUTHENTICATION', false],
