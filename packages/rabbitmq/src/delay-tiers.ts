@@ -22,6 +22,24 @@ const COARSE: readonly number[] = (() => {
 /** Longest delay, in ms: a little under 50 days. */
 export const MAX_DELAY_MS = COARSE.at(-1) as number
 
+/** Where a message waits: with others that wait equally long. */
+export interface Wait {
+  readonly tierMs: number
+  /**
+   * From 4.0 on quorum queues have two lines, and one that is due in the one does not leave before a later one at the head of the other: so
+   * what would be in the preferred one has a queue of its own.
+   */
+  readonly urgent: boolean
+}
+
+/** From which priority on a quorum queue prefers messages. https://www.rabbitmq.com/docs/quorum-queues#priorities */
+const URGENT = 5
+
+/** `delayMs` is above 0; the longest possible stands for what is more. */
+export function waitOf(delayMs: number, priority: number | undefined): Wait {
+  return { tierMs: tierOf(Math.min(delayMs, MAX_DELAY_MS)), urgent: (priority ?? 0) >= URGENT }
+}
+
 /** The shortest tier that is no shorter than the delay. `delayMs` is above 0 and at most `MAX_DELAY_MS`. */
 export function tierOf(delayMs: number): number {
   if (delayMs <= FINE_UP_TO_MS) return Math.max(FINE_MS, Math.ceil(delayMs / FINE_MS) * FINE_MS)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection, Role } from './connection.ts'
+import type { Wait } from './delay-tiers.ts'
 import { inequivalence, replyCode } from './errors.ts'
 import { own } from './names.ts'
 
@@ -11,12 +12,12 @@ import { own } from './names.ts'
  * what is due always has somewhere to go, and a queue that may refuse it shares with nobody.
  */
 export interface Delays {
-  /** The exchange for messages that wait so long for a queue; made on first use. `limited`: the queue refuses when it is full. */
-  forQueue(tierMs: number, queue: string, limited: boolean): Promise<string>
+  /** The exchange for messages that wait so for a queue; made on first use. `limited`: the queue refuses when it is full. */
+  forQueue(wait: Wait, queue: string, limited: boolean): Promise<string>
   /** After a queue is made: what is due for it reaches it. */
   bind(queue: string): Promise<void>
   /** The same for messages that go to a topic afterwards, by their own routing key. */
-  forTopic(topic: string, tierMs: number): Promise<string>
+  forTopic(topic: string, wait: Wait): Promise<string>
   /** After a topic is made: what is due for it, from before as well, reaches it. */
   bindTopic(topic: string): Promise<void>
   /** After a queue is removed: where its messages waited, as far as this connection made it. */
@@ -104,7 +105,6 @@ export function createDelays(connection: Connection): Delays {
       ),
     )
 
-  const due = (): Promise<void> =>
   /** It keeps nothing, and yet has replicas: without it what nobody wants would hold up the rest. Whatever it is like already does as well. */
   const sink = async (): Promise<void> => {
     const form = {
@@ -118,6 +118,7 @@ export function createDelays(connection: Connection): Delays {
     }
   }
 
+  const due = (): Promise<void> =>
     once(own.due, () =>
       connection.admin(async (channel) => {
         await channel.assertExchange(own.due, 'direct', { durable: true, alternateExchange: own.unbound })
@@ -134,6 +135,7 @@ export function createDelays(connection: Connection): Delays {
         if (replyCode(error) !== 405) throw error
         return bindBy('consume')
       })
+      await again()
     } catch (error) {
       // Who may not bind it reaches it all the same, like one that is missing.
       if (replyCode(error) !== 403) throw error
@@ -146,7 +148,6 @@ export function createDelays(connection: Connection): Delays {
    * the server: a server that starts moves what is due before it has found all of its queues, and must keep it until somebody connects.
    */
   const missing = (): Promise<void> =>
-      await again()
     once(own.missing, () =>
       connection.admin(async (channel) => {
         await channel.assertExchange(own.unbound, 'fanout', { durable: false })
@@ -162,32 +163,32 @@ export function createDelays(connection: Connection): Delays {
       }),
     )
 
-  return {
-    async forQueue(tierMs, queue, limited) {
-      if (limited) {
-        const name = own.delayedQueue(queue, tierMs)
-        const names = ownOf.get(queue) ?? new Set()
-        ownOf.set(queue, names.add(name))
-        await once(name, () => tolerant(waitingQueue(name, tierMs, ''), name))
-        return name
-      }
-      await (bound.get(queue) ?? bind(queue))
-      await missing()
-      const name = own.delay(tierMs)
   /** Of a server that was started again meanwhile: what is due for a queue that is gone would hold up all else, until somebody delays a message. */
   const again = (): Promise<void> =>
     once('again', async () => {
       if (await exists(own.missing)) await missing()
     })
 
-      await once(name, () => tolerant(waitingQueue(name, tierMs, own.due), name))
+  return {
+    async forQueue(wait, queue, limited) {
+      if (limited) {
+        const name = own.delayedQueue(queue, wait)
+        const names = ownOf.get(queue) ?? new Set()
+        ownOf.set(queue, names.add(name))
+        await once(name, () => tolerant(waitingQueue(name, wait.tierMs, ''), name))
+        return name
+      }
+      await (bound.get(queue) ?? bind(queue))
+      await missing()
+      const name = own.delay(wait)
+      await once(name, () => tolerant(waitingQueue(name, wait.tierMs, own.due), name))
       return name
     },
     bind,
-    async forTopic(topic, tierMs) {
-      const name = own.delayedTopic(topic, tierMs)
+    async forTopic(topic, wait) {
+      const name = own.delayedTopic(topic, wait)
       await relay(topic)
-      await once(name, () => tolerant(waitingQueue(name, tierMs, own.relay(topic)), name))
+      await once(name, () => tolerant(waitingQueue(name, wait.tierMs, own.relay(topic)), name))
       return name
     },
     async bindTopic(topic) {

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Target } from '@mq/core/adapter'
+import type { Wait } from './delay-tiers.ts'
 
 /** AMQP's short strings have 255 bytes; room is left for what is appended. */
 const SHORT = 255
@@ -25,12 +26,12 @@ function cut(name: string): string {
   return `${name.slice(0, LONGEST - hash.length - 1)}~${hash}`
 }
 
-/**
 /** Whether a queue's name is made of two that were too long together. */
 export function isCut(queue: string): boolean {
   return queue.length === LONGEST && /~[0-9a-f]{16}$/.test(queue)
 }
 
+/**
  * The queue itself is partition 0, so that clients that know of no partitions reach it. Two colons: `orders:p1` would be the
  * subscription `p1` of a topic `orders`.
  */
@@ -45,9 +46,11 @@ export function baseOf(queue: string): string {
 
 /** Names that this adapter makes for itself. None can be given to a queue or topic. */
 export const own = {
-  delay: (ms: number) => `mq:delayed:${ms}`,
-  delayedQueue: (queue: string, ms: number) => cut(`mq:delayed:${ms}:${queue}`),
-  delayedTopic: (topic: string, ms: number) => `mq:delay:${ms}:${topic}`,
+  delay: ({ tierMs, urgent }: Wait) => `mq:delayed:${tierMs}${urgent ? '+' : ''}`,
+  delayedQueue: (queue: string, { tierMs, urgent }: Wait) =>
+    cut(`mq:delayed:${tierMs}${urgent ? '+' : ''}:${queue}`),
+  delayedTopic: (topic: string, { tierMs, urgent }: Wait) =>
+    `mq:delay:${tierMs}${urgent ? '+' : ''}:${topic}`,
   /** Where what waited for a queue comes out. */
   due: 'mq:due',
   /** Where that goes which is due for a queue that is not bound there, and the queue in which it waits a little. */

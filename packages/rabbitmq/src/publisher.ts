@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { AdapterError, type Destination, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { MAX_DELAY_MS, tierOf } from './delay-tiers.ts'
+import { waitOf } from './delay-tiers.ts'
 import { isMissing } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
@@ -69,13 +69,13 @@ export function createPublisher(
     const { kind, name, known, limited } = route
     const { body, delayMs } = message
     if (delayMs <= 0 || kind === 'reply') return direct(message, route)
-    const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
+    const wait = waitOf(delayMs, message.priority)
     const topic = kind === 'topic'
     const routingKey = topic ? (message.routingKey ?? '') : physical(message, name, known)
     return {
       exchange: topic
-        ? await delays.forTopic(name, tier)
-        : await delays.forQueue(tier, routingKey, limited === true),
+        ? await delays.forTopic(name, wait)
+        : await delays.forQueue(wait, routingKey, limited === true),
       routingKey,
       body,
       properties: encode(message, false),
@@ -164,9 +164,9 @@ export function createPublisher(
       try {
         for (const { queue, delayMs, body, properties } of copies) {
           const limited = topology().peek(baseOf(queue))?.limited
-          const tier = tierOf(Math.min(delayMs, MAX_DELAY_MS))
+          const wait = waitOf(delayMs, properties.priority)
           items.push({
-            exchange: delayMs > 0 ? await delays.forQueue(tier, queue, limited === true) : '',
+            exchange: delayMs > 0 ? await delays.forQueue(wait, queue, limited === true) : '',
             routingKey: queue,
             body,
             properties,
