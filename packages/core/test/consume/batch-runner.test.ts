@@ -178,4 +178,18 @@ describe('a batch', () => {
     expect(runs).toEqual(['b'])
     await consumer.stop()
   })
+
+  it('may have more messages than a call takes arguments', async () => {
+    const bench = await connectedBench()
+    const size = 200_000
+    const sizes: number[] = []
+    const handler = (messages: Message[], { attempt }: HandlerContext) =>
+      void sizes.push(messages.length, attempt)
+    const { consumer, receiver } = await bench.consume(handler as never, { batch: { size, waitMs: 60_000 } })
+    for (let given = 0; given < size; given += 50_000)
+      receiver.give(...Array.from({ length: 50_000 }, (_, i) => delivery(String(given + i))))
+    await until(() => consumer.stats().handled === size)
+    expect(sizes).toEqual([size, 1])
+    await consumer.stop()
+  })
 })
