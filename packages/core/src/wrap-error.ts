@@ -86,15 +86,31 @@ export function publishError(
   return new PublishError(text, { code: own ? code : ErrorCode.PUBLISH, cause: error, certainty })
 }
 
+/** Those that have their certainty from a send, and not from their maker. */
+const told = new WeakSet<MessageQueueError>()
+
+/** What one send rejects with, for which `error` was thrown. Others may hold the same error for other sends: then it is a copy. */
 export function withCertainty<E extends MessageQueueError>(error: E, certainty: Certainty): E {
-  // One that its owner froze goes on as it is.
-  if (Object.isExtensible(error)) error.certainty ??= certainty
-  return error
+  if (error.certainty === undefined) {
+    // One that its owner froze goes on as it is.
+    if (!Object.isExtensible(error)) return error
+    error.certainty = certainty
+    told.add(error)
+    return error
+  }
+  if (error.certainty === certainty || !told.has(error)) return error
+  const copy = Object.setPrototypeOf(new Error(), Object.getPrototypeOf(error) as object) as E
+  // Newer versions of Node have the stack as a getter, which would answer with the copy's.
+  const stack = { value: error.stack, writable: true, configurable: true }
+  Object.defineProperties(copy, { ...Object.getOwnPropertyDescriptors(error), stack })
+  copy.certainty = certainty
+  return copy
 }
 
-/** What a call that sends rejects with when nothing was written yet. */
+/** What a call that sends rejects with when nothing was written yet, if what went wrong does not know better. */
 export function notStored(error: unknown): Error {
-  return MessageQueueError.is(error) ? withCertainty(error, 'not-stored') : toError(error)
+  if (!MessageQueueError.is(error)) return toError(error)
+  return error.certainty === undefined ? withCertainty(error, 'not-stored') : error
 }
 
 /** What a call that sends answers: rejected, where it throws. */

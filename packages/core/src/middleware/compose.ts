@@ -3,6 +3,8 @@ import { Message } from '../message/message.ts'
 import { withCertainty } from '../wrap-error.ts'
 import type { Middleware } from './types.ts'
 
+const NO_ERROR = Symbol('no error')
+
 type Run<Rest extends unknown[], Result> = (message: Message, ...rest: Rest) => Promise<Result>
 
 interface Layer<Result> {
@@ -79,6 +81,7 @@ function wrap<Rest extends unknown[], Result>(
   return async (message, ...rest) => {
     let running: Promise<Result> | undefined
     let pending = false
+    let innerError: unknown = NO_ERROR
     const next = (replacement?: Message): Promise<Result> => {
       // Thrown, not rejected: a second call is often one that nobody awaits.
       if (running !== undefined) {
@@ -89,10 +92,13 @@ function wrap<Rest extends unknown[], Result>(
       }
       pending = true
       running = inner(replacement ?? message, ...rest)
-      const settled = () => {
-        pending = false
-      }
-      running.then(settled, settled)
+      running.then(
+        () => (pending = false),
+        (error: unknown) => {
+          pending = false
+          innerError = error
+        },
+      )
       return running
     }
     try {
@@ -101,7 +107,8 @@ function wrap<Rest extends unknown[], Result>(
       if (pending) await running
       return layer.answer(result, running)
     } catch (error) {
-      throw layer.failed(error, running !== undefined)
+      // What only passes through knows more of itself.
+      throw error === innerError ? error : layer.failed(error, running !== undefined)
     }
   }
 }

@@ -15,7 +15,7 @@ import {
   ValidationError,
 } from '../../src/index.ts'
 import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
-import { until } from '../engine-bench.ts'
+import { refusal, until } from '../engine-bench.ts'
 import { recordingLogger } from '../middleware/recording-logger.ts'
 
 async function watched() {
@@ -132,6 +132,38 @@ describe('middleware that fails once the message is stored', () => {
     failure = new ValidationError('in time')
     await expect(queue.send('q', 'early')).rejects.toEqual(fate('not-stored'))
     expect(await queue.getQueueSize('q')).toBe(5)
+  })
+
+  it('may throw one and the same error for all: each send has the certainty of its own message', async () => {
+    await using queue = MessageQueueFactory.createForTesting()
+    class Closed extends ValidationError {
+      readonly shop = 'ours'
+    }
+    const closed = new Closed('closed')
+    queue.addMiddleware({
+      name: 'outer',
+      send: (_message, next) => next(),
+    })
+    queue.addMiddleware({
+      name: 'constant',
+      send: async (message, next) => {
+        if (message.body === 'late') await next()
+        throw closed
+      },
+    })
+    await queue.connect()
+    const early = await refusal(queue.send('q', 'early'))
+    const late = await refusal(queue.send('q', 'late'))
+    expect(early).toBe(closed)
+    expect(early.certainty).toBe('not-stored')
+    expect(late).toMatchObject({ certainty: 'unknown', shop: 'ours', message: 'closed', code: closed.code })
+    expect(late).toBeInstanceOf(Closed)
+    expect(late.stack).toBe(closed.stack)
+    const batch = queue.sendBatch([{ body: 'late' }, { body: 'early' }], { queueName: 'q' })
+    await expect(batch).rejects.toMatchObject({
+      failures: [{ certainty: 'unknown' }, { certainty: 'not-stored' }],
+    })
+    expect(early.certainty).toBe('not-stored')
   })
 
   it('changes nothing as an afterSend, and is logged', async () => {
