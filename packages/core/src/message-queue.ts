@@ -123,7 +123,8 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
   }
 
   async #up(isCurrent: () => boolean): Promise<void> {
-    if (this.#engine.stats.connections++ > 0) await this.#engine.topology.redeclare(isCurrent)
+    const { stats, topology } = this.#engine
+    if (stats.connected(this.#supervisor.lifetime)) await topology.redeclare(isCurrent)
     if (isCurrent()) this.#emit('connected')
   }
 

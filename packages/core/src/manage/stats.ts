@@ -12,13 +12,22 @@ export class Stats {
   /** Delivered and unsettled. */
   inFlight = 0
   errorCount = 0
-  /** Connections made so far. */
-  connections = 0
+  /** Connections that replaced a lost one. */
+  reconnects = 0
   /** How long handler runs took; `null` unless `enableMetrics`. */
   readonly runs: Histogram | null
+  #lifetime: AbortSignal | null = null
 
   constructor(enableMetrics: boolean) {
     this.runs = enableMetrics ? new Histogram() : null
+  }
+
+  /** A connection is up. `lifetime`: from a `connect` to its `disconnect`, so that one of the same replaces another. Answers whether there was any before. */
+  connected(lifetime: AbortSignal): boolean {
+    const before = this.#lifetime
+    if (before === lifetime) this.reconnects++
+    this.#lifetime = lifetime
+    return before !== null
   }
 }
 
@@ -69,7 +78,7 @@ export function snapshot(stats: Stats, isConnected: boolean, consumers: Consumer
     messagesDeadLettered: stats.messagesDeadLettered,
     inFlight: stats.inFlight,
     errorCount: stats.errorCount,
-    reconnects: Math.max(0, stats.connections - 1),
+    reconnects: stats.reconnects,
     activeQueues: [...new Set(consumers.running.map((consumer) => consumer.label))],
     registeredHandlers: consumers.handlerLabels,
     consumerCount: consumers.running.length,

@@ -133,5 +133,9 @@ describe('getStats', () => {
     await clock.advance(100)
     expect(queue.getStats()).toMatchObject({ reconnects: 1, isConnected: true })
     await queue.disconnect()
+    // One that was asked for replaces none.
+    await queue.connect()
+    expect(queue.getStats()).toMatchObject({ reconnects: 1, isConnected: true })
+    await queue.disconnect()
   })
 })
