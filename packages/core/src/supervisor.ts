@@ -113,7 +113,7 @@ export class Supervisor {
   /** Idempotent; concurrent calls share one attempt; while reconnecting it waits for that. */
   connect(): Promise<void> {
     if (this.#state === 'connected') return Promise.resolve()
-    if (this.#state === 'reconnecting') return this.ready('connect', this.#options.connectTimeoutMs)
+    if (this.#state === 'reconnecting') return this.ready('connect', this.#options.connectTimeoutMs, true)
     this.#connecting ??= (async () => {
       // At once where it can be: a disconnect in the same turn has to see it.
       if (this.#disconnecting !== null) await this.#disconnecting
@@ -123,6 +123,8 @@ export class Supervisor {
         await this.#attempt()
       } catch (error) {
         if (this.#state === 'connecting') this.#state = 'disconnected'
+        // What the adapter connects after all is closed.
+        this.#lifetime.abort(error)
         throw error
       }
     })().finally(() => {

@@ -120,6 +120,22 @@ describe('Supervisor.connect', () => {
     expect(first.connections).toEqual([])
   })
 
+  it('closes what comes up after its time, and connects anew', async () => {
+    const { supervisor, adapter, clock } = bench()
+    const late = deferred()
+    adapter.onConnect = () => late.promise
+    const attempt = refusal(supervisor.connect())
+    await clock.advance(1000)
+    await attempt
+    late.resolve()
+    await settled()
+    expect(adapter.disconnects).toBe(1)
+    adapter.onConnect = NOTHING
+    await supervisor.connect()
+    expect(supervisor.state).toBe('connected')
+    expect(supervisor.lifetime.aborted).toBe(false)
+  })
+
   it('rejects when the adapter cannot be loaded', async () => {
     const { supervisor } = bench({ loadAdapter: () => Promise.reject(new Error('not installed')) })
     await expect(supervisor.connect()).rejects.toThrow('not installed')
@@ -204,6 +220,17 @@ describe('a lost connection', () => {
     await clock.advance(100)
     await again
     expect(supervisor.state).toBe('connected')
+  })
+
+  it('ends `connect` that waits for it, also when the broker accepts no messages', async () => {
+    const { supervisor, adapter, clock, lose } = bench()
+    await supervisor.connect()
+    adapter.onConnect = async () => lastOf(adapter.connections).blocked('out of memory')
+    lose()
+    const again = supervisor.connect()
+    await clock.advance(100)
+    await again
+    expect([supervisor.state, supervisor.blocked]).toEqual(['connected', 'out of memory'])
   })
 })
 
