@@ -83,9 +83,9 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
   const connection: Record<string, unknown> = {}
   const input: Record<string, unknown> = {}
   for (const one of variables) {
-    const text = env[one.name]
+    const text: unknown = env[one.name] ?? ''
     // Compose files and shells write "not given" as an empty value.
-    if (text === undefined || text === '' || isFromKubernetes(one, text)) continue
+    if (text === '' || isFromKubernetes(one, text)) continue
     const value = convert(text, one.kind)
     if (value === undefined) {
       problems.push({ path: one.name, value: shown(one, text), expected: EXPECTED[one.kind] })
@@ -112,8 +112,8 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
 }
 
 /** Beside every pod Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` for a Service called `redis`; Docker's links did the same. */
-function isFromKubernetes({ path }: Variable, text: string): boolean {
-  return path === 'connection.port' && /^(tcp|udp|sctp):\/\//.test(text)
+function isFromKubernetes({ path }: Variable, text: unknown): boolean {
+  return path === 'connection.port' && typeof text === 'string' && /^(tcp|udp|sctp):\/\//.test(text)
 }
 
 /** Without the fields that are there and say nothing. */
@@ -138,7 +138,10 @@ const BOOLEANS = new Map([
   ['off', false],
 ])
 
-function convert(text: string, kind: Variable['kind']): unknown {
+function convert(text: unknown, kind: Variable['kind']): unknown {
+  // The environment may be a copy whose numbers and booleans somebody made such already.
+  if (typeof text === kind) return text
+  if (typeof text !== 'string') return undefined
   if (kind === 'text') return text
   const trimmed = text.trim()
   if (kind === 'boolean') return BOOLEANS.get(trimmed.toLowerCase())
@@ -156,7 +159,7 @@ function inVariables(expected: string, byPath: ReadonlyMap<string, Variable>): s
     .replace(/; or broker: "(\w+)"/, '; or MESSAGE_BROKER=$1')
 }
 
-function shown(one: Variable, text: string | undefined): string {
+function shown(one: Variable, text: unknown): string {
   return one.secret === true ? HIDDEN : show(text)
 }
 

@@ -202,6 +202,22 @@ describe('MessageQueueConfig.fromEnv', () => {
     }
   })
 
+  it('takes numbers and booleans of a copy that was parsed before, and names what is neither', () => {
+    const parsed = { MESSAGE_BROKER: 'redis', REDIS_PORT: 6380, REDIS_SSL: true, REDIS_DB: null }
+    expect(MessageQueueConfig.fromEnv(parsed as never).connection).toMatchObject({
+      port: 6380,
+      sslEnabled: true,
+      db: 0,
+    })
+    const wrong = { MAX_RETRY_ATTEMPTS: ['3'], ENABLE_METRICS: 1, RETRY_DELAY_SECONDS: Infinity }
+    const problems = problemsOf(() => MessageQueueConfig.fromEnv(wrong as never))
+    expect([...problems].sort((a, b) => (a.path < b.path ? -1 : 1))).toMatchObject([
+      { path: 'ENABLE_METRICS', value: '1', expected: 'true or false (or 1, 0, yes, no, on, off)' },
+      { path: 'MAX_RETRY_ATTEMPTS', value: '(an array)', expected: 'a number' },
+      { path: 'RETRY_DELAY_SECONDS', value: 'Infinity' },
+    ])
+  })
+
   it('reads process.env at the call', () => {
     const before = process.env['WORKER_POOL_SIZE']
     try {
