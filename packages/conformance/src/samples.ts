@@ -16,11 +16,24 @@ export const edgeHeaders: Readonly<Record<string, string>> = {
   unicode: 'ü 漢 👩‍👧',
   lines: 'a\r\nb\tc\u0000d',
   empty: '',
+  // Text that would be something else to whoever guesses.
+  number: '007',
+  fraction: '1.0',
+  flag: 'true',
+  nothing: 'null',
+  json: '{ "a" : [1.0] }',
+  '42': 'a name of digits',
+  // Two characters that could be written as one.
+  decomposed: 'e\u0301',
   __proto__x: 'constructor',
   constructor: 'toString',
   body: 'a header called body',
   id: 'a header called id',
 }
 
-/** Every byte value, no text in any encoding, and longer than 64 KiB. */
-export const everyByte: Uint8Array = Uint8Array.from({ length: 257 * 256 }, (_, i) => i % 256)
+/** Every byte value, no text in any encoding, and longer than 64 KiB; at its ends what is taken off text: a byte order mark, white space and zeros. */
+export const everyByte: Uint8Array = Buffer.concat([
+  Buffer.from([0xef, 0xbb, 0xbf]),
+  Uint8Array.from({ length: 257 * 256 }, (_, i) => i % 256),
+  Buffer.from(' \r\n\0\0'),
+])

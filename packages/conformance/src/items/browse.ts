@@ -74,6 +74,33 @@ export const browse = group('receiver', (item) => {
     await browsing.close(t.deadline())
   })
 
+  item('browse-returned', 'a browse shows what was given back or retried', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const messages = Array.from({ length: 6 }, () => outbound({ queue: name }))
+    await adapter.publish(messages, t.deadline())
+    const holder = await open(adapter, name, 'pull')
+    const [released, retried, gone] = (await receiveAll(t, holder, 3)) as [Delivery, Delivery, Delivery]
+    settled(await holder.release([released]), 1)
+    settled(await holder.retry([retried], 0), 1)
+    settled(await holder.ack([gone]), 1)
+    await holder.close(t.deadline())
+    await t.until(async () => (await adapter.size({ queue: name })) === 5, 'five ready')
+    const browsing = await open(adapter, name, 'browse')
+    const seen = await shown(browsing, t.deadline())
+    eachOnce(
+      idsOf(seen),
+      idsOf(messages).filter((id) => id !== gone.id),
+      'shown',
+    )
+    const counted = seen.map(({ id, deliveryCount }) =>
+      deliveryCount === (id === retried.id ? 1 : 0) ? [] : id,
+    )
+    assert.deepEqual(counted.flat(), [], 'another count')
+    await browsing.close(t.deadline())
+  })
+
   item(
     'browse-leased',
     'ack of a browse leaves what was leased since: it answers lost, and the message is its holder’s',

@@ -20,6 +20,51 @@ export const counts = group('contract', (item) => {
     assert.deepEqual([dead?.deliveryCount, dead?.redeliveries, dead?.firstFailedAt], [0, 0, undefined])
   })
 
+  item('counts-many', 'a count goes on for as long as its message does', async (t) => {
+    const stage = await leased(t, 1)
+    let held = stage.deliveries
+    for (let count = 1; count <= 12; count++) {
+      settled(await stage.receiver.retry(held, 0), 1)
+      held = await receiveAll(t, stage.receiver, 1)
+      assert.deepEqual([held[0]?.id, held[0]?.deliveryCount], [stage.ids[0], count])
+    }
+  })
+
+  item(
+    'redeliveries-many',
+    'where redeliveries are counted, the count goes on as well',
+    async (t) => {
+      if (t.capabilities.redeliveries !== 'count') return t.refused('redeliveries')
+      let adapter = await t.connected()
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+      const message = outbound(target)
+      await adapter.publish([message], t.deadline())
+      for (let before = 0; before <= 5; before++) {
+        const receiver = await adapter.open(source(target, { mode: 'pull', leaseMs: 300 }), () => undefined)
+        const [held] = await receiveAll(t, receiver, 1)
+        assert.deepEqual([held?.id, held?.deliveryCount], [message.id, 0])
+        assert.ok((held?.redeliveries ?? 0) >= before, `${held?.redeliveries} redeliveries, not ${before}`)
+        // Never settled: its lease runs out, or its connection is gone.
+        if (t.capabilities.ownership === 'lease') continue
+        await adapter.disconnect(t.deadline())
+        adapter = await t.connected()
+      }
+    },
+    { slowness: 3 },
+  )
+
+  item('size-many', 'size and purge count all, however many', async (t) => {
+    const adapter = await t.connected()
+    const target = { queue: t.name() }
+    await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const messages = Array.from({ length: 300 }, () => outbound(target))
+    for (const { ok } of await adapter.publish(messages, t.deadline())) assert.ok(ok, 'not accepted')
+    await t.until(async () => (await adapter.size(target)) === 300, 'size 300')
+    assert.equal(await adapter.purge(target), 300)
+    await t.until(async () => (await adapter.size(target)) === 0, 'size 0')
+  })
+
   item('size-retried', 'what waits for a retry is not counted as ready', async (t) => {
     if (t.capabilities.size !== 'ready') return t.refused('size')
     const stage = await leased(t, 2)

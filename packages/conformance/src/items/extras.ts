@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { collect, drain, eachOnce, gate, nothing, rejects, sendNumbers, take } from '../helpers.ts'
+import { outbound, plainSettings, source } from '../fixtures.ts'
+import {
+  collect,
+  drain,
+  eachOnce,
+  gate,
+  nothing,
+  receiveAll,
+  rejects,
+  sendNumbers,
+  take,
+} from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const extras = group('extras', (item) => {
@@ -132,6 +143,25 @@ export const extras = group('extras', (item) => {
       const [result] = await Promise.allSettled([strict.send(name, 'x')])
       return (result as { reason?: { code?: string } }).reason?.code === 'MQ_QUEUE_NOT_FOUND'
     }, 'the queue gone')
+  })
+
+  item('exclusive-others', 'an exclusive queue refuses others, however they come to it', async (t) => {
+    if (!t.capabilities.exclusive) return t.refused('exclusive')
+    const [adapter, other] = [await t.connected(), await t.connected()]
+    const target = { queue: t.name() }
+    const settings = { ...plainSettings, exclusive: true }
+    await adapter.declare(target, { settings, pattern: undefined, ifExists: 'take' })
+    const calls: Record<string, () => Promise<unknown>> = {
+      declare: () => other.declare(target, { settings, pattern: undefined, ifExists: 'take' }),
+      consume: () => other.open(source(target), () => undefined),
+      pull: () => other.open(source(target, { mode: 'pull' }), () => undefined),
+    }
+    for (const [name, call] of Object.entries(calls)) {
+      const [result] = await Promise.allSettled([call()])
+      assert.equal(result?.status, 'rejected', name)
+    }
+    await adapter.publish([outbound(target)], t.deadline())
+    await receiveAll(t, await adapter.open(source(target, { mode: 'pull' }), () => undefined), 1)
   })
 
   item('auto-delete', 'an autoDelete queue goes with its last consumer', async (t) => {

@@ -63,22 +63,25 @@ const WAYS_BACK: readonly {
 
 const closed = (receiver: Receiver): Promise<void> => receiver.close(live)
 
+/** As long as it may be, of letters of both cases, and not ASCII. */
+const long = (what: string): string => `${what}-漢-`.padEnd(200, 'Xy')
+
 /** A message that has every field, of the kind that is lost first: not ASCII, long, or of a time gone by. */
 export function full(t: TestContext, queue: string, fields: Partial<OutboundMessage> = {}): OutboundMessage {
   return outbound(
     { queue },
     {
-      id: `ïd-漢-${randomUUID()}`,
+      id: `ïD-漢-${randomUUID()}`.padEnd(200, 'Xy'),
       body: everyByte,
-      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(4096) },
+      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(16_384) },
       timestamp: 1_700_000_000_123,
-      contentType: 'application/x-made-up',
+      contentType: 'application/x-Made-up; charset="UTF-8"',
       contentEncoding: 'identity',
-      correlationId: 'corrélation-漢',
-      replyTo: 'somewhere',
-      routingKey: 'r.k',
-      key: 'clé-漢',
-      deduplicationId: 'd',
+      correlationId: long('Corrélation'),
+      replyTo: long('Somewhere'),
+      routingKey: 'r.Kéy',
+      key: long('Clé'),
+      deduplicationId: long('Dédup'),
       expiresAt: t.now() + 600_000,
       deliveryCount: 3,
       redriven: true,
@@ -150,7 +153,9 @@ export const fields = group('contract', (item) => {
     const bare = outbound({ queue: name }, { contentType: 'text/plain', timestamp: 1_700_000_000_456 })
     // Each by itself, too: what most messages do not have may be kept apart.
     const alone = OPTIONAL.map((field) => outbound({ queue: name }, { [field]: full(t, name)[field] }))
-    const apart = [full(t, name), bare, ...alone]
+    // Long ago, and beyond what 32 bits hold in seconds.
+    const times = [0, 1, 5_000_000_000_123].map((timestamp) => outbound({ queue: name }, { timestamp }))
+    const apart = [full(t, name), bare, ...alone, ...times]
     const together = [full(t, name), outbound({ queue: name }), full(t, name, { body: NO_BYTES })]
     for (const message of apart) await publish(t, adapter, [message])
     await publish(t, adapter, together)
@@ -200,6 +205,26 @@ export const fields = group('contract', (item) => {
         if (firstFailedAt !== undefined)
           assert.equal(delivery.firstFailedAt, firstFailedAt, `${path}: firstFailedAt`)
       }
+    })
+  })
+
+  item('fields-browsed', 'a browse shows every field', async (t) => {
+    const adapter = await t.connected()
+    await withEach(t, async ({ settings, over }) => {
+      const name = t.name()
+      await declare(adapter, name, settings)
+      const message = full(t, name, over)
+      const bare = outbound({ queue: name })
+      await publish(t, adapter, [message])
+      await publish(t, adapter, [bare])
+      const browsing = await adapter.open(source({ queue: name }, { mode: 'browse' }), () => undefined)
+      const seen = await receiveAll(t, browsing, 2)
+      for (const each of [message, bare]) {
+        const shown = seen.find(({ id }) => id === each.id)
+        sameAlive(shown, each, 'browsed')
+        assert.ok(shown?.position !== undefined, 'browsed: position')
+      }
+      await browsing.close(live)
     })
   })
 

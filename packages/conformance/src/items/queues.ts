@@ -141,7 +141,13 @@ export const queues = group('queues', (item) => {
     const held = await take(t, queue, name)
     assert.equal(held.body, 0)
     assert.equal(await queue.purgeQueue(name), 3)
+    // The one that is held still holds its key.
+    await send(['behind'])
+    await nothing(queue, name)
     await queue.acknowledge(held)
+    const behind = await take(t, queue, name)
+    assert.equal(behind.body, 'behind')
+    await queue.acknowledge(behind)
     await nothing(queue, name)
     await send(['purged', 'purged'])
     assert.equal(await queue.purgeQueue(name), 2)

@@ -2,16 +2,20 @@ import assert from 'node:assert/strict'
 import { collect, gate, nothing, numbers, rejects } from '../helpers.ts'
 import { group } from '../item.ts'
 
+/** More than fits into one frame of some protocols. */
+const MUCH = Array.from({ length: 20_000 }, (_, i) => `answer ${i}`)
+
 export const requests = group('request', (item) => {
   item('result', 'a request resolves with what the handler returns, undefined as null', async (t) => {
     const [asker, answerer] = [await t.connect(), await t.connect()]
     const name = t.name()
     await answerer.consume(name, ({ body }) =>
-      body === 'nothing' ? undefined : { doubled: (body as number) * 2 },
+      body === 'nothing' ? undefined : body === 'much' ? MUCH : { doubled: (body as number) * 2 },
     )
     const reply = await asker.request(name, 21, { timeoutMs: t.patienceMs })
     assert.deepEqual(reply.body, { doubled: 42 })
     assert.equal((await asker.request(name, 'nothing', { timeoutMs: t.patienceMs })).body, null)
+    assert.deepEqual((await asker.request(name, 'much', { timeoutMs: t.patienceMs })).body, MUCH)
     assert.equal(
       (await asker.request({ body: 1, queueName: name }, { timeoutMs: t.patienceMs })).contentType,
       'application/json',

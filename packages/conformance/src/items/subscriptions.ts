@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { subscription } from '@mq/core'
 import type { BrokerAdapter, Delivery, Receiver, Target } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { eachOnce, receiveAll } from '../helpers.ts'
+import { drain, eachOnce, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { settled } from '../stage.ts'
 
@@ -107,5 +108,36 @@ export const subscriptions = group('topics', (item) => {
       settled(await receiver.ack(got), 1)
       await receiver.close(t.deadline())
     }
+  })
+
+  item('ordered', 'a subscription of an ordered kind keeps the order of each key', async (t) => {
+    const queue = await t.connect({ defaultQueueConfig: { ordered: true, partitions: 1 } })
+    const topic = t.name('topic')
+    const retry = { maxRetries: 1, delayMs: 100, backoff: 'fixed', jitter: 0 } as const
+    const runs: unknown[] = []
+    await queue.subscribe(
+      topic,
+      's',
+      ({ body, deliveryCount }) => {
+        runs.push(body)
+        if (body === 0 && deliveryCount === 0) throw new Error('not yet')
+      },
+      { concurrency: 4, retry },
+    )
+    for (const body of [0, 1, 2]) await queue.publish(topic, body, { key: 'k' })
+    await t.until(() => runs.length === 4, 'all handled')
+    assert.deepEqual(runs, [0, 0, 1, 2])
+  })
+
+  item('priority', 'a subscription with priorities gives the highest first', async (t) => {
+    if (t.capabilities.priorityLevels <= 1) return t.refused('priorityLevels')
+    const queue = await t.connect({ defaultQueueConfig: { maxPriority: 5 } })
+    const topic = t.name('topic')
+    const ref = subscription(topic, 's')
+    await queue.createSubscription(topic, 's')
+    for (const priority of [1, 5, 2, 4, 3]) await queue.publish(topic, priority, { priority })
+    await t.until(async () => (await queue.getQueueSize(ref)) === 5, 'size 5')
+    const bodies = (await drain(queue, ref)).map(({ body }) => body)
+    assert.deepEqual(bodies, [5, 4, 3, 2, 1])
   })
 })

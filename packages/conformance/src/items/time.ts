@@ -265,7 +265,9 @@ export const time = group('time', (item) => {
     const queue = await t.connect()
     const name = t.name()
     const retry = { maxRetries: 1, delayMs: 2000, backoff: 'fixed', jitter: 0 } as const
+    let failedAt = 0
     const inbox = await collect(t, queue, name, { retry }, () => {
+      failedAt = t.now()
       throw new Error('once')
     })
     // One that expires on its way to the handler says nothing of retries.
@@ -274,6 +276,8 @@ export const time = group('time', (item) => {
       const dead = await take(t, queue, `${name}.dlq`)
       assert.equal(dead.deadLetter?.reason, 'expired')
       assert.equal(dead.deadLetter.attempts, inbox.messages.length, 'attempts')
+      const first = dead.deadLetter.firstFailedAt.getTime()
+      if (failedAt > 0) assert.ok(Math.abs(first - failedAt) <= CLOCKS_APART_MS, `first failed at ${first}`)
       await queue.acknowledge(dead)
     }
     assert.equal(inbox.messages.length, 1)

@@ -1,10 +1,12 @@
 import type { Broken } from './broken.ts'
+import { apart } from './apart.ts'
 import { calls } from './calls.ts'
 import { connecting } from './connecting.ts'
 import { connections } from './connections.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
+import { guessing } from './guessing.ts'
 import { kinds } from './kinds.ts'
 import { leasing } from './leasing.ts'
 import { managing } from './managing.ts'
@@ -36,5 +38,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...discarding,
   ...browsing,
   ...kinds,
+  ...guessing,
+  ...apart,
   ...sequences,
 ]

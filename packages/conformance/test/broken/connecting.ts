@@ -150,6 +150,7 @@ export const connecting: readonly Broken[] = [
       'payload.bytes',
       'payload.large',
       'publish.too-large',
+      'request.result',
     ],
   },
   {

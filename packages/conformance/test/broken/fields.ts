@@ -7,6 +7,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     'correlationId',
     [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -34,6 +35,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     'replyTo',
     [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-delayed',
       'contract.fields-returned',
       'contract.fields-topic',
@@ -52,6 +54,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     'routingKey',
     [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -72,6 +75,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     'key',
     [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -85,14 +89,17 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
       'order.slow-key',
       'order.unblocked',
       'publish.round-trip',
+      'queues.purge-ordered',
       'receiver.browse-ordered',
       'retry.keeps-message',
+      'topics.ordered',
     ],
   ],
   [
     'contentEncoding',
     [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -134,6 +141,7 @@ export const fields: readonly Broken[] = [
       ),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -146,6 +154,16 @@ export const fields: readonly Broken[] = [
   {
     name: 'cuts ids at 64 characters',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, id: message.id.slice(0, 64) })),
-    fails: ['publish.ids'],
+    fails: [
+      'contract.fields',
+      'contract.fields-browsed',
+      'contract.fields-dead',
+      'contract.fields-delayed',
+      'contract.fields-dropped',
+      'contract.fields-expired',
+      'contract.fields-returned',
+      'contract.fields-topic',
+      'publish.ids',
+    ],
   },
 ]

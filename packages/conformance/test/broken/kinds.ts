@@ -150,7 +150,24 @@ export const kinds: readonly Broken[] = [
     fault: declaring(({ deduplicationWindowMs: ms }) => ({
       deduplicationWindowMs: ms === null ? null : ms / 2,
     })),
-    fails: ['extras.dedupe-whole'],
+    fails: ['extras.dedupe-first', 'extras.dedupe-whole'],
+  },
+  {
+    name: 'lets a duplicate prolong its window',
+    fault(inner, run) {
+      const { adapter, settingsOf } = remembering(inner, run)
+      const seen = sharedMap<number>(run.shared, 'seen ids')
+      return onPublish(adapter, (message) => {
+        const { deduplicationId, destination, redriven } = message
+        const windowMs = settingsOf(destination)?.deduplicationWindowMs ?? null
+        if (windowMs === null || deduplicationId === undefined || redriven) return message
+        const id = `${keyOf(destination)} ${deduplicationId}`
+        const isDuplicate = (seen.get(id) ?? -Infinity) + windowMs > run.clock.now()
+        seen.set(id, run.clock.now())
+        return isDuplicate ? null : message
+      })
+    },
+    fails: ['extras.dedupe-first', 'extras.dedupe-refused'],
   },
   {
     name: 'takes what is retried for its own duplicate',
@@ -241,6 +258,7 @@ export const kinds: readonly Broken[] = [
       'extras.priority',
       'extras.priority-returned',
       'time.delay-priority',
+      'topics.priority',
     ],
   },
   {
@@ -260,7 +278,7 @@ export const kinds: readonly Broken[] = [
           },
         }
       }),
-    fails: ['receiver.browse-priorities'],
+    fails: ['contract.fields-browsed', 'receiver.browse-priorities'],
   },
   {
     name: 'keeps dead letters for longer than their queue does',

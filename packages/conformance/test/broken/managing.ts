@@ -52,6 +52,7 @@ export const managing: readonly Broken[] = [
       'contract.never-shared',
       'dead-letters.one-subscription',
       'dead-letters.redrive-subscription',
+      'extras.dedupe-apart',
       'time.delay-topic',
       'topics.delete',
       'topics.each-all',
@@ -98,7 +99,9 @@ export const managing: readonly Broken[] = [
       'order.slow-key',
       'order.unblocked',
       'queues.conflict-each',
+      'queues.purge-ordered',
       'receiver.browse-ordered',
+      'topics.ordered',
     ],
   },
   {
@@ -168,6 +171,7 @@ export const managing: readonly Broken[] = [
     name: 'purges nothing, and says it did',
     fault: (inner) => ({ ...inner, purge: (target) => inner.size(target) }),
     fails: [
+      'contract.size-many',
       'dead-letters.purge',
       'extras.max-bytes',
       'extras.priority',
@@ -191,6 +195,7 @@ export const managing: readonly Broken[] = [
       },
     }),
     fails: [
+      'contract.size-many',
       'dead-letters.purge',
       'extras.priority',
       'queues.lease-ran-out',

@@ -12,6 +12,7 @@ export const publishing: readonly Broken[] = [
       'consume.competing',
       'consume.order',
       'contract.publish-outcomes',
+      'contract.size-many',
       'failure.rebalance',
       'failure.restart',
       'publish.burst',
@@ -38,6 +39,7 @@ export const publishing: readonly Broken[] = [
       'consume.competing',
       'consume.order',
       'contract.publish-outcomes',
+      'contract.size-many',
       'failure.rebalance',
       'publish.burst',
       'receiver.browse-many',
@@ -136,6 +138,7 @@ export const publishing: readonly Broken[] = [
     fails: [
       'contract.expired-behind',
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-delayed',
       'contract.fields-expired',
       'contract.fields-returned',
@@ -155,6 +158,7 @@ export const publishing: readonly Broken[] = [
     name: 'ignores the priority',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, priority: 0 })),
     fails: [
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-returned',
@@ -163,6 +167,7 @@ export const publishing: readonly Broken[] = [
       'extras.priority-highest',
       'extras.priority-returned',
       'time.delay-priority',
+      'topics.priority',
     ],
   },
   {
@@ -170,6 +175,7 @@ export const publishing: readonly Broken[] = [
     fault: (inner) => onPublish(inner, (message) => ({ ...message, deduplicationId: undefined })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -177,6 +183,9 @@ export const publishing: readonly Broken[] = [
       'contract.fields-returned',
       'contract.fields-topic',
       'extras.dedupe',
+      'extras.dedupe-apart',
+      'extras.dedupe-delayed',
+      'extras.dedupe-first',
       'extras.dedupe-store',
       'extras.dedupe-whole',
       'publish.round-trip',
@@ -187,6 +196,7 @@ export const publishing: readonly Broken[] = [
     fault: (inner) => onPublish(inner, (message) => ({ ...message, redriven: false })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-delayed',
       'contract.fields-returned',
       'contract.fields-topic',
@@ -213,6 +223,7 @@ export const publishing: readonly Broken[] = [
     fault: (inner) => onPublish(inner, (message) => ({ ...message, headers: {} })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -250,6 +261,7 @@ export const publishing: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -265,6 +277,7 @@ export const publishing: readonly Broken[] = [
     fault: (inner) => onPublish(inner, (message) => ({ ...message, body: message.body.subarray(0, 65_536) })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -272,6 +285,7 @@ export const publishing: readonly Broken[] = [
       'contract.fields-returned',
       'contract.fields-topic',
       'payload.large',
+      'request.result',
     ],
   },
   {
@@ -283,6 +297,7 @@ export const publishing: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -304,6 +319,7 @@ export const publishing: readonly Broken[] = [
       ),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-returned',
@@ -317,6 +333,7 @@ export const publishing: readonly Broken[] = [
       onPublish(inner, (message) => ({ ...message, timestamp: Math.floor(message.timestamp / 1000) * 1000 })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',

@@ -99,6 +99,7 @@ export const receiving: readonly Broken[] = [
     fails: [
       'contract.disconnect',
       'contract.fields-returned',
+      'contract.redeliveries-many',
       'model.random',
       'receiver.close',
       'receiver.expires',
@@ -113,13 +114,16 @@ export const receiving: readonly Broken[] = [
     fault: (inner) =>
       onDelivery(inner, (delivery) => ({ ...delivery, deliveryCount: delivery.deliveryCount * 2 })),
     fails: [
+      'contract.counts-many',
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-delayed',
       'contract.fields-returned',
       'contract.fields-topic',
       'dead-letters.metadata',
       'model.random',
       'queues.purge-leased',
+      'receiver.browse-returned',
       'receiver.many-retry',
       'receiver.outcomes-retry',
       'receiver.retry',
@@ -140,7 +144,13 @@ export const receiving: readonly Broken[] = [
   {
     name: 'never counts redeliveries',
     fault: (inner) => onDelivery(inner, (delivery) => ({ ...delivery, redeliveries: 0 })),
-    fails: ['consume.receive-poison', 'dead-letters.poison', 'receiver.expires', 'topics.lease'],
+    fails: [
+      'consume.receive-poison',
+      'contract.redeliveries-many',
+      'dead-letters.poison',
+      'receiver.expires',
+      'topics.lease',
+    ],
   },
   {
     name: 'leaves its control headers among those of the user',
@@ -151,6 +161,7 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -309,6 +320,7 @@ export const receiving: readonly Broken[] = [
       'contract.disconnected',
       'contract.refused-open',
       'dead-letters.list-pages',
+      'extras.exclusive-others',
       'queues.deleted-elsewhere',
       'topics.missing',
     ],

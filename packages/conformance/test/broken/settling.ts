@@ -41,6 +41,7 @@ export const settling: readonly Broken[] = [
       'receiver.browse-leased',
       'receiver.browse-ordered',
       'receiver.browse-priorities',
+      'receiver.browse-returned',
       'receiver.close',
       'receiver.many-ack',
       'receiver.many-renew',
@@ -65,6 +66,7 @@ export const settling: readonly Broken[] = [
       'shutdown.flushed',
       'shutdown.zero-loss',
       'topics.lease',
+      'topics.ordered',
     ],
   },
   {
@@ -163,6 +165,7 @@ export const settling: readonly Broken[] = [
       'model.random',
       'order.requeued-first',
       'receiver.at-once',
+      'receiver.browse-returned',
       'receiver.many-release',
       'receiver.outcomes',
       'receiver.outcomes-release',
@@ -188,6 +191,7 @@ export const settling: readonly Broken[] = [
       'dead-letters.give-backs',
       'model.random',
       'order.requeued-first',
+      'receiver.browse-returned',
       'receiver.many-release',
       'receiver.outcomes-release',
       'receiver.release',
@@ -224,6 +228,7 @@ export const settling: readonly Broken[] = [
     fails: [
       'consume.batch-outcomes',
       'consume.circuit-breaker',
+      'contract.counts-many',
       'contract.counts-new',
       'contract.fields-dead',
       'contract.fields-returned',
@@ -242,6 +247,7 @@ export const settling: readonly Broken[] = [
       'queues.purge-delayed',
       'queues.purge-leased',
       'receiver.at-once',
+      'receiver.browse-returned',
       'receiver.dead-letter',
       'receiver.many-retry',
       'receiver.outcomes-retry',
@@ -264,6 +270,7 @@ export const settling: readonly Broken[] = [
       'settle.requeue-delay',
       'time.punctual',
       'time.ttl-retry',
+      'topics.ordered',
     ],
   },
   {
@@ -303,6 +310,7 @@ export const settling: readonly Broken[] = [
       'retry.survives-crash',
       'settle.requeue-delay',
       'time.long',
+      'time.ttl-retry',
     ],
   },
 ]

@@ -99,6 +99,7 @@ export const ways: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
@@ -118,6 +119,7 @@ export const ways: readonly Broken[] = [
       })),
     fails: [
       'contract.fields',
+      'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
       'contract.fields-dropped',
