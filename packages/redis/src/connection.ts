@@ -30,7 +30,7 @@ export interface Connection {
   giveBack(link: Link): void
   /** Ends a waiting read before its time. */
   unblock(key: string, link: Link): void
-  /** After a failed wait: whether reading may simply go on, because the connection mended itself. */
+  /** After a failed read: whether reading may simply go on, because the connection mended itself. */
   survived(error: unknown): Promise<boolean>
   close(signal: AbortSignal): Promise<void>
   destroy(cause: unknown): void

@@ -3,6 +3,7 @@ import { type Buffer } from 'node:buffer'
 import {
   AdapterError,
   atMost,
+  deadlineSignal,
   type DeadLetterInfo,
   type Delivery,
   type Receiver,
@@ -63,7 +64,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
   let nextReclaim = 0
   let waiting: { stop(): void; readonly until: number } | null = null
   let rest: number = REST.first
-  /** How long the server has refused to be read from, pauses counted, in ms. */
+  /** For how long the server could not be read from, in ms. */
   let refusedMs = 0
 
   const held = (entries: readonly Reply[], from: number): Held[] =>
@@ -153,15 +154,6 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     }
   }
 
-  const waitOn: typeof wait = async (max, ms, wake, signal) => {
-    try {
-      return await wait(max, ms, wake, signal)
-    } catch (error) {
-      if (await untilAborted(connection.survived(error), signal)) return []
-      throw error
-    }
-  }
-
   /** `until`: in monotonic ms, the end of `waitMs`. */
   const readUntil = async (
     max: number,
@@ -185,27 +177,35 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
         if (got.length > 0 || left < 1) return got
       }
       if (left < 1) return []
-      const got = await waitOn(max, Math.min(left, LONGEST_BLOCK, Math.max(1, nextTend - now)), wake, signal)
+      const got = await wait(max, Math.min(left, LONGEST_BLOCK, Math.max(1, nextTend - now)), wake, signal)
       if (got.length > 0) return got
     }
   }
 
   /**
-   * A server that refuses everybody for now (the script of another runs too long, say) takes nothing from those who hold messages, so it is asked again. Not
-   * for longer than a lease: then it may, and core has to know.
+   * A server that refuses everybody for now (the script of another runs too long, say) takes nothing from those who hold messages, and neither does a master
+   * of a cluster that is replaced: what it had leased, its successor knows. So it is asked again. Not for longer than a lease: then it may, and core has to know.
    */
   const receive = async (max: number, signal: AbortSignal, waitMs: number): Promise<readonly Delivery[]> => {
     const until = performance.now() + waitMs
     const patience = waitMs === 0 ? Math.min(REFUSED.look, source.leaseMs) : source.leaseMs
     for (;;) {
+      const begun = performance.now()
       try {
         const got = await readUntil(max, signal, until, waitMs)
         refusedMs = 0
         return got
       } catch (error) {
-        if (!isPassing(error) || refusedMs >= patience) throw error
-        await pause(REFUSED.pause, signal)
-        refusedMs += REFUSED.pause
+        if (refusedMs >= patience) throw error
+        // Who waits for a message waits for that as well.
+        const left = waitMs === 0 ? patience - refusedMs : Math.max(1, until - performance.now())
+        const within = deadlineSignal(signal, left)
+        const mended = untilAborted(connection.survived(error), within)
+        if (!(await mended.catch(() => within.aborted && waitMs > 0))) {
+          if (!isPassing(error)) throw error
+          await pause(REFUSED.pause, signal)
+        }
+        refusedMs += performance.now() - begun
         if (waitMs > 0 && performance.now() >= until) return []
       }
     }

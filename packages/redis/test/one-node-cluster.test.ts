@@ -48,6 +48,38 @@ describe('a server of a cluster that is out of memory', () => {
   }, 30_000)
 })
 
+describe('a receiver whose connection to its master breaks', () => {
+  it('goes on over the next one, and keeps what it holds', async () => {
+    const adapter = redisAdapter({
+      cluster: [{ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }],
+    })
+    await connected(adapter)
+    try {
+      // With priorities each look is a script.
+      const queue = await declare(adapter, fresh(), { maxPriority: 1 })
+      await adapter.publish([outbound(queue)], live)
+      const receiver = await adapter.open(source(queue), () => undefined)
+      const held = await receiver.receive(1, live)
+      let looks = 0
+      let done = false
+      const looking = (async () => {
+        for (; !done; looks++) expect(await receiver.receive(1, live, 1)).toEqual([])
+      })()
+      looking.catch(() => undefined)
+      for (let i = 0; i < 10; i++) {
+        await cluster.run('CLIENT', 'KILL', 'TYPE', 'normal')
+        const before = looks
+        await Promise.race([looking, until(() => looks > before + 2)])
+      }
+      done = true
+      await looking
+      expect(await receiver.ack(held)).toEqual(['settled'])
+    } finally {
+      await adapter.disconnect(AbortSignal.timeout(3_000))
+    }
+  }, 60_000)
+})
+
 describe('what a cluster remembers of calls', () => {
   it('is no more than there were at once', async () => {
     const adapter = redisAdapter({
