@@ -94,7 +94,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     const first = chunk[0] as OutboundMessage
     const to = first.destination
     const key = setup.keys.destination(to)
-    const mode = 'reply' in to ? 'r' : 'topic' in to && !('subscription' in to) ? 't' : 'q'
+    const mode = 'reply' in to ? 'r' : 'queue' in to ? 'q' : 'subscription' in to ? 's' : 't'
     const token = first.sendToken
     const known = unknown.size === 0 ? undefined : unknown.get(token)
     let attempts = known?.attempts

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, fresh, live, outbound, plainSettings, source, until } from '@mq/conformance/fixtures'
-import type { BrokerAdapter, QueueSettings } from '@mq/core/adapter'
+import type { BrokerAdapter, QueueSettings, Target } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
 
 let broker: RunningBroker
@@ -35,6 +35,56 @@ async function known(topic: string): Promise<string[]> {
   const names = await redis('HKEYS', `{mq:${topic}}:topic`)
   return names.split('\n').filter((name) => name.trim() !== '')
 }
+
+describe('a subscription with a ttl of its own', () => {
+  it('keeps nothing for longer, whatever who sends to its topic knows', async () => {
+    const topic = fresh('t')
+    const other = await subscribe(adapter, topic)
+    const brief = await subscribe(adapter, topic, { messageTtl: 600_000 })
+    const before = Date.now()
+    const plain = outbound({ topic })
+    const longer = outbound({ topic }, { expiresAt: before + 900_000 })
+    const shorter = outbound({ topic }, { expiresAt: before + 300_000 })
+    const delayed = outbound({ topic }, { delayMs: 1_000 })
+    const alone = outbound(brief)
+    for (const message of [plain, longer, shorter, delayed, alone])
+      expect(await adapter.publish([message], live)).toEqual([{ ok: true }])
+    const ends = async (target: Target, count: number): Promise<Map<string, number | undefined>> => {
+      const receiver = await adapter.open(source(target), () => undefined)
+      const got = new Map<string, number | undefined>()
+      await until(async () => {
+        for (const { id, expiresAt } of await receiver.receive(10, live)) got.set(id, expiresAt)
+        return got.size === count
+      })
+      return got
+    }
+    const here = await ends(brief, 5)
+    for (const { id, delayMs } of [plain, longer, delayed, alone]) {
+      expect(here.get(id)).toBeGreaterThanOrEqual(before + delayMs + 600_000)
+      expect(here.get(id)).toBeLessThan(before + 900_000)
+    }
+    expect(here.get(shorter.id)).toBe(before + 300_000)
+    const there = await ends(other, 4)
+    expect([plain, longer, shorter, delayed].map(({ id }) => there.get(id))).toEqual([
+      undefined,
+      before + 900_000,
+      before + 300_000,
+      undefined,
+    ])
+  }, 20_000)
+
+  it('dead-letters what is over', async () => {
+    const topic = fresh('t')
+    const dead = fresh('dead')
+    const brief = await subscribe(adapter, topic, { messageTtl: 20, deadLetterQueue: dead })
+    const sent = [outbound({ topic }), outbound(brief)]
+    for (const message of sent) await adapter.publish([message], live)
+    await until(async () => (await adapter.size(brief)) === 0)
+    const receiver = await adapter.open(source({ queue: dead }), () => undefined)
+    const got = await receiver.receive(10, live)
+    expect(got.map((d) => [d.id, d.deadLetter?.reason])).toEqual(sent.map(({ id }) => [id, 'expired']))
+  })
+})
 
 describe('a topic forgets a subscription that ends', () => {
   it('with its last consumer', async () => {

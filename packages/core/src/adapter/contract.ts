@@ -292,7 +292,10 @@ export interface QueueSettings {
   readonly maxLength: number | null
   readonly maxLengthBytes: number | null
   readonly overflow: 'reject' | 'drop-oldest'
-  /** ms; core applies it to each message on send (`expiresAt`). */
+  /**
+   * ms; core applies it to each message on send (`expiresAt`). A sender to a topic knows nothing of its subscriptions: theirs is for the broker to apply
+   * as messages arrive, where it can.
+   */
   readonly messageTtl: number | null
   /** ms without use after which the broker deletes the queue (`x-expires`). */
   readonly expires: number | null

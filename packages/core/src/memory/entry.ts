@@ -174,6 +174,17 @@ export function isExpired({ expiresAt }: Entry, now: number): boolean {
   return expiresAt !== undefined && expiresAt <= now
 }
 
+/** When a message is over that arrives now; `undefined`: never. What was sent to a topic knows nothing of the ttl of its subscriptions. */
+export function endOf(
+  now: number,
+  messageTtl: number | null,
+  expiresAt = Infinity,
+  delayMs = 0,
+): number | undefined {
+  const end = messageTtl === null ? expiresAt : Math.min(expiresAt, now + delayMs + messageTtl)
+  return end === Infinity ? undefined : end
+}
+
 export function isGone({ state }: Entry): boolean {
   return state === 'gone'
 }

@@ -8,7 +8,7 @@ import type {
 import { Ages } from './ages.ts'
 import { Alarm } from './alarm.ts'
 import { MemoryDelivery } from './delivery.ts'
-import { Entry, isExpired, isGone, isWaiting, markGone, type Storable } from './entry.ts'
+import { endOf, Entry, isExpired, isGone, isWaiting, markGone, type Storable } from './entry.ts'
 import { Heap } from './heap.ts'
 import { Keys } from './keys.ts'
 import { endLease, isHeld, type LeaseBatch } from './leases.ts'
@@ -78,13 +78,14 @@ export class QueueStore {
     this.#clock = clock
     this.#giveUp = giveUp
     this.#alarm = new Alarm(clock, () => this.#ring())
-    const { ordered, maxPriority, deduplicationWindowMs } = settings
+    const { ordered, maxPriority, messageTtl, deduplicationWindowMs } = settings
     this.#keys = ordered ? new Keys() : null
     this.#limits = Limits.of(settings)
     this.#ages = ordered && this.#limits?.drops === true ? new Ages() : null
     this.#window = deduplicationWindowMs === null ? null : new DeduplicationWindow(deduplicationWindowMs)
     this.#highestPriority = maxPriority ?? 0
-    this.#plain = !ordered && maxPriority === null && this.#limits === null && this.#window === null
+    const alike = !ordered && maxPriority === null && messageTtl === null
+    this.#plain = alike && this.#limits === null && this.#window === null
     this.usedAt = clock.monotonic()
   }
 
@@ -112,8 +113,7 @@ export class QueueStore {
   /** A copy of what failed elsewhere. */
   storeDeadLetter(dead: Entry, info: DeadLetterInfo): Verdict {
     if (!this.#hasRoom(dead)) return 'full'
-    const { messageTtl } = this.settings
-    const expiresAt = messageTtl === null ? undefined : this.#clock.now() + messageTtl
+    const expiresAt = endOf(this.#clock.now(), this.settings.messageTtl)
     this.#enter(Entry.ofDead(dead, this.#nextSeq++, expiresAt, this.#highestPriority, info), 0)
     return 'stored'
   }
@@ -131,10 +131,13 @@ export class QueueStore {
 
   /** Takes what was judged to be storable just now. */
   put(message: OutboundMessage): void {
-    const { deduplicationId, redriven, delayMs, expiresAt } = message
+    const { deduplicationId, redriven, delayMs } = message
     if (this.#window !== null && deduplicationId !== undefined && !redriven) {
       this.#window.add(deduplicationId, this.#clock.monotonic())
     }
+    // Of a queue's own ttl core takes care.
+    const ttl = this.pattern === undefined ? null : this.settings.messageTtl
+    const expiresAt = endOf(this.#clock.now(), ttl, message.expiresAt, delayMs)
     this.#enter(Entry.of(message, this.#nextSeq++, expiresAt, this.#highestPriority), delayMs)
   }
 

@@ -143,6 +143,29 @@ describe('topics', () => {
     expect(await drain(adapter, SUB)).toEqual(['a'])
   })
 
+  it('give a subscription nothing that lasts longer than its own ttl', async () => {
+    const { adapter, clock } = await bench()
+    await declare(adapter, {}, SUB)
+    const brief = { topic: 't', subscription: 'brief' }
+    await declare(adapter, { messageTtl: 100, deadLetterQueue: 'dead' }, brief)
+    const destination = { topic: 't' }
+    const ends = (ms: number) => ({ expiresAt: clock.now() + ms })
+    await publish(
+      adapter,
+      message('plain', { destination }),
+      message('longer', { destination, ...ends(9_000) }),
+      message('shorter', { destination, ...ends(50) }),
+      message('delayed', { destination, delayMs: 80 }),
+    )
+    await publish(adapter, message('alone', { destination: brief }))
+    await clock.advance(60)
+    expect(await adapter.size(brief)).toBe(3)
+    await clock.advance(60)
+    expect(await drain(adapter, brief)).toEqual(['delayed'])
+    expect((await drain(adapter, { queue: 'dead' })).sort()).toEqual(['alone', 'longer', 'plain', 'shorter'])
+    expect((await drain(adapter, SUB)).sort()).toEqual(['delayed', 'longer', 'plain'])
+  })
+
   it('go with their subscriptions', async () => {
     const { adapter } = await bench()
     await declare(adapter, {}, SUB)

@@ -23,7 +23,7 @@ const MARK = `
  * Stores the messages of one call.
  *
  * KEYS[1] base of a queue, a subscription or a topic (mode `t`).
- * ARGV: mode (`q` queue, `r` reply place: missing is fine, `t` topic), publisher, sequence, lifetime of its mark in ms, earlier attempts
+ * ARGV: mode (`q` queue, `s` subscription, `r` reply place: missing is fine, `t` topic), publisher, sequence, lifetime of its mark in ms, earlier attempts
  * (`publisher,sequence;…`), number of names. Where all messages have the same fields: these names, `` or `x`, then per message (with `x`: priority,
  * delay in ms, expiry, key, deduplication id, and) the values. Else 0, then per message: number of field arguments, `` or `x` (followed by the
  * same five), names and values.
@@ -107,6 +107,14 @@ local function match(p, i, w, j)
   return j == #w + 1
 end
 
+-- As it is in one queue: who sends to a topic knows nothing of the ttl of its subscriptions.
+local function lasting(q, m, delay)
+  if q.sb == '' or not q.mt then return m end
+  local exp = now + delay + q.mt
+  if m.exp > 0 and m.exp <= exp then return m end
+  return { pr = m.pr, key = m.key, exp = exp, fields = changed(m.fields, {}, { ['expires-at'] = int(exp) }) }
+end
+
 local statuses = nil
 local names = tonumber(ARGV[6])
 local uniform = names > 0
@@ -129,7 +137,7 @@ while i <= argc do
     first = simple and i + 2 or i + 7
     fields = { unpack(ARGV, first, first + n - 1) }
   end
-  if mode ~= 't' and simple and queues[1].plain then
+  if mode ~= 't' and mode ~= 's' and simple and queues[1].plain then
     redis.call('XADD', base..'s:0', '*', unpack(fields))
   else
     local m = { pr = 0, key = '', exp = 0, fields = fields }
@@ -167,13 +175,13 @@ while i <= argc do
       for _, q in ipairs(wanted) do
         if dedupe ~= '' and q.dw then redis.call('SET', q.base..'dd:'..q.gen..':'..dedupe, '1', 'PX', q.dw) end
         if delay > 0 then
-          postpone(q, m, now + delay + 1)
+          postpone(q, lasting(q, m, delay), now + delay + 1)
         else
           if q.ready ~= nil then
             q.ready = q.ready + 1
             q.bytes = q.bytes + size
           end
-          put(q, m)
+          put(q, lasting(q, m, 0))
         end
       end
     else
