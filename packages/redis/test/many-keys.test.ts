@@ -113,3 +113,15 @@ describe('a purge of large messages', () => {
     expect(peak).toBeLessThan(240_000_000)
   }, 60_000)
 })
+
+describe('a key whose message others deleted while it was held', () => {
+  it('goes on once that is settled', async () => {
+    const { queue, sent } = await filled(1, 1)
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
+    const held = await receiver.receive(10, live)
+    expect(held.map(({ id }) => id)).toEqual([sent[0]?.id])
+    await redis('XTRIM', `{mq:${queue.queue}}:s:0`, 'MAXLEN', '0')
+    expect(await receiver.ack(held)).toEqual(['lost'])
+    expect((await receiver.receive(10, live, 0)).map(({ id }) => id)).toEqual([sent[1]?.id])
+  })
+})

@@ -104,8 +104,9 @@ while i <= #ARGV do
       end
     end
   elseif mine then
-    -- Deleted underneath: nothing is left to settle.
+    -- Deleted underneath: nothing is left to settle, and its key goes on.
     redis.call('XACK', stream, 'mq', id)
+    advance(q, key, ref)
   end
   out[#out + 1] = status
   i = i + 5 + extra
