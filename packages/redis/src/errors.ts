@@ -122,6 +122,8 @@ export function blockedReason(error: unknown): string | null {
       return 'Redis is a read-only replica'
     case 'LOADING':
       return 'Redis is loading its data'
+    case 'NOREPLICAS':
+      return 'Redis has fewer replicas than min-replicas-to-write'
     default:
       return null
   }

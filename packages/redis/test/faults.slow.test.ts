@@ -252,6 +252,25 @@ describe('a server that refuses writes', () => {
     await until(() => events.blocked.length === 2)
     expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
   }, 20_000)
+
+  it('without the replicas that it has to have (NOREPLICAS): the same, and lets others connect', async () => {
+    const first = adapterFor()
+    await connected(first)
+    const queue = await declare(first, fresh())
+    await redis('CONFIG', 'SET', 'min-replicas-to-write', '1')
+    const adapter = adapterFor()
+    try {
+      const events = await connected(adapter)
+      const [outcome] = await adapter.publish([outbound(queue)], live)
+      expect(outcome).toMatchObject({ ok: false, certainty: 'not-stored' })
+      expect(events.blocked).toEqual([expect.stringContaining('replicas')])
+      await redis('CONFIG', 'SET', 'min-replicas-to-write', '0')
+      await until(() => events.blocked.length === 2)
+      expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+    } finally {
+      await redis('CONFIG', 'SET', 'min-replicas-to-write', '0')
+    }
+  }, 20_000)
 })
 
 describe('keys that vanish underneath', () => {
