@@ -115,3 +115,27 @@ describe('a queue that is deleted and made again as another kind', () => {
     expect(got).toEqual(sent.map((m) => m.id))
   })
 })
+
+describe('a queue whose stream or group others deleted', () => {
+  it.each([
+    ['the stream', 'DEL', []],
+    ['the group', 'XGROUP', ['mq']],
+  ])('is whole again once it is declared, also where nobody consumes: %s', async (_, command, rest) => {
+    const over = { maxLength: 5, maxPriority: 3 }
+    const queue = await declare(adapter, fresh(), over)
+    const send = async (): Promise<boolean | undefined> =>
+      (await adapter.publish([outbound(queue, { priority: 2 })], live))[0]?.ok
+    expect(await send()).toBe(true)
+    for (const lane of ['0', '2']) {
+      const stream = `{mq:${queue.queue}}:s:${lane}`
+      await redis(command, ...(command === 'XGROUP' ? ['DESTROY', stream] : [stream]), ...rest)
+    }
+    await send()
+    await expect(adapter.size(queue)).rejects.toMatchObject({ message: expect.stringContaining('NOGROUP') })
+    await declare(adapter, queue.queue, over)
+    expect(await send()).toBe(true)
+    const size = await adapter.size(queue)
+    const receiver = await adapter.open(source(queue), () => undefined)
+    expect(await receiver.receive(10, live)).toHaveLength(size)
+  })
+})

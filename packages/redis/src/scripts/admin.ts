@@ -12,6 +12,15 @@ local known = redis.call('HMGET', meta, 'cfg', 'pattern', 'xo', 'implicit', 'p')
 if known[5] and not known[4] then
   local q = load(base)
   touch(q)
+  -- Others may have deleted a stream, or its group: then no script could go on, and who only sends has no other way to mend that.
+  for _, l in ipairs(lanes(q)) do
+    local there = redis.pcall('XPENDING', base..'s:'..l, 'mq')
+    if there.err and string.find(there.err, 'NOGROUP') then
+      allow(q)
+      group(base..'s:'..l)
+      lapse(q, 's:'..l)
+    end
+  end
   return { 0, known[1] or '', known[2] or '', known[3] or '' }
 end
 group(base..'s:0')
