@@ -67,7 +67,7 @@ export const browse = group('receiver', (item) => {
     const adapter = await t.connected()
     const name = t.name()
     await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-    const messages = Array.from({ length: 250 }, () => outbound({ queue: name }))
+    const messages = Array.from({ length: 1100 }, () => outbound({ queue: name }))
     await adapter.publish(messages, t.deadline())
     const browsing = await open(adapter, name, 'browse')
     eachOnce(idsOf(await shown(browsing, t.deadline(), 100)), idsOf(messages), 'shown')

@@ -105,6 +105,11 @@ export const payload = group('payload', (item) => {
     assert.deepEqual({ ...(await echo(t, 'x', { headers: edgeHeaders })).headers }, edgeHeaders)
   })
 
+  item('header-many', 'a hundred headers survive', async (t) => {
+    const headers = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`header-${i}`, String(i)]))
+    assert.deepEqual({ ...(await echo(t, 'x', { headers })).headers }, headers)
+  })
+
   item('header-refused', 'a header that is no string, or whose name is reserved, rejects', async (t) => {
     const queue = await t.connect()
     const name = t.name()

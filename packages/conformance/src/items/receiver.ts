@@ -69,7 +69,7 @@ export const receiver = group('receiver', (item) => {
     settled(await stage.receiver.retry([one], 0), 1)
     const deliveries = [...(await receiveAll(t, stage.receiver, 1)), two]
     const infos = [
-      failure({ queue: stage.name, attempts: 3 }),
+      failure({ queue: stage.name, attempts: 300 }),
       failure({ queue: stage.name, reason: 'invalid', host: 'other' }),
     ]
     settled(await stage.receiver.deadLetter(deliveries, infos, target), 2)

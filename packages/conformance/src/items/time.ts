@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { CLOCKS_APART_MS, collect, eachOnce, gate, nothing, receiveAll, rejects, take } from '../helpers.ts'
+import {
+  CLOCKS_APART_MS,
+  collect,
+  eachOnce,
+  gate,
+  MOST_LATE_MS,
+  nothing,
+  receiveAll,
+  rejects,
+  take,
+} from '../helpers.ts'
 import { group } from '../item.ts'
-
-/** The guarantee is a second on an idle broker; the rest is for the machine that runs the tests. */
-const MOST_LATE_MS = 1500
 
 export const time = group('time', (item) => {
   item('delay', 'a delayed message comes no earlier than its delay, and not much later', async (t) => {

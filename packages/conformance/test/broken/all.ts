@@ -1,4 +1,5 @@
 import type { Broken } from './broken.ts'
+import { alike } from './alike.ts'
 import { apart } from './apart.ts'
 import { calls } from './calls.ts'
 import { connecting } from './connecting.ts'
@@ -40,5 +41,6 @@ export const brokenAdapters: readonly Broken[] = [
   ...kinds,
   ...guessing,
   ...apart,
+  ...alike,
   ...sequences,
 ]

@@ -98,6 +98,7 @@ export const publishing: readonly Broken[] = [
     name: 'ignores the delay',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, delayMs: 0 })),
     fails: [
+      'topics.delay-punctual',
       'model.random',
       'queues.size',
       'receiver.browse',
@@ -115,6 +116,7 @@ export const publishing: readonly Broken[] = [
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
     fails: [
+      'topics.delay-punctual',
       'model.random',
       'time.delay',
       'time.delay-order',
@@ -130,7 +132,7 @@ export const publishing: readonly Broken[] = [
         ...message,
         delayMs: message.delayMs === 0 ? 0 : message.delayMs + 4500,
       })),
-    fails: ['time.delay', 'time.punctual'],
+    fails: ['topics.delay-punctual', 'time.delay', 'time.punctual'],
   },
   {
     name: 'ignores the expiry',
@@ -222,6 +224,7 @@ export const publishing: readonly Broken[] = [
     name: 'loses the headers',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, headers: {} })),
     fails: [
+      'payload.header-many',
       'contract.fields',
       'contract.fields-browsed',
       'contract.fields-dead',
@@ -372,6 +375,7 @@ export const publishing: readonly Broken[] = [
       },
     }),
     fails: [
+      'payload.header-many',
       'contract.publish-untouched',
       'dead-letters.content',
       'dead-letters.redrive-one',

@@ -160,6 +160,7 @@ export const receiving: readonly Broken[] = [
         headers: { ...delivery.headers, 'mq-internal': '1' },
       })),
     fails: [
+      'payload.header-many',
       'contract.fields',
       'contract.fields-browsed',
       'contract.fields-dead',

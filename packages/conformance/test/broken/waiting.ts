@@ -29,7 +29,7 @@ export const waiting: readonly Broken[] = [
       onPublish(inner, (message) =>
         message.delayMs > 0 ? { ...message, delayMs: message.delayMs + 3000 } : message,
       ),
-    fails: ['time.punctual'],
+    fails: ['topics.delay-punctual', 'time.punctual'],
   },
   {
     name: 'retries after twice the delay',

@@ -1,0 +1,106 @@
+import type { BrokerAdapter } from '@mq/core/adapter'
+import { keyOf, onDelivery, onPublish, onReceiver, sharedMap, type Broken } from './broken.ts'
+
+/** Changes every name of a queue on its way to the broker. */
+function named(inner: BrokerAdapter, change: (queue: string) => string): BrokerAdapter {
+  const to = <T extends object>(target: T): T =>
+    'queue' in target && typeof target.queue === 'string'
+      ? { ...target, queue: change(target.queue) }
+      : target
+  const published = onPublish(inner, (message) => ({ ...message, destination: to(message.destination) }))
+  return onReceiver(
+    {
+      ...published,
+      declare(target, declaration) {
+        const { settings } = declaration
+        const deadLetterQueue = settings.deadLetterQueue === null ? null : change(settings.deadLetterQueue)
+        return inner.declare(to(target), { ...declaration, settings: { ...settings, deadLetterQueue } })
+      },
+      remove: (target) => inner.remove(to(target)),
+      purge: (target) => inner.purge(to(target)),
+      size: (target) => inner.size(to(target)),
+      open: (source, lost) => inner.open({ ...source, target: to(source.target) }, lost),
+    },
+    (receiver) => ({
+      deadLetter: (deliveries, failures, target) => receiver.deadLetter(deliveries, failures, to(target)),
+    }),
+  )
+}
+
+/** Faults that take for one what is alike, or stop at a number that seems enough. */
+export const alike: readonly Broken[] = [
+  {
+    name: 'takes names for one that differ in case alone',
+    fault: (inner) => named(inner, (queue) => queue.toLowerCase()),
+    fails: ['queues.names-alike'],
+  },
+  {
+    name: 'takes an underscore for a dash',
+    fault: (inner) => named(inner, (queue) => queue.replaceAll('_', '-')),
+    fails: ['queues.names-alike'],
+  },
+  {
+    name: 'deletes each subscription whose name begins like the one that it is told',
+    fault(inner, { shared }) {
+      const known = sharedMap<{ readonly topic: string; readonly subscription: string }>(shared, 'alike')
+      return {
+        ...inner,
+        declare(target, declaration) {
+          if ('subscription' in target) known.set(keyOf(target), target)
+          return inner.declare(target, declaration)
+        },
+        async remove(target) {
+          await inner.remove(target)
+          if (!('subscription' in target)) return
+          for (const each of known.values())
+            if (each.topic === target.topic && each.subscription.startsWith(target.subscription))
+              await inner.remove(each)
+        },
+      }
+    },
+    fails: ['topics.delete'],
+  },
+  {
+    name: 'waits three times as long with what is delayed to a topic',
+    fault: (inner) =>
+      onPublish(inner, (message) => ({
+        ...message,
+        delayMs: 'topic' in message.destination ? message.delayMs * 3 : message.delayMs,
+      })),
+    fails: ['topics.delay-punctual'],
+  },
+  {
+    name: 'keeps fifty headers of a message',
+    fault: (inner) =>
+      onPublish(inner, (message) => ({
+        ...message,
+        headers: Object.fromEntries(Object.entries(message.headers).slice(0, 50)),
+      })),
+    fails: ['payload.header-many'],
+  },
+  {
+    name: 'keeps no more than three attempts of a dead letter',
+    fault: (inner) =>
+      onDelivery(inner, (delivery) => {
+        const { deadLetter } = delivery
+        if (deadLetter === undefined) return delivery
+        return { ...delivery, deadLetter: { ...deadLetter, attempts: Math.min(deadLetter.attempts, 3) } }
+      }),
+    fails: ['receiver.dead-letter'],
+  },
+  {
+    name: 'shows a thousand messages and no more',
+    fault: (inner) =>
+      onReceiver(inner, (receiver, { mode }) => {
+        let left = mode === 'browse' ? 1000 : Infinity
+        return {
+          async receive(max, signal, waitMs) {
+            const deliveries = left <= 0 ? [] : await receiver.receive(max, signal, waitMs)
+            left -= deliveries.length
+            return deliveries
+          },
+        }
+      }),
+    fails: ['receiver.browse-many'],
+  },
+]
