@@ -4,6 +4,8 @@ import type { Side } from './side.ts'
 export interface Bench {
   /** Messages of one run of W1 to W4: a second's worth or so, since the first tenth of one is warming up and joining. */
   readonly messages: number
+  /** Of W3, where what is published in a second is handled in a fraction of one. Default: `messages`. */
+  readonly handled?: number
   /** Messages of one run of W6. */
   readonly growing: number
   /** The server that it needs; absent: none. */
@@ -52,6 +54,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   },
   kafka: {
     messages: 60_000,
+    handled: 200_000,
     growing: 20_000,
     broker: 'kafka',
     sides: async (url) => (await import('./kafka.ts')).kafkaSides(url),

@@ -64,11 +64,12 @@ async function measure(
   progress(`${name}, ${machine()}`)
   const { rounds, seconds } = effort
   const messages = some(bench.messages, effort.share)
+  const handled = some(bench.handled ?? bench.messages, effort.share)
   const sides = await bench.sides(url)
   const throughput: Figures['throughput'][number][] = []
   for (const bytes of [256, 1024]) {
     progress(`bodies of ${bytes} B`)
-    throughput.push({ bytes, rows: await workloads(sides, { messages, rounds, bytes }, progress) })
+    throughput.push({ bytes, rows: await workloads(sides, { messages, handled, rounds, bytes }, progress) })
   }
   progress('latency')
   const fewer = Math.min(rounds, 5)
@@ -97,6 +98,7 @@ async function measure(
     ...(server === undefined ? {} : { server }),
     reference: (sides[0] as Side).name,
     messages,
+    handled,
     rounds,
     throughput,
     latency: waits,

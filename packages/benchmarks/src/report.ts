@@ -15,6 +15,8 @@ export interface Figures {
   readonly server?: string
   readonly reference: string
   readonly messages: number
+  /** Of W3, where they are others. */
+  readonly handled?: number
   readonly rounds: number
   /** W1 to W4, by body size in bytes. */
   readonly throughput: readonly { readonly bytes: number; readonly rows: readonly Row[] }[]
@@ -34,11 +36,11 @@ export function machine(): string {
 /** The figures as Markdown, from the heading `level` down. */
 export function render(figures: Figures, level: number): string {
   const heading = (depth: number, text: string): string => `${'#'.repeat(level + depth)} ${text}`
-  const { bench, reference, messages, rounds, stored } = figures
+  const { bench, reference, messages, handled = messages, rounds, stored } = figures
   const server = figures.server === undefined ? '' : `, server ${figures.server} on the same machine`
   return [
     heading(0, bench),
-    `${figures.date}, ${figures.machine}${server}. ${count(messages)} messages a run, ${rounds} alternations.`,
+    `${figures.date}, ${figures.machine}${server}. ${count(messages)} messages a run${handled === messages ? '' : ` (W3: ${count(handled)})`}, ${rounds} alternations.`,
     ...figures.throughput.flatMap(({ bytes, rows }) => [
       heading(1, `${bench}: throughput, bodies of ${bytes} B`),
       throughput(rows, reference),

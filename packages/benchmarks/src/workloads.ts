@@ -4,6 +4,8 @@ import type { Session, Side } from './side.ts'
 
 export interface Sizes {
   readonly messages: number
+  /** Of W3. */
+  readonly handled: number
   readonly rounds: number
   readonly bytes: number
 }
@@ -14,12 +16,12 @@ export async function workloads(
   sizes: Sizes,
   progress: (text: string) => void,
 ): Promise<Row[]> {
-  const { rounds } = sizes
   const rows: Row[] = []
   const race = async (
     id: string,
     title: string,
     run: (session: Session, messages: number) => Promise<number>,
+    messages = sizes.messages,
   ) => {
     progress(`${id} ${title}`)
     const able = sides.filter(({ lacks }) => !(lacks ?? []).includes(id))
@@ -27,8 +29,8 @@ export async function workloads(
       ...(await compare(
         `${id} ${title}`,
         able.map((side) => contender(side, sizes.bytes, run)),
-        sizes.messages,
-        rounds,
+        messages,
+        sizes.rounds,
       )),
     )
   }
@@ -54,6 +56,7 @@ export async function workloads(
           await ledger.done
         })
       },
+      sizes.handled,
     )
   }
   await race('W4', 'produce and consume', async (session, messages) => {
