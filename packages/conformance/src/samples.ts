@@ -23,6 +23,7 @@ export const edgeHeaders: Readonly<Record<string, string>> = {
   nothing: 'null',
   json: '{ "a" : [1.0] }',
   '42': 'a name of digits',
+  'X-Request-Id': 'a name that begins as those of brokers do',
   // Two characters that could be written as one.
   decomposed: 'e\u0301',
   __proto__x: 'constructor',

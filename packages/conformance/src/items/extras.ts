@@ -26,15 +26,15 @@ export const extras = group('extras', (item) => {
         return t.refused('priorityLevels')
       }
       await queue.createQueue({ name, maxPriority: 3 })
-      const priorities = [0, 3, 1, 0, 3, 2, 1]
+      const priorities = [0, 2, 1, 0, 3, 3, 1]
       await queue.sendBatch(priorities.map((priority, body) => ({ body, queueName: name, priority })))
       const got = await drain(queue, name)
       assert.deepEqual(
         got.map(({ body, priority }) => [body, priority]),
         [
-          [1, 3],
           [4, 3],
-          [5, 2],
+          [5, 3],
+          [1, 2],
           [2, 1],
           [6, 1],
           [0, 0],

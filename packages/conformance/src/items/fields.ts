@@ -71,7 +71,7 @@ export function full(t: TestContext, queue: string, fields: Partial<OutboundMess
   return outbound(
     { queue },
     {
-      id: `ïD-漢-${randomUUID()}`.padEnd(200, 'Xy'),
+      id: ` ïD-漢-${randomUUID()}`.padEnd(200, 'Xy '),
       body: everyByte,
       headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(16_384) },
       timestamp: 1_700_000_000_123,

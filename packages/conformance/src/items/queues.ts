@@ -37,7 +37,8 @@ export const queues = group('queues', (item) => {
   item('names-alike', 'names that differ in case alone, or in one sign, are of two queues', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    const names = ['-a', '-A', '_a', '-a.a', '-a-'].map((end) => name + end)
+    const long = name.padEnd(195, 'x')
+    const names = ['-a', '-A', '_a', '-a.a'].map((end) => name + end).concat(`${long}a`, `${long}b`)
     for (const each of names) await queue.send(each, each)
     for (const each of names) {
       const bodies = (await drain(queue, each)).map(({ body }) => body)

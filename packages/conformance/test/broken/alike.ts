@@ -40,6 +40,23 @@ export const alike: readonly Broken[] = [
     fails: ['queues.names-alike'],
   },
   {
+    name: 'cuts names at a hundred characters',
+    fault: (inner) => named(inner, (queue) => queue.slice(0, 100)),
+    fails: ['queues.names-alike'],
+  },
+  {
+    name: 'declares one priority less than it is asked for',
+    fault: (inner) => ({
+      ...inner,
+      declare(target, declaration) {
+        const { settings } = declaration
+        const maxPriority = settings.maxPriority === null ? null : Math.max(1, settings.maxPriority - 1)
+        return inner.declare(target, { ...declaration, settings: { ...settings, maxPriority } })
+      },
+    }),
+    fails: ['extras.priority'],
+  },
+  {
     name: 'deletes each subscription whose name begins like the one that it is told',
     fault(inner, { shared }) {
       const known = sharedMap<{ readonly topic: string; readonly subscription: string }>(shared, 'alike')

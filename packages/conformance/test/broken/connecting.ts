@@ -162,7 +162,7 @@ export const connecting: readonly Broken[] = [
           ? Promise.reject(new AdapterError('MQ_VALIDATION', 'too long'))
           : inner.declare(target, declaration),
     }),
-    fails: ['queues.names'],
+    fails: ['queues.names', 'queues.names-alike'],
   },
   {
     name: 'connects although it was told not to',

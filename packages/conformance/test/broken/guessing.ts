@@ -60,6 +60,11 @@ export const guessing: readonly Broken[] = [
     fails: [...EVERY_WAY, 'payload.header-edges'],
   },
   {
+    name: 'takes white space off an id',
+    fault: onField(({ id }) => ({ id: id.trim() })),
+    fails: EVERY_WAY,
+  },
+  {
     name: 'cuts headers at 4096 characters',
     fault: onHeader((value) => value.slice(0, 4096)),
     fails: EVERY_WAY,
@@ -68,6 +73,13 @@ export const guessing: readonly Broken[] = [
     name: 'loses headers whose names are digits',
     fault: onField(({ headers }) => ({
       headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !/^\d+$/.test(name))),
+    })),
+    fails: [...EVERY_WAY, 'payload.header-edges'],
+  },
+  {
+    name: 'loses headers whose names begin as those of brokers do',
+    fault: onField(({ headers }) => ({
+      headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !/^x-/i.test(name))),
     })),
     fails: [...EVERY_WAY, 'payload.header-edges'],
   },
