@@ -73,7 +73,7 @@ export function full(t: TestContext, queue: string, fields: Partial<OutboundMess
     {
       id: ` ïD-漢-${randomUUID()}`.padEnd(200, 'Xy '),
       body: everyByte,
-      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(16_384) },
+      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(20_000) },
       timestamp: 1_700_000_000_123,
       contentType: 'application/x-Made-up; charset="UTF-8"',
       contentEncoding: 'identity',

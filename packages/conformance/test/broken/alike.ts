@@ -106,6 +106,34 @@ export const alike: readonly Broken[] = [
     fails: ['receiver.dead-letter'],
   },
   {
+    name: 'keeps the seconds of when a dead letter failed',
+    fault: (inner) =>
+      onDelivery(inner, (delivery) => {
+        const { deadLetter } = delivery
+        if (deadLetter === undefined) return delivery
+        const lastFailedAt = new Date(Math.floor(deadLetter.lastFailedAt.getTime() / 1000) * 1000)
+        return { ...delivery, deadLetter: { ...deadLetter, lastFailedAt } }
+      }),
+    fails: ['contract.fields-dead', 'receiver.dead-letter'],
+  },
+  {
+    name: 'counts off what expires while it is delayed',
+    fault(inner, { clock }) {
+      const less = new Map<string, number>()
+      const noting = onPublish(inner, (message) => {
+        const { delayMs, expiresAt = Infinity, destination } = message
+        const key = keyOf(destination)
+        if (expiresAt < clock.now() + delayMs) less.set(key, (less.get(key) ?? 0) + 1)
+        return message
+      })
+      return {
+        ...noting,
+        size: async (target) => (await inner.size(target)) - (less.get(keyOf(target)) ?? 0),
+      }
+    },
+    fails: ['contract.size-expired'],
+  },
+  {
     name: 'shows a thousand messages and no more',
     fault: (inner) =>
       onReceiver(inner, (receiver, { mode }) => {
