@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   AdapterError,
   atMost,
@@ -23,6 +24,9 @@ const TRUST_MS = 5_000
 
 /** The same, once messages stay at the server. */
 const AGAIN_MS = 900
+
+/** RabbitMQ 4.0 may cancel the consumers of a queue that is being deleted a moment before it is gone, in ms. */
+const GOING_MS = 200
 
 export type Lost = (deliveries: readonly Delivery[], cause: unknown) => void
 
@@ -84,13 +88,16 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   const cancelled = (): void => {
     if (closing !== null) return
     // The queue is gone, or its leader moved: the server says only that nothing more will come.
-    topology.recheck(queue).then(
-      () =>
-        inbox.fail(
-          new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
-        ),
-      (error: unknown) => inbox.fail(openError(source.target, error)),
-    )
+    const look = () => topology.recheck(queue)
+    look()
+      .then(() => pause(GOING_MS).then(look))
+      .then(
+        () =>
+          inbox.fail(
+            new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
+          ),
+        (error: unknown) => inbox.fail(openError(source.target, error)),
+      )
   }
 
   /**
