@@ -1,6 +1,18 @@
 import type { Clock } from '@mq/core'
 import type { BrokerAdapter, Delivery, OutboundMessage, Receiver, Source } from '@mq/core/adapter'
 
+/** Every way that a message may take, in the items that compare each field. */
+export const EVERY_WAY: readonly string[] = [
+  'contract.fields',
+  'contract.fields-browsed',
+  'contract.fields-dead',
+  'contract.fields-delayed',
+  'contract.fields-dropped',
+  'contract.fields-expired',
+  'contract.fields-returned',
+  'contract.fields-topic',
+]
+
 /** An adapter with one fault, and the ids of the suite that must fail because of it: these and no others. */
 export interface Broken {
   readonly name: string

@@ -1,19 +1,12 @@
 import type { BrokerAdapter, OutboundMessage } from '@mq/core/adapter'
-import { onPublish, type Broken } from './broken.ts'
+import { EVERY_WAY, onPublish, type Broken } from './broken.ts'
 
 /** Fields that may be left out on the way, and what must fail then. */
 const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
   [
     'correlationId',
     [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
+      ...EVERY_WAY,
       'contract.replies',
       'dead-letters.content',
       'lifecycle.process-exits',
@@ -53,14 +46,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
   [
     'routingKey',
     [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
+      ...EVERY_WAY,
       'dead-letters.content',
       'publish.round-trip',
       'retry.keeps-message',
@@ -74,14 +60,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
   [
     'key',
     [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
+      ...EVERY_WAY,
       'dead-letters.content',
       'order.failed-blocks',
       'order.per-key',
@@ -95,21 +74,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
       'topics.ordered',
     ],
   ],
-  [
-    'contentEncoding',
-    [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
-      'payload.compression',
-      'payload.undecodable',
-    ],
-  ],
+  ['contentEncoding', [...EVERY_WAY, 'payload.compression', 'payload.undecodable']],
 ]
 
 /** Faults of single fields, whichever way a message takes. */
@@ -139,31 +104,11 @@ export const fields: readonly Broken[] = [
           ? message
           : { ...message, contentType: 'application/octet-stream' },
       ),
-    fails: [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
-      'payload.content-types',
-    ],
+    fails: [...EVERY_WAY, 'payload.content-types'],
   },
   {
     name: 'cuts ids at 64 characters',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, id: message.id.slice(0, 64) })),
-    fails: [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
-      'publish.ids',
-    ],
+    fails: [...EVERY_WAY, 'publish.ids'],
   },
 ]

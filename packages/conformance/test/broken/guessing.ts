@@ -1,5 +1,5 @@
 import type { BrokerAdapter, OutboundMessage } from '@mq/core/adapter'
-import { onPublish, type Broken } from './broken.ts'
+import { EVERY_WAY, onPublish, type Broken } from './broken.ts'
 
 /** Changes each header's value. */
 const onHeader =
@@ -18,18 +18,6 @@ const onField =
     onPublish(inner, (message) => ({ ...message, ...change(message) }))
 
 const BOM = Buffer.from([0xef, 0xbb, 0xbf])
-
-/** Every way that a message may take, in the items that compare each field. */
-const EVERY_WAY = [
-  'contract.fields',
-  'contract.fields-browsed',
-  'contract.fields-dead',
-  'contract.fields-delayed',
-  'contract.fields-dropped',
-  'contract.fields-expired',
-  'contract.fields-returned',
-  'contract.fields-topic',
-]
 
 /** What ends when a message is dead is not compared there. */
 const ALIVE = EVERY_WAY.filter((id) => !/-(dead|dropped|expired)$/.test(id))

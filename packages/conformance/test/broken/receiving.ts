@@ -1,5 +1,5 @@
 import type { Delivery } from '@mq/core/adapter'
-import { onDelivery, onReceiver, type Broken } from './broken.ts'
+import { EVERY_WAY, onDelivery, onReceiver, type Broken } from './broken.ts'
 
 /** Faults of `open` and `receive`. */
 export const receiving: readonly Broken[] = [
@@ -161,14 +161,7 @@ export const receiving: readonly Broken[] = [
       })),
     fails: [
       'payload.header-many',
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
+      ...EVERY_WAY,
       'dead-letters.content',
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',

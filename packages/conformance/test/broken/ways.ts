@@ -1,5 +1,5 @@
 import type { Delivery } from '@mq/core/adapter'
-import { onDelivery, onPublish, onReceiver, sharedSet, type Broken } from './broken.ts'
+import { EVERY_WAY, onDelivery, onPublish, onReceiver, sharedSet, type Broken } from './broken.ts'
 
 type Way =
   | 'delayed'
@@ -97,16 +97,7 @@ export const ways: readonly Broken[] = [
         ...message,
         key: message.key === undefined ? undefined : Buffer.from(message.key).toString('latin1'),
       })),
-    fails: [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
-    ],
+    fails: [...EVERY_WAY],
   },
   {
     name: 'cuts headers at 1000 characters',
@@ -117,15 +108,6 @@ export const ways: readonly Broken[] = [
           Object.entries(message.headers).map(([name, value]) => [name, value.slice(0, 1000)]),
         ),
       })),
-    fails: [
-      'contract.fields',
-      'contract.fields-browsed',
-      'contract.fields-dead',
-      'contract.fields-delayed',
-      'contract.fields-dropped',
-      'contract.fields-expired',
-      'contract.fields-returned',
-      'contract.fields-topic',
-    ],
+    fails: [...EVERY_WAY],
   },
 ]
