@@ -1,17 +1,16 @@
 import { checkOptions } from '../check-options.ts'
-import type { BrokerAdapter, DeclareTarget, Target } from '../adapter/contract.ts'
+import type { DeclareTarget, Target } from '../adapter/contract.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
-import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ValidationError } from '../errors.ts'
 import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
+import { call } from './call.ts'
 import { sizeOf } from './size.ts'
 import { keyOf } from './topology.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
-import { wrapError } from '../wrap-error.ts'
 
 export interface SubscriptionOptions {
   /** Which routing keys it gets: `orders.*`, `#`. Default: all. */
@@ -66,7 +65,7 @@ export class Administration {
     const { target, config } = resolveQueue(queue)
     const adapter = this.#engine.supervisor.adapterFor('purge')
     return this.#engine.topology.on(target, config, () =>
-      this.#call(adapter, 'purge', () => adapter.purge(target)),
+      call(this.#engine, adapter, 'purge', () => adapter.purge(target)),
     )
   }
 
@@ -77,22 +76,10 @@ export class Administration {
 
   async #remove(target: DeclareTarget): Promise<void> {
     const adapter = this.#engine.supervisor.adapterFor('delete')
-    await this.#call(adapter, 'delete', () => adapter.remove(target))
+    await call(this.#engine, adapter, 'delete', () => adapter.remove(target))
     this.#engine.topology.forget(target, new Set(this.#consumers.running.map(({ label }) => label)))
     this.#receiving.forget(target)
     this.#outbox.forget(keyOf(target))
-  }
-
-  /** Waits out a lost connection, as far as `requestTimeoutMs` goes. */
-  async #call<T>(adapter: BrokerAdapter, doing: string, operation: () => Promise<T>): Promise<T> {
-    const { supervisor, clock, config } = this.#engine
-    const ms = config.producer.requestTimeoutMs
-    try {
-      await supervisor.ready(doing, ms, true)
-      return await withDeadline(clock, ms, doing, operation)
-    } catch (error) {
-      throw wrapError(adapter, error, `Cannot ${doing}`)
-    }
   }
 }
 
