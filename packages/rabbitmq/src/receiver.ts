@@ -107,7 +107,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
    */
   const doubt = async (): Promise<void> => {
     const now = performance.now()
-    if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || settler.open > 0 || !subscribed) return
+    if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || closing !== null || !subscribed) return
     quietSince = now
     const physical = partitionQueue(queue, asked % partitions)
     const counts = await connection
@@ -117,6 +117,8 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
         throw error
       })
     if (counts === null) return cancelled()
+    // What is unsettled here may be why nothing comes.
+    if (settler.open > 0) return
     const { messageCount, consumerCount } = counts
     if (messageCount === 0 || (ordered && consumerCount > 0)) {
       stuck = 0
@@ -204,13 +206,16 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
           // What the server sent before its answer has arrived by then.
           await untilAborted(connection.rpc(channel.prefetch(1), 'looking'), signal).catch(() => undefined)
         }
-        const arrived = await inbox.take(max, signal, waitMs)
-        if (arrived.length === 0) doubt().catch(() => undefined)
-        else {
-          stuck = 0
-          quietSince = performance.now()
+        for (let left = waitMs; ; left -= TRUST_MS) {
+          const arrived = await inbox.take(max, signal, Math.min(left, TRUST_MS))
+          if (arrived.length > 0) {
+            stuck = 0
+            quietSince = performance.now()
+            return arrived
+          }
+          doubt().catch(() => undefined)
+          if (signal.aborted || left <= TRUST_MS) return arrived
         }
-        return arrived
       } catch (error) {
         throw openError(source.target, settler.closed ? closeCause(channel) : error)
       } finally {

@@ -247,16 +247,22 @@ describe('what is interrupted', () => {
     },
   )
 
-  it('who is not told that its queue is gone finds out', async () => {
+  it.each([
+    ['asking again and again', 200, 0],
+    ['in one call', 120_000, 0],
+    ['with a message in hand', 120_000, 1],
+  ])('who is not told that its queue is gone finds out, %s', async (_, waitMs, held) => {
     const methods = methodsOf(channel, 'handleCancel') as unknown as { handleCancel: () => void }
     const deaf = jest.spyOn(methods, 'handleCancel').mockImplementation(() => undefined)
     const { queue } = await declare(adapter, fresh())
+    for (let n = 0; n < held; n++) await adapter.publish([outbound({ queue })], live)
     const receiver = await adapter.open(source({ queue }), () => undefined)
+    expect(await take(receiver, held)).toHaveLength(held)
     expect(await receiver.receive(1, live, 100)).toEqual([])
     await channel.deleteQueue(queue)
     let error: unknown = null
     await until(async () => {
-      await receiver.receive(1, live, 200).catch((cause: unknown) => (error = cause))
+      await receiver.receive(1, live, waitMs).catch((cause: unknown) => (error = cause))
       return error !== null
     })
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
