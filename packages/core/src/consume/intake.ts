@@ -7,7 +7,7 @@ import { LeaseLostError } from '../errors.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
-import { keyOf } from '../manage/topology.ts'
+import { keyOf } from '../message/target.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 /** Acknowledgements without an answer, in prefetches, that reading goes on with: a crash makes all of them come again. */

@@ -7,7 +7,7 @@ import { ErrorCode } from '../error-codes.ts'
 import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
 import type { HandLease, Held } from './held.ts'
 import { Intake } from './intake.ts'
-import { keyOf } from '../manage/topology.ts'
+import { keyOf } from '../message/target.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 export interface IteratorHost {

@@ -6,7 +6,7 @@ import type { BatchHandlerFunction, HandlerFunction, HandlerOptions } from './ha
 import type { Message } from '../message/message.ts'
 import type { RetryPolicy } from './retry.ts'
 import { validatorOf, type Validate } from '../message/schema.ts'
-import { keyOf } from '../manage/topology.ts'
+import { keyOf, sourceOf } from '../message/target.ts'
 import type { ResolvedQueue } from '../message/typed.ts'
 
 /** A handler in one shape, whichever form it was registered in. */
@@ -65,8 +65,7 @@ export function planConsumer(
     target,
     config: queue.config,
     label: keyOf(target),
-    queueName: 'queue' in target ? target.queue : target.topic,
-    subscription: 'queue' in target ? null : target.subscription,
+    ...sourceOf(target),
     handler,
     concurrency,
     prefetch: Math.max(options.prefetch ?? consumer.prefetchCount, needed),

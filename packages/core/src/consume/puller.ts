@@ -5,7 +5,8 @@ import { ErrorCode } from '../error-codes.ts'
 import { NotConnectedError, type MessageQueueError } from '../errors.ts'
 import type { Held } from './held.ts'
 import { Intake } from './intake.ts'
-import { AGAIN_MS, keyOf } from '../manage/topology.ts'
+import { AGAIN_MS } from '../manage/topology.ts'
+import { keyOf } from '../message/target.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 interface Waiter {

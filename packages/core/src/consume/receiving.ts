@@ -20,7 +20,7 @@ import type { Message } from '../message/message.ts'
 import { Puller } from './puller.ts'
 import { ACK, type Settlement } from './settlement.ts'
 import type { ResolvedQueue } from '../message/typed.ts'
-import { keyOf, labelOf } from '../manage/topology.ts'
+import { keyOf, labelOf, sourceOf } from '../message/target.ts'
 
 export interface ReceiveOptions {
   /** How long to wait for a message, in ms. Without it: one complete look. */
@@ -111,7 +111,7 @@ export class Receiving implements Refuser {
   #admit(held: Held, { target, label, validate }: ResolvedQueue): Message | null {
     const { topology } = this.#engine
     const asked = {
-      queueName: 'queue' in target ? target.queue : target.topic,
+      queueName: sourceOf(target).queueName,
       ofDeadLetters: topology.holdsDeadLetters(target),
       maxRedeliveries: topology.settingsOf(label)?.maxRedeliveries ?? Infinity,
       validate,
@@ -251,14 +251,11 @@ export class Receiving implements Refuser {
     // Nobody else may settle it while the dead-letter queue is looked up.
     held.state = 'settling'
     await topology.ensure({ queue: deadLetterQueue }).catch(() => undefined)
-    const names =
-      'queue' in target
-        ? { queueName: target.queue, subscription: null }
-        : { queueName: target.topic, subscription: target.subscription }
-    const info = failureOf(held, reason, error, names, ran, clock.now())
+    const source = sourceOf(target)
+    const info = failureOf(held, reason, error, source, ran, clock.now())
     await this.#settle(held, { kind: 'deadLetter', info, target: { queue: deadLetterQueue } })
     stats.messagesDeadLettered++
-    this.#engine.emit('deadLetter', held.message ?? rawMessage(held, names.queueName), info)
+    this.#engine.emit('deadLetter', held.message ?? rawMessage(held, source.queueName), info)
   }
 
   #settle(held: Held, settlement: Settlement): Promise<void> {

@@ -4,7 +4,7 @@ import { endWithin } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { logsDebug } from '../logger.ts'
-import { keyOf } from '../manage/topology.ts'
+import { keyOf } from '../message/target.ts'
 import type { Held } from './held.ts'
 import { classify } from '../wrap-error.ts'
 

@@ -4,12 +4,12 @@ import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import type { Engine } from '../engine.ts'
 import { ValidationError } from '../errors.ts'
 import { checkPattern, checkQueueName, isInternalName } from '../message/names.ts'
+import { keyOf } from '../message/target.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Receiving } from '../consume/receiving.ts'
 import type { Outbox } from '../send/outbox.ts'
 import { call } from './call.ts'
 import { sizeOf } from './size.ts'
-import { keyOf } from './topology.ts'
 import { resolveQueue, resolveTopic, type QueueRef, type TopicRef } from '../message/typed.ts'
 
 export interface SubscriptionOptions {

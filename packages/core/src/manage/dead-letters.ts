@@ -8,11 +8,11 @@ import { UnsupportedError, ValidationError } from '../errors.ts'
 import { TTL_HEADER } from '../message/own-headers.ts'
 import { checkMessage, type Message } from '../message/message.ts'
 import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
+import { keyOf, sourceOf } from '../message/target.ts'
 import { addTrace } from '../message/trace.ts'
 import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
 import { sizeOf } from './size.ts'
-import { keyOf } from './topology.ts'
 import { wrapError } from '../wrap-error.ts'
 
 /** Most records looked at by one `list`. */
@@ -230,27 +230,21 @@ export class DeadLetters {
    */
   #isShared(queue: string): boolean {
     if (this.#isDeadLetterQueue()) return false
-    const { queue: source, subscription } = this.#names()
-    return subscription !== null || source.includes('.') || queue !== this.#defaultName()
+    const { queueName, subscription } = sourceOf(this.#source)
+    return subscription !== null || queueName.includes('.') || queue !== this.#defaultName()
   }
 
   #defaultName(): string {
     if (this.#isDeadLetterQueue()) return (this.#source as { queue: string }).queue
-    const { queue, subscription } = this.#names()
-    return deadLetterQueueName(queue, subscription)
+    const { queueName, subscription } = sourceOf(this.#source)
+    return deadLetterQueueName(queueName, subscription)
   }
 
   /** Letters that do not say whose they are belong to whoever asks, unless the queue has a name of the user's own. */
   #isOwn({ deadLetter }: Message, queue: string): boolean {
-    const own = this.#names()
+    const own = sourceOf(this.#source)
     if (deadLetter === undefined || deadLetter.queue === '') return queue === this.#defaultName()
-    return deadLetter.queue === own.queue && deadLetter.subscription === own.subscription
-  }
-
-  #names(): { queue: string; subscription: string | null } {
-    return 'queue' in this.#source
-      ? { queue: this.#source.queue, subscription: null }
-      : { queue: this.#source.topic, subscription: this.#source.subscription }
+    return deadLetter.queue === own.queueName && deadLetter.subscription === own.subscription
   }
 
   /** Pages until the visitor says `false`; answers whether the end was reached. `page` is what belongs to this source, of `all`. */

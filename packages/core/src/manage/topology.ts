@@ -6,6 +6,7 @@ import { sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
+import { keyOf, labelOf } from '../message/target.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 import { differences } from './differences.ts'
 
@@ -308,13 +309,4 @@ export class Topology {
 // Topics before their subscriptions.
 function rank(target: DeclareTarget): number {
   return 'topic' in target && !('subscription' in target) ? 0 : 1
-}
-
-export function keyOf(target: DeclareTarget): string {
-  if ('queue' in target) return target.queue
-  return 'subscription' in target ? `${target.topic}/${target.subscription}` : `${target.topic}/`
-}
-
-export function labelOf(target: DeclareTarget): string {
-  return 'topic' in target && !('subscription' in target) ? `topic ${target.topic}` : keyOf(target)
 }

@@ -3,6 +3,7 @@ import { checkOptions } from '../check-options.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { ValidationError } from '../errors.ts'
 import { checkQueueName } from './names.ts'
+import { keyOf } from './target.ts'
 import { validatorOf, type BodyOf, type BodySchema, type InputOf, type Validate } from './schema.ts'
 
 const BRAND = Symbol.for('@mq/typed')
@@ -96,9 +97,10 @@ export function resolveQueue(ref: QueueRef): ResolvedQueue {
   }
   if (kind === 'subscription') {
     const { topic, name, schema } = ref as Subscription
+    const target = { topic, subscription: name }
     return {
-      target: { topic, subscription: name },
-      label: `${topic}/${name}`,
+      target,
+      label: keyOf(target),
       config: undefined,
       validate: schema === undefined ? undefined : validatorOf(schema),
     }

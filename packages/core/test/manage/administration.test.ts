@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
 import type { MessageQueue } from '../../src/message-queue.ts'
-import { labelOf } from '../../src/manage/topology.ts'
+import { labelOf } from '../../src/message/target.ts'
 import { subscription } from '../../src/message/typed.ts'
 import { lastOf, queueBench, until } from '../engine-bench.ts'
 

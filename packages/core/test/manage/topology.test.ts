@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
-import { keyOf, labelOf } from '../../src/manage/topology.ts'
+import { labelOf } from '../../src/message/target.ts'
 import type { MessageQueueConfigInput } from '../../src/config/message-queue-config.ts'
 import { QueueConfig } from '../../src/config/queue-config.ts'
 import { connectedBench, deferred, lastOf, refusal, until, type EngineBench } from '../engine-bench.ts'
@@ -320,12 +320,5 @@ describe('Topology.redeclare', () => {
     await bench.engine.topology.redeclare(() => true)
     expect(names(bench)).toEqual(['topic t', 't/s', 'q'])
     expect(bench.log.filter(({ level }) => level === 'warn')).toHaveLength(1)
-  })
-})
-
-describe('keys and labels', () => {
-  it('tell queues, topics and subscriptions apart', () => {
-    expect([q, { topic: 'q' }, sub].map(keyOf)).toEqual(['q', 'q/', 't/s'])
-    expect([q, { topic: 'q' }, sub].map(labelOf)).toEqual(['q', 'topic q', 't/s'])
   })
 })
