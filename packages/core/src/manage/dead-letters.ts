@@ -1,19 +1,18 @@
-import type { Delivery, Destination, OutboundMessage, Target } from '../adapter/contract.ts'
-import { Browse, type Browsed } from './browse.ts'
+import type { Delivery, Target } from '../adapter/contract.ts'
 import { checkOptions } from '../check-options.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
-import { sleep, withDeadline } from '../deadline.ts'
+import { sleep } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { UnsupportedError, ValidationError } from '../errors.ts'
-import { TTL_HEADER } from '../message/own-headers.ts'
-import { checkMessage, type Message } from '../message/message.ts'
-import { checkHeaders, checkQueueName, deadLetterQueueName } from '../message/names.ts'
+import type { Message } from '../message/message.ts'
+import { checkQueueName, deadLetterQueueName } from '../message/names.ts'
 import { keyOf, sourceOf } from '../message/target.ts'
-import { addTrace } from '../message/trace.ts'
 import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
+import { Browse, type Browsed } from './browse.ts'
+import { call } from './call.ts'
+import { redriven } from './redriven.ts'
 import { sizeOf } from './size.ts'
-import { wrapError } from '../wrap-error.ts'
 
 /** Most records looked at by one `list`. */
 const MAX_SCANNED = 10_000
@@ -23,26 +22,30 @@ const COUNT = 'count the dead letters'
 /** Moved in one go: sent, confirmed, then removed. */
 const CHUNK = 100
 
+/** Whether a dead letter is wanted. */
 export type DeadLetterFilter = (message: Message) => boolean | Promise<boolean>
 
 export interface RedriveOptions {
+  /** Which messages to move. Default: all. */
   filter?: DeadLetterFilter | undefined
-  /** Most messages to move. */
+  /** Most messages to move, 1 or more. Default: no limit. */
   limit?: number | undefined
+  /** Most messages to move in a second, above 0. Default: as fast as the broker takes them. */
   ratePerSecond?: number | undefined
-  /** Another queue than the one that failed. */
+  /** Name of the queue to move to. Default: where each message failed. */
   to?: string | undefined
   /** Changes the message, or answers another one, before it goes back. Everything of it counts but `queueName` (see `to`) and `replyTo`. */
   edit?: ((message: Message) => Message | void | Promise<Message | void>) | undefined
-  /** Counts what would be moved, and moves nothing. */
+  /** Counts what would be moved, and moves nothing. Default `false`. */
   dryRun?: boolean | undefined
 }
 
 export interface ListOptions {
-  /** Most messages to answer. Default 100. */
+  /** Most messages to answer, 1 or more. Default 100. */
   limit?: number | undefined
+  /** Which messages to answer. Default: all. */
   filter?: DeadLetterFilter | undefined
-  /** Goes on where an earlier call ended. */
+  /** The `cursor` of an earlier call, to go on where that ended. Default: the oldest. */
   cursor?: string | null | undefined
 }
 
@@ -96,29 +99,24 @@ export class DeadLetters {
    */
   async list(options: ListOptions = {}): Promise<{ messages: Message[]; cursor: string | null }> {
     checkOptions(options, ['limit', 'filter', 'cursor'], 'deadLetters.list')
-    const { limit = 100, filter } = options
+    const { limit = 100, filter = every } = options
     checkCount(limit, 'limit')
     const queue = await this.#queue('deadLetters.list')
     const messages: Message[] = []
     let cursor: string | null = null
     if (queue === null) return { messages, cursor }
     let scanned = 0
-    await this.#scan(queue, options.cursor ?? undefined, async (page, all) => {
-      for (const { delivery, message } of all) {
+    const reachedEnd = await this.#scan(queue, options.cursor ?? undefined, async (page, all) => {
+      const own = new Set(page)
+      for (const item of all) {
         scanned++
-        cursor = delivery.position ?? null
-        if (
-          page.some((mine) => mine.delivery === delivery) &&
-          (filter === undefined || (await filter(message)))
-        )
-          messages.push(message)
+        cursor = item.delivery.position ?? null
+        if (own.has(item) && (await filter(item.message))) messages.push(item.message)
         if (messages.length >= limit || scanned >= MAX_SCANNED) return false
       }
       return true
-    }).then((reachedEnd) => {
-      if (reachedEnd) cursor = null
     })
-    return { messages, cursor }
+    return { messages, cursor: reachedEnd ? null : cursor }
   }
 
   /** The one with this id, or `null`. */
@@ -140,7 +138,7 @@ export class DeadLetters {
    */
   async redrive(options: RedriveOptions = {}): Promise<RedriveResult> {
     checkOptions(options, REDRIVE_OPTIONS, 'deadLetters.redrive')
-    const { limit = Infinity, ratePerSecond, filter, dryRun = false } = options
+    const { limit = Infinity, ratePerSecond, filter = every, dryRun = false } = options
     if (limit !== Infinity) checkCount(limit, 'limit')
     if (ratePerSecond !== undefined && !(ratePerSecond > 0))
       throw new ValidationError('ratePerSecond must be above 0')
@@ -161,7 +159,7 @@ export class DeadLetters {
         // By its id, for not every broker tells of a dead letter that it was moved before.
         const failedAt = item.message.deadLetter?.lastFailedAt.getTime() ?? 0
         const again = moved.has(item.message.id) && failedAt >= startedAt
-        if (!again && (filter === undefined || (await filter(item.message)))) chosen.push(item)
+        if (!again && (await filter(item.message))) chosen.push(item)
       }
       for (let i = 0; i < chosen.length; i += chunk) {
         const part = chosen.slice(i, i + chunk)
@@ -184,8 +182,7 @@ export class DeadLetters {
     const { filter } = options
     const queue = await this.#queue('deadLetters.purge')
     if (queue === null) return 0
-    if (filter === undefined && !this.#isShared(queue))
-      return this.#on(queue, 'purge', () => this.#engine.adapter.purge({ queue }))
+    if (filter === undefined && !this.#isShared(queue)) return this.#purgeAll(queue)
     let purged = 0
     await this.#scan(queue, undefined, async (page, _all, browse) => {
       const chosen: Delivery[] = []
@@ -195,6 +192,13 @@ export class DeadLetters {
       return true
     })
     return purged
+  }
+
+  #purgeAll(queue: string): Promise<number> {
+    const { adapter, topology } = this.#engine
+    return topology.on({ queue }, undefined, () =>
+      call(this.#engine, adapter, 'purge the dead letters', () => adapter.purge({ queue })),
+    )
   }
 
   /**
@@ -281,7 +285,8 @@ export class DeadLetters {
       items.map(async (item) => {
         const { delivery, message } = item
         try {
-          const { destination, outbound } = await this.#outbound(item, options)
+          const destination = this.#destination(delivery, options.to)
+          const outbound = await redriven(this.#engine, item, destination, options.edit)
           const known =
             'subscription' in destination ? undefined : await this.#engine.topology.ensure(destination)
           moved.add(outbound.id)
@@ -293,61 +298,6 @@ export class DeadLetters {
       }),
     )
     return sent
-  }
-
-  async #outbound(
-    { delivery, headers, message }: Browsed,
-    options: RedriveOptions,
-  ): Promise<{ destination: Target; outbound: Omit<OutboundMessage, 'sendToken'> }> {
-    const destination = this.#destination(delivery, options.to)
-    const ttl = Number(headers[TTL_HEADER] ?? NaN)
-    const outbound = {
-      destination: destination as Destination,
-      id: delivery.id,
-      body: delivery.body,
-      headers,
-      timestamp: delivery.timestamp,
-      contentType: delivery.contentType ?? message.contentType,
-      contentEncoding: delivery.contentEncoding,
-      correlationId: delivery.correlationId,
-      replyTo: undefined,
-      routingKey: delivery.routingKey,
-      key: delivery.key,
-      deduplicationId: delivery.deduplicationId,
-      priority: delivery.priority,
-      delayMs: 0,
-      expiresAt: Number.isFinite(ttl) ? this.#engine.clock.now() + ttl : undefined,
-      deliveryCount: 0,
-      redriven: true,
-    }
-    if (options.edit === undefined) return { destination, outbound }
-    const edited = (await options.edit(message)) ?? message
-    return { destination, outbound: { ...outbound, ...this.#fieldsOf(edited) } }
-  }
-
-  /** All that is sent of an edited message, checked as by `send`: an edit that cannot be honoured must not be lost. */
-  #fieldsOf(edited: Message): Partial<OutboundMessage> {
-    checkMessage(edited)
-    checkHeaders(edited.headers)
-    if (edited.delay !== undefined)
-      throw new ValidationError('redrive moves messages at once: send a new one for a delay')
-    const { codec, clock } = this.#engine
-    const { id, ttl, key, priority, routingKey, correlationId, deduplicationId, contentType } = edited
-    const headers = { ...edited.headers, ...(ttl !== undefined && { [TTL_HEADER]: String(ttl) }) }
-    addTrace(headers, edited, false)
-    return {
-      ...codec.encode(edited.body, contentType, edited.contentEncoding),
-      id,
-      headers,
-      timestamp: edited.timestamp.getTime(),
-      contentType,
-      correlationId,
-      routingKey,
-      key,
-      deduplicationId,
-      priority,
-      expiresAt: ttl === undefined ? undefined : clock.now() + ttl,
-    }
   }
 
   #destination(delivery: Delivery, to: string | undefined): Target {
@@ -367,18 +317,10 @@ export class DeadLetters {
     const waitMs = since + (moved / ratePerSecond) * 1000 - clock.monotonic()
     if (waitMs > 0) await sleep(clock, waitMs)
   }
+}
 
-  async #on<T>(queue: string, doing: string, operation: () => Promise<T>): Promise<T> {
-    const { adapter, clock, config, topology } = this.#engine
-    const ms = config.producer.requestTimeoutMs
-    try {
-      return await topology.on({ queue }, undefined, () =>
-        withDeadline(clock, ms, `dead letters: ${doing}`, operation),
-      )
-    } catch (error) {
-      throw wrapError(adapter, error, `Cannot ${doing} the dead letters`)
-    }
-  }
+function every(): boolean {
+  return true
 }
 
 function checkCount(value: number, name: string): void {
