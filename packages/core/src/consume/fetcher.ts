@@ -180,8 +180,8 @@ export class Fetcher {
     if (intake !== null && !intake.closed) {
       if (connected) await this.#host.giveBackUnstarted(END_MS)
       // Its running handlers may still settle by it; they are told when they try.
-      intake.abandon(error)
-      if (connected) void intake.receiver.close(AbortSignal.timeout(END_MS)).catch(() => undefined)
+      if (connected) intake.discard(error)
+      else intake.abandon(error)
     }
     this.#intake = null
     await wait(clock, backoffDelay(RETRY_OPEN, Math.min(failures, 10)), this.#end.signal)

@@ -4,6 +4,7 @@ import { pause, sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError } from '../errors.ts'
+import { CLOSE_MS, closeQuietly } from './close-quietly.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
@@ -18,9 +19,6 @@ const SETTLE_MS = 10_000
 
 /** How long a message whose dead-lettering failed is kept before it is given back. */
 const GIVE_BACK_MS = 1000
-
-/** How long closing a receiver may take. */
-const CLOSE_MS = 5000
 
 /**
  * An open receiver with everything that core keeps about it: the deliveries held, their leases, and settlements gathered into few
@@ -65,7 +63,7 @@ export class Intake {
         Math.max(config.producer.requestTimeoutMs, config.consumer.sessionTimeoutMs),
         `opening ${label}`,
         () => adapter.open(source, (deliveries) => intake.#takenBack(deliveries)),
-        (late) => void late.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined),
+        (late) => void closeQuietly(late),
       )
     } catch (error) {
       throw wrapError(adapter, error, `Cannot receive from ${label}`)
@@ -342,6 +340,12 @@ export class Intake {
     this.#closed = true
     this.#keeper.stop()
     this.takenBack([...this.#helds], cause)
+  }
+
+  /** The same for one that failed on a connection that is up: its receiver is closed, which nobody waits for. */
+  discard(cause: unknown): void {
+    this.abandon(cause)
+    void closeQuietly(this.receiver)
   }
 
   /** Flushes settlements, gives back what is unsettled (uncounted), and unsubscribes. Never rejects, always settles. */

@@ -88,11 +88,7 @@ export class MessageIterator {
     if (code !== ErrorCode.CONNECTION && !reconnecting) {
       throw wrapError(adapter, error, `Cannot receive from ${keyOf(this.#source.target)}`)
     }
-    const intake = this.#intake
-    if (intake !== null && !intake.closed) {
-      intake.abandon(error)
-      void intake.receiver.close(AbortSignal.timeout(END_MS)).catch(() => undefined)
-    }
+    if (this.#intake?.closed === false) this.#intake.discard(error)
     await pause(clock, backoffDelay(RETRY_OPEN, Math.min(++this.#failures, 10)), this.#call.signal)
   }
 

@@ -98,8 +98,7 @@ export class Puller {
   #drop(error: unknown): void {
     const intake = this.#intake
     this.#intake = null
-    intake?.abandon(error)
-    void intake?.receiver.close(AbortSignal.timeout(SLICE_MS)).catch(() => undefined)
+    intake?.discard(error)
   }
 
   /** Waits out a lost connection, as far as the patience of those who wait goes. */

@@ -1,4 +1,5 @@
 import type { Delivery, Receiver, Target } from '../adapter/contract.ts'
+import { CLOSE_MS, closeQuietly } from '../consume/close-quietly.ts'
 import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { Held } from '../consume/held.ts'
@@ -9,9 +10,6 @@ import { wrapError } from '../wrap-error.ts'
 
 /** Deliveries per look: what `browseHides` hides at once, and what one answer of the broker holds. */
 const PAGE = 100
-
-/** How long closing may take. */
-const CLOSE_MS = 5000
 
 export interface Browsed {
   readonly delivery: Delivery
@@ -54,7 +52,7 @@ export class Browse {
         config.producer.requestTimeoutMs,
         'opening a browse',
         () => adapter.open(source, () => undefined),
-        (late) => void late.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined),
+        (late) => void closeQuietly(late),
       )
       return new Browse(engine, receiver, queueName)
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
 import { untilAborted } from '../adapter/until-aborted.ts'
+import { closeQuietly } from '../consume/close-quietly.ts'
 import { sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -174,7 +175,7 @@ export class Requests {
         config.producer.requestTimeoutMs,
         'opening the reply queue',
         () => adapter.openReplies(),
-        ({ receiver }) => void closeReplies(receiver),
+        ({ receiver }) => void closeQuietly(receiver),
       )
       const { signal } = this.#lifetime
       // What the connection before opens, if it does, is the place of nobody.
@@ -210,7 +211,7 @@ export class Requests {
         if (signal.aborted) return
         // The next request opens it anew; those that wait will time out, since their address is gone.
         this.#engine.logger.debug({ error }, 'the reply queue was lost')
-        void closeReplies(receiver)
+        void closeQuietly(receiver)
         return lost()
       }
     }
@@ -271,9 +272,4 @@ function abortedRequest(
     cause,
     certainty,
   })
-}
-
-/** A place that nobody receives by any more. Never rejects. */
-async function closeReplies(receiver: Receiver): Promise<void> {
-  await receiver.close(AbortSignal.timeout(CLOSE_MS)).catch(() => undefined)
 }
