@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+
 /** Longest that promises alone may keep timers and sockets from their turn, in ms. */
 const LONGEST_MS = 5
 

@@ -60,7 +60,7 @@ export class MessageIterator {
       this.#reading = reading
       const helds = await reading
       this.#failures = 0
-      if (helds.length === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (helds.length === 0) await this.#engine.turn.next()
       return helds
     } catch (error) {
       if (!this.#ended) await this.#recover(error)

@@ -177,7 +177,7 @@ export class Puller {
     if (helds.length > 0) await intake.release(helds)
     this.#dismiss(Math.max(0, asked - taken.length), looked)
     // An adapter that answers at once, always, must not keep everything else from running.
-    if (helds.length === 0 && this.#waiters.length > 0) await new Promise((resolve) => setImmediate(resolve))
+    if (helds.length === 0 && this.#waiters.length > 0) await this.#engine.turn.next()
   }
 
   /** Those that looked in vain (the first ones: others came during the call), or whose time is up, get `null`. */

@@ -202,7 +202,7 @@ export class Requests {
       try {
         const deliveries = await receiver.receive(REPLIES_PER_LOOK, signal)
         if (deliveries.length === 0) {
-          await new Promise((resolve) => setImmediate(resolve))
+          await this.#engine.turn.next()
           continue
         }
         for (const delivery of deliveries) this.#deliver(delivery)
