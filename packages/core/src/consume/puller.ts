@@ -108,9 +108,8 @@ export class Puller {
     if (code !== ErrorCode.CONNECTION || this.#closed !== null) return false
     if (supervisor.state === 'connected') await sleep(clock, AGAIN_MS)
     if (this.#closed !== null || supervisor.state !== 'reconnecting') return false
-    const deadlines = this.#waiters.map(
-      ({ deadline }) => deadline ?? clock.monotonic() + config.producer.requestTimeoutMs,
-    )
+    const endOfLook = clock.monotonic() + config.producer.requestTimeoutMs
+    const deadlines = this.#waiters.map(({ deadline }) => deadline ?? endOfLook)
     const first = least(deadlines)
     try {
       await supervisor.ready('receive', Math.max(0, first - clock.monotonic()), true)
@@ -162,10 +161,8 @@ export class Puller {
     const asked = this.#waiters.length
     const before = clock.monotonic()
     // One that waits for a single look makes the whole call a look.
-    const patience = this.#waiters.map(({ deadline }) =>
-      deadline === null ? 0 : Math.max(0, deadline - before),
-    )
-    const waitMs = Math.min(SLICE_MS, least(patience))
+    const first = least(this.#waiters.map(({ deadline }) => deadline ?? before))
+    const waitMs = Math.min(SLICE_MS, Math.max(0, first - before))
     this.#call = new AbortController()
     this.#callEndsAt = before + waitMs
     const helds = await intake.receive(asked, this.#call.signal, waitMs)
