@@ -4,7 +4,7 @@ import { checkOptions } from './check-options.ts'
 import { Administration } from './manage/administration.ts'
 import { BodyCodec, type Codecs } from './message/codec.ts'
 import { checkCodecs, codecOptions, loadCodecs } from './message/codec-options.ts'
-import { MessageBroker } from './config/enums.ts'
+import { isBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { Consumers } from './consume/consumers.ts'
 import { Deduplication } from './consume/deduplication.ts'
@@ -115,8 +115,5 @@ export function assemble(
 
 /** An adapter that was made by hand knows its broker; the configuration need not repeat it. */
 function withBroker(config: MessageQueueConfigInput, broker: string): MessageQueueConfigInput {
-  const known = Object.values(MessageBroker) as string[]
-  return config.broker === undefined && known.includes(broker)
-    ? { ...config, broker: broker as MessageBroker }
-    : config
+  return config.broker === undefined && isBroker(broker) ? { ...config, broker } : config
 }

@@ -1,5 +1,5 @@
 import type { AdapterContext, BrokerAdapter } from './adapter/contract.ts'
-import { MessageBroker } from './config/enums.ts'
+import { isBroker, MessageBroker } from './config/enums.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 import { ConfigurationError } from './errors.ts'
 import { importPackage, locatePackage } from './load-package.ts'
@@ -72,10 +72,6 @@ export const MessageQueueFactory = {
     if (broker === MessageBroker.MEMORY) return true
     return isBroker(broker) && locatePackage(packageOf(broker)) !== null
   },
-}
-
-function isBroker(broker: string): broker is MessageBroker {
-  return (Object.values(MessageBroker) as string[]).includes(broker)
 }
 
 function packageOf(broker: string): string {

@@ -15,6 +15,11 @@ export function isData(value: unknown, depth = 0): boolean {
   return isRecord(value) && Object.values(value).every((item) => isData(item, depth + 1))
 }
 
+/** Without the fields that are there and `undefined`: such a field is no choice. */
+export function withoutUndefined<T extends object>(given: T): T {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+}
+
 /** A deep copy of data; unlike `structuredClone`, made of this realm's objects. */
 export function copy<T>(value: T): T {
   if (Array.isArray(value)) return value.map((item: unknown) => copy(item)) as T

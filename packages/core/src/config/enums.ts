@@ -7,6 +7,10 @@ export const MessageBroker = {
 } as const
 export type MessageBroker = (typeof MessageBroker)[keyof typeof MessageBroker]
 
+export function isBroker(value: unknown): value is MessageBroker {
+  return (Object.values(MessageBroker) as unknown[]).includes(value)
+}
+
 /** How bodies that are neither text nor bytes are written. `text` and `bytes` refuse any other body. */
 export const MessageFormat = {
   JSON: 'json',

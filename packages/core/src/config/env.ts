@@ -1,6 +1,6 @@
 import type { ConfigurationProblem } from '../errors.ts'
-import { isRecord } from './data.ts'
-import { MessageBroker } from './enums.ts'
+import { isRecord, withoutUndefined } from './data.ts'
+import { isBroker, type MessageBroker } from './enums.ts'
 import { throwIfAny, type Collect } from './parse.ts'
 import { HIDDEN, show } from './secrets.ts'
 
@@ -94,8 +94,8 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
   }
   const all = {
     ...input,
-    ...chosen(own),
-    connection: isRecord(part) ? { ...connection, ...chosen(part) } : part,
+    ...withoutUndefined(own),
+    connection: isRecord(part) ? { ...connection, ...withoutUndefined(part) } : part,
   }
   const parsed = collect(isRecord(given) ? all : given, (path, value, expected) => {
     const one = byPath.get(path) ?? byPath.get(path.replace(/\.\d+$/, ''))
@@ -114,11 +114,6 @@ export function readEnvironment<T>(env: NodeJS.ProcessEnv, collect: Collect<T>, 
 /** Beside every pod Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` for a Service called `redis`; Docker's links did the same. */
 function isFromKubernetes({ path }: Variable, text: unknown): boolean {
   return path === 'connection.port' && typeof text === 'string' && /^(tcp|udp|sctp):\/\//.test(text)
-}
-
-/** Without the fields that are there and say nothing. */
-function chosen(given: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
 const EXPECTED = {
@@ -161,8 +156,4 @@ function inVariables(expected: string, byPath: ReadonlyMap<string, Variable>): s
 
 function shown(one: Variable, text: unknown): string {
   return one.secret === true ? HIDDEN : show(text)
-}
-
-function isBroker(value: unknown): value is MessageBroker {
-  return typeof value === 'string' && (Object.values(MessageBroker) as string[]).includes(value)
 }

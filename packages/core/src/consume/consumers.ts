@@ -1,5 +1,6 @@
 import { answerOf } from './batch-answer.ts'
 import { checkMs } from '../check-options.ts'
+import { withoutUndefined } from '../config/data.ts'
 import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
 import type { Engine } from '../engine.ts'
 import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
@@ -145,7 +146,7 @@ export class Consumers implements ConsumerHost {
     return planConsumer(
       known,
       registration.handler,
-      { ...registration.options, ...given(overrides) },
+      { ...registration.options, ...withoutUndefined(overrides) },
       settings,
       config,
       topology.holdsDeadLetters(known.target),
@@ -285,9 +286,4 @@ export class Consumers implements ConsumerHost {
       abandoned: results.flatMap(({ abandoned }) => abandoned),
     }
   }
-}
-
-/** Without what is undefined, which is no choice. */
-function given(options: HandlerOptions): HandlerOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { BackoffPolicy } from '../backoff.ts'
 import type { ConsumerConfig } from '../config/consumer-config.ts'
+import { withoutUndefined } from '../config/data.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
 import { didYouMean } from '../config/suggest.ts'
 import { ValidationError } from '../errors.ts'
@@ -53,7 +54,7 @@ const schema = Compile(fields)
 export function checkHandlerOptions(options: HandlerOptions): void {
   if (typeof options !== 'object' || options === null)
     throw new ValidationError('Handler options are an object')
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const given = withoutUndefined(options)
   if (!schema.Check(given)) {
     const problems = schema.Errors(given).flatMap((error) => {
       // Of each unknown option besides, in words that help nobody.
