@@ -9,14 +9,14 @@ export interface Clock {
   clearTimeout(handle: unknown): void
 }
 
-/** Node takes longer delays for 1 ms: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
-const LONGEST_MS = 2 ** 31 - 1
+/** Longest wait that a timer of Node takes, in ms; a longer one is over at once: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Required<Clock> = {
   now: () => Date.now(),
   // The global one: whoever replaces timers and Date for a test replaces it as well.
   monotonic: () => Math.floor(globalThis.performance.now()),
-  setTimeout: (fn, ms) => setTimeout(fn, Math.min(ms, LONGEST_MS)).unref(),
+  setTimeout: (fn, ms) => setTimeout(fn, Math.min(ms, LONGEST_TIMER_MS)).unref(),
   clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
 }
 

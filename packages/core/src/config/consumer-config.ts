@@ -1,7 +1,8 @@
 import { Type, type Static } from 'typebox'
+import { LONGEST_TIMER_MS } from '../adapter/clock.ts'
 import { isQueueName } from '../message/names.ts'
 import { AcknowledgmentMode } from './enums.ts'
-import { integer, integerOrNone, LONGEST_TIMER_MS, numberOrNone, oneOf, textOrNone } from './field.ts'
+import { integer, integerOrNone, numberOrNone, oneOf, textOrNone } from './field.ts'
 import { collector, parseWith, withParse } from './parse.ts'
 import { show } from './secrets.ts'
 

@@ -1,4 +1,5 @@
 import { Type, type TSchema } from 'typebox'
+import { LONGEST_TIMER_MS } from '../adapter/clock.ts'
 
 /** What the reference says about a field, beside its type. Kept in the schema itself. */
 export interface FieldNotes {
@@ -22,9 +23,6 @@ interface Range {
   readonly exclusiveMinimum?: number
   readonly maximum?: number
 }
-
-/** Longest wait that a timer of Node takes, in ms: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Above this, a field in seconds whose name does not say so was most likely meant in ms. */
 export const MOST_SECONDS = 600

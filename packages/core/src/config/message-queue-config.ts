@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { LONGEST_TIMER_MS } from '../adapter/clock.ts'
 import { resolveConnection } from './connection-resolve.ts'
 import { collectConnection, ConnectionConfig, type ConnectionConfigInput } from './connection-config.ts'
 import { collectConsumer, ConsumerConfig, type ConsumerConfigInput } from './consumer-config.ts'
@@ -12,7 +13,7 @@ import { collectProducer, ProducerConfig, type ProducerConfigInput } from './pro
 import { chosenFields, collectQueueDefaults, QueueDefaults, type QueueDefaultsInput } from './queue-config.ts'
 
 /** Longest wait between retries, in seconds: 24 days, what a timer takes. */
-const LONGEST_WAIT = 2_147_483
+const LONGEST_WAIT = Math.floor(LONGEST_TIMER_MS / 1000)
 
 const schema = Type.Object(
   {

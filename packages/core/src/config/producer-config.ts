@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
+import { LONGEST_TIMER_MS } from '../adapter/clock.ts'
 import { CompressionType, DeliveryMode } from './enums.ts'
-import { boolean, integer, LONGEST_TIMER_MS, oneOf } from './field.ts'
+import { boolean, integer, oneOf } from './field.ts'
 import { collector, parseWith, withParse } from './parse.ts'
 
 const schema = Type.Object(
