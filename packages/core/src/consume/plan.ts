@@ -80,7 +80,7 @@ export function planConsumer(
     ofDeadLetters,
     maxRedeliveries: settings.maxRedeliveries,
     validate: options.schema === undefined ? queue.validate : validatorOf(options.schema),
-    mode: options.acknowledgmentMode ?? consumer.acknowledgmentMode ?? 'auto',
+    mode: options.acknowledgmentMode ?? consumer.acknowledgmentMode,
     rateLimit: options.rateLimit ?? null,
     circuitBreaker: options.circuitBreaker ?? null,
     ordered: settings.ordered,
