@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import type { DeadLetterInfo, Delivery } from '../adapter/contract.ts'
-import { didYouMean } from '../config/suggest.ts'
 import { SerializationError, ValidationError } from '../errors.ts'
+import { checkHeaderObject, checkInit, checkMessage, FIELDS, refuseField } from './check-message.ts'
 import { adviceFor, isJsonBody } from './json-body.ts'
 import { newMessageId } from './message-id.ts'
 
@@ -46,31 +46,6 @@ export interface MessageInit<Body = unknown> {
   redriven?: boolean | undefined
   raw?: unknown
 }
-
-const FIELDS = new Set([
-  'id',
-  'body',
-  'headers',
-  'timestamp',
-  'queueName',
-  'routingKey',
-  'correlationId',
-  'replyTo',
-  'contentType',
-  'contentEncoding',
-  'deliveryCount',
-  'priority',
-  'ttl',
-  'delay',
-  'key',
-  'deduplicationId',
-  'traceId',
-  'spanId',
-  'redeliveries',
-  'deadLetter',
-  'redriven',
-  'raw',
-])
 
 const BRAND = Symbol.for('@mq/message')
 
@@ -271,90 +246,6 @@ export function inferContentType(body: unknown): string {
   return isBytes(body) ? 'application/octet-stream' : 'application/json'
 }
 
-/** Refuses what no message can be made from. */
-export function checkInit(init: unknown): void {
-  if (typeof init !== 'object' || init === null) {
-    throw new ValidationError('A message is made from an object of fields, such as { body, queueName }')
-  }
-  checkFields(init)
-}
-
-/** Refuses fields that no message has: one that is misspelled must not be ignored. */
-export function checkFields(init: object): void {
-  for (const field in init) {
-    if (!FIELDS.has(field))
-      throw new ValidationError(
-        `A message has no field ${JSON.stringify(field)}${didYouMean(field, [...FIELDS])}`,
-      )
-  }
-}
-
-/** Refuses a message of which some field is not what its type says. Headers are checked apart. */
-export function checkMessage(message: MessageInit): void {
-  const { id } = message
-  if (
-    id !== undefined &&
-    (typeof id !== 'string' ||
-      id === '' ||
-      id.length > 255 ||
-      (id.length > 63 && Buffer.byteLength(id) > 255))
-  ) {
-    fail('id', 'a string of 1-255 bytes', id)
-  }
-  checkText(message.queueName, 'queueName')
-  checkText(message.routingKey, 'routingKey')
-  checkText(message.correlationId, 'correlationId')
-  checkText(message.replyTo, 'replyTo')
-  checkText(message.contentType, 'contentType')
-  checkText(message.contentEncoding, 'contentEncoding')
-  checkText(message.key, 'key')
-  checkText(message.deduplicationId, 'deduplicationId')
-  checkText(message.traceId, 'traceId')
-  checkText(message.spanId, 'spanId')
-  const { priority = 0, ttl, delay, deliveryCount = 0, timestamp, headers } = message
-  if (!(Number.isInteger(priority) && priority >= 0 && priority <= 255))
-    fail('priority', 'a whole number, 0-255', priority)
-  if (!(Number.isInteger(deliveryCount) && deliveryCount >= 0))
-    fail('deliveryCount', 'a whole number, 0 or more', deliveryCount)
-  if (ttl !== undefined && !(Number.isFinite(ttl) && ttl > 0)) fail('ttl', 'milliseconds, above 0', ttl)
-  if (delay !== undefined && !(Number.isFinite(delay) && delay >= 0))
-    fail('delay', 'milliseconds, 0 or more', delay)
-  if (ttl !== undefined && delay !== undefined && ttl <= delay) {
-    throw new ValidationError(
-      `ttl (${ttl} ms) must be longer than delay (${delay} ms): the message would expire before it is due`,
-    )
-  }
-  if (timestamp !== undefined && (!types.isDate(timestamp) || Number.isNaN(timestamp.getTime())))
-    fail('timestamp', 'a valid Date', timestamp)
-  if (headers !== undefined) checkHeaderObject(headers)
-}
-
-/** A `Map`, `Headers` of fetch or an array has no fields of its own: they would be lost without a word. */
-function checkHeaderObject(headers: unknown): void {
-  if (typeof headers !== 'object' || headers === null || Symbol.iterator in headers)
-    fail('headers', 'a plain object of strings', headers)
-}
-
-// Properties of AMQP are short strings: 255 bytes at most, on every broker.
-function checkText(value: unknown, field: string): void {
-  if (value === undefined) return
-  if (typeof value !== 'string') fail(field, 'a string', value)
-  else if (value.length > 63 && Buffer.byteLength(value) > 255)
-    fail(field, 'a string of at most 255 bytes', value)
-}
-
-function fail(field: string, expected: string, value: unknown): never {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value)
-  } catch {
-    // A value that JSON cannot show is shown by its type.
-  }
-  throw new ValidationError(
-    `${field} of a message must be ${expected}; it is ${text?.slice(0, 100) ?? typeof value}`,
-  )
-}
-
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -373,7 +264,7 @@ function arrivedAt(ms: number): Date {
 
 /** Its times back into dates. */
 function parseDeadLetter(value: unknown): DeadLetterInfo {
-  if (typeof value !== 'object' || value === null) fail('deadLetter', 'an object', value)
+  if (typeof value !== 'object' || value === null) refuseField('deadLetter', 'an object', value)
   const info = value as DeadLetterInfo
   return {
     ...info,

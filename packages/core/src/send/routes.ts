@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
-import { checkFields, checkInit, Message, type MessageInit } from '../message/message.ts'
+import { checkFields, checkInit } from '../message/check-message.ts'
+import { Message, type MessageInit } from '../message/message.ts'
 import { checkQueueName, isInternalName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
 import {

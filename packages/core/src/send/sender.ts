@@ -9,16 +9,11 @@ import type {
 } from '../adapter/contract.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import {
-  MessageQueueError,
-  PublishError,
-  SerializationError,
-  UnsupportedError,
-  ValidationError,
-} from '../errors.ts'
+import { MessageQueueError, PublishError, SerializationError, UnsupportedError } from '../errors.ts'
 import { TTL_HEADER } from '../message/own-headers.ts'
 import { newMessageId } from '../message/message-id.ts'
-import { checkMessage, inferContentType, Message, type MessageInit } from '../message/message.ts'
+import { checkMessage, checkTtl } from '../message/check-message.ts'
+import { inferContentType, Message, type MessageInit } from '../message/message.ts'
 import { composeSend } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
@@ -322,13 +317,6 @@ function refused(error: unknown): unknown {
 
 function effectiveTtl(own: number | undefined, defaultSeconds: number | null): number | undefined {
   return own ?? (defaultSeconds === null ? undefined : defaultSeconds * 1000)
-}
-
-function checkTtl(ttl: number, delayMs: number): void {
-  if (ttl > delayMs) return
-  throw new ValidationError(
-    `ttl (${ttl} ms) must be longer than delay (${delayMs} ms): the message would expire before it is due`,
-  )
 }
 
 function noPriorities({ broker, capabilities }: BrokerAdapter, label: string): UnsupportedError {
