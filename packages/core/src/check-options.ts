@@ -16,7 +16,7 @@ export function checkOptions<Options extends object>(
   }
 }
 
-/** Refuses what is no finite number of at least `least`. */
+/** Throws `ValidationError` unless the value is a finite number of at least `least`. */
 export function checkMs(value: number, name: string, least: number): void {
   if (!(Number.isFinite(value) && value >= least)) {
     throw new ValidationError(`${name} must be a number, ${least} or more; it is ${String(value)}`)

@@ -28,7 +28,7 @@ export function defaultLogger(env: NodeJS.ProcessEnv = process.env): Logger {
   } as Logger
 }
 
-/** The logger as it is used here: what it throws, at a full disk or at fields that it cannot write, changes nothing that is logged of. */
+/** A logger whose own failures (a full disk, fields that it cannot write) never reach the code that logs. */
 export function harmless(given?: Logger): Logger {
   const logger = given ?? defaultLogger()
   const at =
@@ -52,7 +52,7 @@ export function harmless(given?: Logger): Logger {
 
 const warned = new Set<string>()
 
-/** A queue has a logger each: one that asks for nothing we know says so once. */
+/** Every queue makes a default logger: an unknown level is told of once, not once for each of them. */
 function warnOnce(level: string): void {
   if (warned.has(level)) return
   warned.add(level)

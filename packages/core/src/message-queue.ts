@@ -77,6 +77,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#engine.adapter.capabilities
   }
 
+  /** Whether the connection is up now. */
   get isConnected(): boolean {
     return this.#supervisor.state === 'connected'
   }
@@ -160,20 +161,19 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return sendMany(this.#parts.sender, messages, options)
   }
 
+  /** Sends `data` as JSON, with content type `application/json` unless the fields name one; else like `send`. */
   sendJson(data: unknown, fields: SendFields & { queueName: string }): Promise<string> {
     return orRejected(() => this.send(fieldsWith(data, 'application/json', fields)))
   }
 
+  /** Sends a string, with content type `text/plain` unless the fields name one; else like `send`. */
   sendText(text: string, fields: SendFields & { queueName: string }): Promise<string> {
     if (typeof text !== 'string')
       return Promise.reject(notStored(new ValidationError(`sendText takes a string, not ${typeof text}`)))
     return orRejected(() => this.send(fieldsWith(text, 'text/plain', fields)))
   }
 
-  /**
-   * To every subscription whose pattern matches the routing key. Resolves although nobody subscribes. What is no `Message` is a body, all of
-   * it: `publish(topic, { body, routingKey })` has no routing key.
-   */
+  /** To every subscription whose pattern matches the routing key, if there are any. Anything but a `Message` is the body: `{ body, routingKey }` has no routing key. */
   publish<Body, In = Body>(
     topic: TopicRef<Body, In>,
     message: Message<In> | In,
@@ -185,10 +185,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     })
   }
 
-  /**
-   * Sends and waits for what the handler returns, whose type is the caller's word: `request<Order, Receipt>(…)`. Throws `RequestTimeoutError`,
-   * or `RemoteError` when the handler failed.
-   */
+  /** Sends, and waits for what the handler returns; that it is a `Reply` is not checked. Throws `RequestTimeoutError`, or `RemoteError` when the handler failed. */
   request<Body, Reply = unknown>(
     message: Message<Body> | MessageInit<Body>,
     options: RequestOptions,
@@ -223,13 +220,13 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#parts.receiving.messages(resolveQueue(queue), options)
   }
 
-  /** Done with. Resolves once the broker was told. Throws `AlreadySettledError`, `LeaseLostError`. */
+  /** Settles a received message: it was handled. Resolves once the broker was told. Throws `AlreadySettledError`, `LeaseLostError`. */
   async acknowledge(message: Message): Promise<void> {
     await this.#parts.receiving.acknowledge(message)
   }
 
   /**
-   * Not done. By default dead-lettered (`rejected`), or dropped when dead-lettering is off; `requeue` brings it back after `delayMs`
+   * Settles a received message: it was not handled. By default it is dead-lettered (`rejected`), or dropped when dead-lettering is off; `requeue` brings it back after `delayMs`
    * with `deliveryCount` + 1. Throws `AlreadySettledError`, `LeaseLostError`.
    */
   async reject(message: Message, options: RejectOptions = {}): Promise<void> {
@@ -268,10 +265,12 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#parts.administration.createSubscription(topic, name, options)
   }
 
+  /** With all its messages. A missing subscription is no error. */
   deleteSubscription(topic: TopicRef, name: string): Promise<void> {
     return this.#parts.administration.deleteSubscription(topic, name)
   }
 
+  /** With all its subscriptions, and their messages. A missing topic is no error. */
   deleteTopic(topic: TopicRef): Promise<void> {
     return this.#parts.administration.deleteTopic(topic)
   }
@@ -284,7 +283,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
 
   // Consuming
 
-  /** One handler a queue: a second registration throws `ValidationError`. */
+  /** One handler per queue: a second registration throws `ValidationError`. */
   registerHandler<B>(queue: QueueRef<B>, handler: BatchMessageHandler<B>, options: BatchOptions): this
   registerHandler<B>(queue: QueueRef<B>, handler: MessageHandler<B>, options?: HandlerOptions): this
   registerHandler(queue: QueueRef, handler: AnyHandler, options: HandlerOptions = {}): this {
@@ -292,7 +291,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this
   }
 
-  /** One handler a queue: a second registration throws `ValidationError`. */
+  /** One handler per queue: a second registration throws `ValidationError`. */
   registerFunctionHandler<B>(queue: QueueRef<B>, fn: BatchHandlerFunction<B>, options: BatchOptions): this
   registerFunctionHandler<B>(queue: QueueRef<B>, fn: HandlerFunction<B>, options?: HandlerOptions): this
   registerFunctionHandler(queue: QueueRef, fn: AnyHandler, options: HandlerOptions = {}): this {
@@ -368,11 +367,12 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return checkHealth(this.#engine, this.#parts.consumers.running)
   }
 
+  /** Counters since construction, and what is going on now. */
   getStats(): MessageQueueStats {
     return snapshot(this.#engine.stats, this.isConnected, this.#parts.consumers)
   }
 
-  /** As of every emitter, but an `error` without a listener is logged, and what a listener throws reaches nobody. */
+  /** Like that of any emitter, except that an `error` without a listener is logged instead of thrown. */
   override emit<K>(
     event: K | keyof MessageQueueEvents,
     ...args: K extends keyof MessageQueueEvents ? MessageQueueEvents[K] : never

@@ -29,6 +29,7 @@ export interface ConsumerStats {
   readonly buffered: number
   /** Fetched, and not yet acknowledged or settled otherwise; running ones included. Never more than the prefetch. */
   readonly unsettled: number
+  /** Handler runs that succeeded, and that failed, since it started. */
   readonly handled: number
   readonly failed: number
   readonly circuit: 'closed' | 'open' | 'half-open'
@@ -37,6 +38,7 @@ export interface ConsumerStats {
 }
 
 export interface StopResult {
+  /** Whether every handler ended in time. */
   readonly drained: boolean
   /** Ids whose handler was aborted; they come again, uncounted. */
   readonly abandoned: string[]
@@ -114,6 +116,7 @@ export class Consumer {
     return this.#fetcher.start()
   }
 
+  /** The queue, or `topic/subscription`: what errors and stats call it. */
   get label(): string {
     return this.#plan.label
   }
@@ -125,6 +128,7 @@ export class Consumer {
     this.#fetcher.pause()
   }
 
+  /** Goes on after `pause`. */
   resume(): void {
     if (this.#state !== 'paused') return
     this.#state = 'running'
@@ -132,6 +136,7 @@ export class Consumer {
     this.#fetcher.resume()
   }
 
+  /** What it does now, and has done since it started. */
   stats(): ConsumerStats {
     return {
       queue: this.#plan.label,

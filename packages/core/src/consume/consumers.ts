@@ -60,7 +60,7 @@ export class Consumers implements ConsumerHost {
     checkHandlerOptions(options)
     if (this.#handlers.has(queue.label)) {
       throw new ValidationError(
-        `${queue.label} already has a handler: one handler a queue; use another queue or a subscription for a second one`,
+        `${queue.label} already has a handler: one handler per queue; use another queue or a subscription for a second one`,
       )
     }
     this.#handlers.set(queue.label, { queue, handler, options })

@@ -68,7 +68,7 @@ export class Verdicts {
 
   /** The handler threw, timed out, or could not be answered for. */
   failed(held: Held, message: Message, thrown: unknown): void {
-    // A rejection says something of the message, and nothing of what the breaker waits for.
+    // A rejection is about the message: it says nothing about what the breaker waits for.
     if (held.state === 'open' && this.#host.isProbe(held) && !isRejection(thrown)) {
       // Given back, it would come behind what is read ahead of its key; and a broker that counts that too would take it for poison in the end.
       return this.#host.waitInPlace(held, 0, 0)

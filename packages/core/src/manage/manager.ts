@@ -25,12 +25,14 @@ import { notStored } from '../wrap-error.ts'
 export interface ManagerOptions {
   /** Default: warnings and errors to stderr. */
   logger?: Logger | undefined
+  /** Default: the system's clock. */
   clock?: Clock | undefined
 }
 
 export interface QueueHealth {
   readonly healthy: boolean
   readonly stats: MessageQueueStats
+  /** What is wrong, and only then. */
   readonly error?: string
 }
 
@@ -116,6 +118,7 @@ export class MessageQueueManager {
     this.#queues.set(name, queue)
   }
 
+  /** The queue that was added as `name`; `null`: none was. */
   getQueue(name: string): MessageQueue | null {
     return this.#queues.get(name) ?? null
   }
@@ -258,6 +261,7 @@ export class MessageQueueManager {
     return queue.send(message, { ...options, queueName })
   }
 
+  /** The counters of every queue, and their sums. */
   getGlobalStats(): GlobalStats {
     const entries = [...this.#queues].map(([name, queue]): [string, MessageQueueStats] => [
       name,

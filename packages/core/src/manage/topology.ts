@@ -40,15 +40,15 @@ export class Topology {
   /** Where the dead letters of a queue go by its settings, and by the options of its handler. */
   readonly #chosen = new Map<string, string>()
   readonly #diverted = new Map<string, string>()
-  /** Queues that others' dead letters go to, by either, and how many do. */
-  readonly #graveyards = new Map<string, number>()
+  /** Queues that dead letters go to by either of these, and from how many queues. */
+  readonly #deadLetterQueues = new Map<string, number>()
   /** Names of queues that name a dead-letter queue of their own: work queues, even where others' dead letters go there. */
   readonly #working = new Set<string>()
   readonly #pending = new Map<string, Promise<QueueSettings>>()
   /** Made by name: whoever only uses it waits for the settings that it is given. */
   readonly #creating = new Map<string, Promise<QueueSettings>>()
-  /** Those whose settings in force were told to be others than their configuration's. */
-  readonly #told = new Set<string>()
+  /** Those of which it was logged that they work otherwise than configured. */
+  readonly #warned = new Set<string>()
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -66,7 +66,7 @@ export class Topology {
     patienceMs: number = this.#engine.config.producer.requestTimeoutMs,
   ): Promise<QueueSettings> {
     const settings = await this.#inForce(target, config, patienceMs)
-    if (config !== undefined) this.#tellDifferences(target, config, settings)
+    if (config !== undefined) this.#warnOfDifferences(target, config, settings)
     return settings
   }
 
@@ -106,13 +106,13 @@ export class Topology {
     }
   }
 
-  /** First use takes a queue as it is. One that its user configured otherwise works otherwise, so that is told: once. */
-  #tellDifferences(target: DeclareTarget, config: QueueConfig, inForce: QueueSettings): void {
+  /** First use takes a queue as it is. That it then works otherwise than configured is logged, once. */
+  #warnOfDifferences(target: DeclareTarget, config: QueueConfig, inForce: QueueSettings): void {
     const key = keyOf(target)
-    if (this.#told.has(key)) return
+    if (this.#warned.has(key)) return
     const found = differences(config, this.#settingsFor(target, config), inForce)
     if (found.length === 0) return
-    this.#told.add(key)
+    this.#warned.add(key)
     this.#engine.logger.warn(
       { queue: labelOf(target) },
       `an existing queue is taken as it is, although it is configured otherwise here: ${found.join('; ')}`,
@@ -187,14 +187,14 @@ export class Topology {
   #point(from: Map<string, string>, key: string, to: string | null): void {
     const before = from.get(key)
     if (before !== undefined) {
-      const others = (this.#graveyards.get(before) ?? 1) - 1
-      if (others > 0) this.#graveyards.set(before, others)
-      else this.#graveyards.delete(before)
+      const others = (this.#deadLetterQueues.get(before) ?? 1) - 1
+      if (others > 0) this.#deadLetterQueues.set(before, others)
+      else this.#deadLetterQueues.delete(before)
       from.delete(key)
     }
     if (to === null) return
     from.set(key, to)
-    this.#graveyards.set(to, (this.#graveyards.get(to) ?? 0) + 1)
+    this.#deadLetterQueues.set(to, (this.#deadLetterQueues.get(to) ?? 0) + 1)
   }
 
   /** Name of the queue for dead letters, as far as it is known here; nothing is declared. `null`: they are dropped. */
@@ -212,7 +212,7 @@ export class Topology {
     const name = target.queue
     if (name.endsWith('.dlq')) return true
     if (this.#working.has(name) || this.#diverted.has(name)) return false
-    return this.#graveyards.has(name) || isDeadLetterQueue(name, this.#engine.config)
+    return this.#deadLetterQueues.has(name) || isDeadLetterQueue(name, this.#engine.config)
   }
 
   #settingsFor(target: DeclareTarget, chosen: QueueConfig | undefined): QueueSettings {
@@ -258,7 +258,7 @@ export class Topology {
   /** Deleted here. `consumed`: keys of what is being consumed, which its consumer makes again, and then as it was. */
   forget(target: DeclareTarget, consumed: ReadonlySet<string> = new Set()): void {
     for (const key of this.#keysOf(target)) {
-      this.#told.delete(key)
+      this.#warned.delete(key)
       if (consumed.has(key)) {
         this.#lose(key)
         continue

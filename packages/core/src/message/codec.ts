@@ -24,7 +24,7 @@ export interface Codecs {
 }
 
 export interface CodecOptions {
-  /** Content type of bodies that are neither text nor bytes. Default `application/json`. */
+  /** Content type of bodies that are neither text nor bytes. `null`: they are refused. */
   readonly objectContentType: string | null
   /** Encoding applied to bodies of some size (`COMPRESS_ABOVE`) when the message names none. `null`: none. */
   readonly compression: string | null

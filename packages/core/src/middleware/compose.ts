@@ -17,7 +17,7 @@ interface Layer<Result> {
 }
 
 /**
- * The handling of one message through every `process`, the first outermost, around `core`. What a call gives beside the message reaches `core` untouched.
+ * The handling of one message through every `process`, the first outermost, around `core`. Further arguments of a call are passed to `core` as they are.
  * Compose once, call per message; without any `process` it is `core` itself.
  */
 export function composeProcess<Rest extends unknown[] = []>(
@@ -107,7 +107,7 @@ function wrap<Rest extends unknown[], Result>(
       if (pending) await running
       return layer.answer(result, running)
     } catch (error) {
-      // What only passes through knows more of itself.
+      // An error that only passes through was judged by the layer that it comes from.
       throw error === innerError ? error : layer.failed(error, running !== undefined)
     }
   }

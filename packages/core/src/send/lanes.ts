@@ -48,7 +48,7 @@ export class Lanes {
       destination,
       label,
       maxInFlight,
-      // Of calls that go one at a time there is nothing to do side by side: each is a round trip, so they hold as much as they may.
+      // Calls that go one at a time gain nothing by being small: each costs a round trip, so they hold as many messages as they may.
       maxBatch: maxInFlight === 1 ? MAX_BATCH : (adapter.pace?.publish ?? MAX_BATCH),
       queue: [],
       open: null,
@@ -93,7 +93,7 @@ export function replyKey(address: string): string {
   return `reply:${address}`
 }
 
-/** Requesters come and go. A subscription that is gone would come back for all of its topic, its pattern being the one that made it. */
+/** Whether a missing destination may be made again. Not the address of a requester, who is gone; nor a subscription, whose pattern is not known here. */
 export function canBeMade({ key, destination }: Lane): boolean {
   return !key.startsWith(replyKey('')) && !('subscription' in destination)
 }

@@ -14,8 +14,9 @@ import {
 } from '../message/typed.ts'
 
 export interface SendOptions<Body = unknown> {
-  /** Wins over the message's own. A typed queue, too: its schema is then checked, as it is not for its mere name. */
+  /** Overrides the message's own. With a typed queue the body is checked against its schema as well; with its name alone it is not. */
   queueName?: string | TypedQueue<unknown, Body> | undefined
+  /** Overrides the message's own. */
   routingKey?: string | undefined
   /** Gives up waiting; `certainty` then says whether the message may be stored. */
   signal?: AbortSignal | undefined
