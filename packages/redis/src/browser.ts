@@ -1,8 +1,8 @@
 import { type Buffer } from 'node:buffer'
-import { AdapterError, ErrorCode, type Receiver, type SettleOutcome, type Source } from '@mq/core/adapter'
+import { AdapterError, type Receiver, type SettleOutcome, type Source } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
+import { notFound } from './errors.ts'
 import type { Reply } from './link.ts'
-import { notFound } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
 import { decode, type Held } from './wire.ts'
 
@@ -16,7 +16,7 @@ const BEHIND = 'k'
 export function createBrowser(connection: Connection, base: string, source: Source): Receiver {
   if (source.after !== undefined && !CURSOR.test(source.after)) {
     const text = `${JSON.stringify(source.after)} is no cursor that list answered`
-    throw new AdapterError(ErrorCode.VALIDATION, text)
+    throw new AdapterError('MQ_VALIDATION', text)
   }
   let position = source.after ?? ''
   let closed = false

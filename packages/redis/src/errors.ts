@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { adapterErrorOf, type Classification } from '@mq/core/adapter'
+import { AdapterError, adapterErrorOf, type Classification, type Target } from '@mq/core/adapter'
 
 /** First word of an error reply → what it means for the caller. */
 const REPLIES: Readonly<Record<string, Classification>> = {
@@ -127,4 +127,15 @@ export function blockedReason(error: unknown): string | null {
     default:
       return null
   }
+}
+
+/** A queue or subscription as errors name it. */
+export function nameOf(target: Target): string {
+  return 'queue' in target
+    ? `queue "${target.queue}"`
+    : `subscription "${target.subscription}" of "${target.topic}"`
+}
+
+export function notFound(target: Target): AdapterError {
+  return new AdapterError('MQ_QUEUE_NOT_FOUND', `${nameOf(target)} does not exist`)
 }

@@ -2,7 +2,7 @@ import { type Buffer } from 'node:buffer'
 import type { AdapterLogger } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import { type Keys, parkedAt } from './keys.ts'
-import { copyAcross, full } from './move.ts'
+import { copyAcross, deadLetterFull } from './move.ts'
 import { scripts } from './scripts/index.ts'
 import { parseSettings } from './topology.ts'
 
@@ -139,7 +139,7 @@ async function ferry(connection: Connection, keys: Keys, from: string): Promise<
     try {
       for (const [lane, id, fields] of entries) {
         const mark = `${parked}${String(lane)}.${String(id)}`
-        if (!(await copyAcross(connection, fields, [], mark, base, name))) throw full()
+        if (!(await copyAcross(connection, fields, [], mark, base, name))) throw deadLetterFull()
         done.push(String(lane), String(id), '0', '', '0')
       }
     } finally {

@@ -8,13 +8,13 @@ import {
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Argument, Reply } from './link.ts'
+import { MARK_MS } from './publisher.ts'
 import { scripts } from './scripts/index.ts'
 import { digits, failureFields, type Held } from './wire.ts'
 
 /** Fields that a dead letter does not keep. */
 const LEFT_BEHIND = new Set(['attempt', 'redeliveries', 'expires-at', 'mq-first-failed-at', 'mq-redriven'])
 
-const MARK_MS = '600000'
 /** As `WIDEST` in the scripts. */
 const MOST_VALUES = 7_900
 
@@ -40,7 +40,7 @@ export async function moveAcross(
       try {
         const mark = `${from}${delivery.lane}.${delivery.entryId}.${delivery.count}`
         if (!(await copyAcross(connection, fields, why, mark, base, name))) {
-          return { error: full() }
+          return { error: deadLetterFull() }
         }
       } catch (error) {
         return { error }
@@ -50,8 +50,13 @@ export async function moveAcross(
   )
 }
 
-export function full(): AdapterError {
+export function deadLetterFull(): AdapterError {
   return new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full')
+}
+
+/** Of a foreign client's message: no script can store it again. */
+export function tooManyFields(): AdapterError {
+  return new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
 }
 
 /** False: the dead-letter queue is full. */
@@ -76,9 +81,7 @@ export async function copyAcross(
   }
   copy.push(...why)
   // The script would end halfway, after its mark.
-  if (copy.length > MOST_VALUES) {
-    throw new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
-  }
+  if (copy.length > MOST_VALUES) throw tooManyFields()
   await connection.run(scripts.declare, base, ['', '', '', 'p', '1', 'nm', name, 'implicit', '1'])
   // Retention of a dead-letter queue goes by the server's clock, as in the script for one in the same slot.
   const [ttl, time] = await Promise.all([

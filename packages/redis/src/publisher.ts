@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
-import { AdapterError, type OutboundMessage, type PublishOutcome, untilAborted } from '@mq/core/adapter'
+import {
+  AdapterError,
+  type OutboundMessage,
+  type PublishOutcome,
+  type Target,
+  untilAborted,
+} from '@mq/core/adapter'
 import { withShared } from './abort.ts'
 import { createTurns } from './caller.ts'
 import type { Connection } from './connection.ts'
-import { blockedReason, classify, isReply, neverSent, replyCode } from './errors.ts'
+import { blockedReason, classify, isReply, neverSent, notFound, replyCode } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
 import { scripts } from './scripts/index.ts'
@@ -18,7 +24,7 @@ const MOST_BYTES = 1024 * 1024
 const MOST_FIELDS = 2_500
 
 /** How long a publisher's mark lives after its last call, in ms: longer than core goes on repeating a send, unless its `deliveryTimeoutMs` is greater. */
-const MARK_MS = '600000'
+export const MARK_MS = '600000'
 
 /** Error replies that come before anything was written. */
 const REFUSALS = new Set([
@@ -244,14 +250,8 @@ function tooManyFields(): PublishOutcome {
 function outcomes(chunk: readonly OutboundMessage[], reply: Reply): readonly PublishOutcome[] {
   if (reply === 1) return chunk.map(() => STORED)
   if (reply === 0) {
-    const to = (chunk[0] as OutboundMessage).destination
-    const name =
-      'queue' in to
-        ? `queue "${to.queue}"`
-        : 'subscription' in to
-          ? `subscription "${to.subscription}" of "${to.topic}"`
-          : 'the destination'
-    return refuseAll(chunk, new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`))
+    // Of a topic or a reply place the script says that all is stored.
+    return refuseAll(chunk, notFound((chunk[0] as OutboundMessage).destination as Target))
   }
   if (!Array.isArray(reply)) {
     return refuseAll(

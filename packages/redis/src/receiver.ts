@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { type Buffer } from 'node:buffer'
 import {
-  AdapterError,
   atMost,
   deadlineSignal,
   type DeadLetterInfo,
@@ -9,15 +8,14 @@ import {
   type Receiver,
   type SettleOutcome,
   type Source,
-  type Target,
   untilAborted,
 } from '@mq/core/adapter'
 import { pause } from './abort.ts'
 import type { Connection } from './connection.ts'
-import { isPassing } from './errors.ts'
+import { isPassing, notFound } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './link.ts'
-import { moveAcross } from './move.ts'
+import { deadLetterFull, moveAcross, tooManyFields } from './move.ts'
 import { scripts } from './scripts/index.ts'
 import { decode, failureFields, type Held } from './wire.ts'
 
@@ -237,7 +235,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
                 ? 'settled'
                 : status === 0
                   ? 'lost'
-                  : { error: status === -1 ? deadLetterFull() : tooWide() },
+                  : { error: status === -1 ? deadLetterFull() : tooManyFields() },
             )
           },
           (error: unknown) => part.map(() => ({ error })),
@@ -358,20 +356,4 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     },
   }
   return receiver
-}
-
-export function deadLetterFull(): AdapterError {
-  return new AdapterError('MQ_QUEUE_FULL', 'the dead-letter queue is full')
-}
-
-function tooWide(): AdapterError {
-  return new AdapterError('MQ_MESSAGE_TOO_LARGE', 'the message has too many fields to be stored again')
-}
-
-export function notFound(target: Target): AdapterError {
-  const name =
-    'queue' in target
-      ? `queue "${target.queue}"`
-      : `subscription "${target.subscription}" of "${target.topic}"`
-  return new AdapterError('MQ_QUEUE_NOT_FOUND', `${name} does not exist`)
 }

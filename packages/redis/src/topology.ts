@@ -8,8 +8,8 @@ import {
   type Target,
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
+import { nameOf, notFound } from './errors.ts'
 import { type Keys, parkedAt } from './keys.ts'
-import { notFound } from './receiver.ts'
 import { scripts } from './scripts/index.ts'
 
 /** ms after which what only its user keeps alive (exclusive and auto-delete queues, reply places) goes when the user is gone. */
@@ -173,10 +173,4 @@ function compare(existing: QueueSettings, requested: QueueSettings): Difference[
     }
   }
   return differences
-}
-
-function nameOf(target: Target): string {
-  return 'queue' in target
-    ? `queue "${target.queue}"`
-    : `subscription "${target.subscription}" of "${target.topic}"`
 }
