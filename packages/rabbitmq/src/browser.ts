@@ -1,4 +1,4 @@
-import { AdapterError, atMost, type Delivery, ErrorCode, type Receiver } from '@mq/core/adapter'
+import { AdapterError, atMost, type Delivery, type Receiver } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
 import { getOne } from './get-one.ts'
@@ -21,7 +21,7 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   })
   if (ordered) {
     const text = `"${queue}" is ordered: RabbitMQ gives its messages to one consumer alone and shows them to nobody else. Consume it, or take a queue without \`ordered\` for dead letters`
-    throw new AdapterError(ErrorCode.UNSUPPORTED, text)
+    throw new AdapterError('MQ_UNSUPPORTED', text)
   }
   const channel = await connection.channel('consume')
   const settler = createSettler(
@@ -134,5 +134,5 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
 function placeOf(cursor: string | undefined): number {
   if (cursor === undefined) return 0
   if (/^\d+$/.test(cursor)) return Number(cursor)
-  throw new AdapterError(ErrorCode.VALIDATION, `${JSON.stringify(cursor)} is no cursor that list answered`)
+  throw new AdapterError('MQ_VALIDATION', `${JSON.stringify(cursor)} is no cursor that list answered`)
 }

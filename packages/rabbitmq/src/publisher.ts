@@ -65,11 +65,9 @@ export function createPublisher(
     return { kind: 'queue', name, known, limited: known?.limited }
   }
 
-  const item = async (message: OutboundMessage, route: Route): Promise<Item> => {
-    const { kind, name, known, limited } = route
-    const { body, delayMs } = message
-    if (delayMs <= 0 || kind === 'reply') return direct(message, route)
-    const wait = waitOf(delayMs, message.priority)
+  /** A message for the place where it waits first. */
+  const delayed = async (message: OutboundMessage, { kind, name, known, limited }: Route): Promise<Item> => {
+    const wait = waitOf(message.delayMs, message.priority)
     const topic = kind === 'topic'
     const routingKey = topic ? (message.routingKey ?? '') : physical(message, name, known)
     return {
@@ -77,7 +75,7 @@ export function createPublisher(
         ? await delays.forTopic(name, wait)
         : await delays.forQueue(wait, routingKey, limited === true),
       routingKey,
-      body,
+      body: message.body,
       properties: encode(message, false),
       mandatory: true,
       limited: false,
@@ -140,13 +138,13 @@ export function createPublisher(
       if ('reply' in to && !answerable(to.reply)) return batch.map(() => ({ ok: true }))
       let found: Route
       const items: Item[] = []
-      let delayed = false
+      let waits = false
       try {
         found = await route(to, batch)
         for (const message of batch) {
           if (message.delayMs > 0 && found.kind !== 'reply') {
-            delayed = true
-            items.push(await item(message, found))
+            waits = true
+            items.push(await delayed(message, found))
           } else items.push(direct(message, found))
         }
       } catch (error) {
@@ -154,7 +152,7 @@ export function createPublisher(
         return refuse(error)
       }
       // A call's messages keep their order as long as none of them waits.
-      const lane = delayed || found.kind === 'topic' ? toExchanges : toQueues
+      const lane = waits || found.kind === 'topic' ? toExchanges : toQueues
       const outcomes = await lane.write(items, signal)
       for (const outcome of outcomes) if (!outcome.ok) return explain(to, items, outcomes)
       return outcomes

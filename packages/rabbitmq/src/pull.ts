@@ -112,7 +112,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     if (cancelled && got.length === 0) {
       // The queue is gone, or its leader moved: then whoever asks again is served again.
       await topology.recheck(queue)
-      await new Promise<void>((resolve) => idle(resolve, signal, POLL_MS))
+      await pause(POLL_MS, signal)
     }
     return got
   }
@@ -134,7 +134,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     }
     if (from.length === 0) {
       // Nothing may come before something is settled.
-      if (waitMs > 0) await new Promise<void>((resolve) => idle(resolve, signal, Math.min(waitMs, POLL_MS)))
+      if (waitMs > 0) await pause(Math.min(waitMs, POLL_MS), signal)
       return []
     }
     const got = await wait(from, max, signal, waitMs === 0 ? SHORT_WAIT_MS : waitMs)
@@ -155,7 +155,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           if (got.length > 0 || left <= 0 || signal.aborted) return got
           // A queue that goes with its last consumer must not have one for a moment only.
           if (!known.autoDelete) return await wait(queues, max, signal, left)
-          await new Promise<void>((resolve) => idle(resolve, signal, Math.min(left, POLL_MS)))
+          await pause(Math.min(left, POLL_MS), signal)
         }
       } catch (error) {
         throw openError(source.target, settler.closed ? closeCause(channel) : error)
@@ -191,12 +191,15 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   return receiver
 }
 
-function idle(done: () => void, signal: AbortSignal, ms: number): void {
-  const finish = (): void => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', finish)
-    done()
-  }
-  const timer = setTimeout(finish, ms)
-  signal.addEventListener('abort', finish, { once: true })
+/** Resolves after `ms`, or on abort. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', finish)
+      resolve()
+    }
+    const timer = setTimeout(finish, ms)
+    signal.addEventListener('abort', finish, { once: true })
+  })
 }
