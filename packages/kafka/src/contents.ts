@@ -8,7 +8,7 @@ import { deleteRecords, type LogEnds, offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import { waitingCount } from './log/scan.ts'
 import { partsOf } from './topics.ts'
-import { encodeNotes, parseNotes } from './group/tracker.ts'
+import { notesAtStart, parseNotes } from './group/notes.ts'
 
 /** How much a target holds, and emptying it. */
 export interface Contents {
@@ -105,12 +105,8 @@ export function createContents(setup: ContentsSetup): Contents {
           ? await waitingCount(connection, topic, partition, commit, end, { pattern: filter, due: false })
           : waiting(commit, end)
         if (topic === main && subscription) {
-          const { text } = encodeNotes(
-            end.high,
-            { stalls: 0, held: false, heldCount: 0, pattern, partitions, done: [], attempts: new Map() },
-            4096,
-          )
-          entries.push({ topic, partition, offset: end.high, metadata: text })
+          const metadata = notesAtStart(end.high, { pattern, partitions })
+          entries.push({ topic, partition, offset: end.high, metadata })
         } else if (end.high > end.low) (below[topic] ??= []).push({ partition, offset: end.high })
       }
       if (entries.length > 0) await commitFor(connection, group, entries)

@@ -16,7 +16,7 @@ import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import { type Registered, type Registry, removalsKey } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
-import { encodeNotes } from './group/tracker.ts'
+import { notesAtStart } from './group/notes.ts'
 
 /** Somebody else may declare a queue anew: what is known of its settings is asked again after so long. */
 const KNOWN_MS = 5_000
@@ -130,12 +130,11 @@ export function createTopology(setup: TopologySetup): Topology {
     if (!('starts' in first)) return first
     const { settings, pattern } = first
     const partitions = first.starts.length
-    const notes = { stalls: 0, held: false, heldCount: 0, pattern, partitions, done: [], attempts: new Map() }
     const before = await committedOf(connection, group, parts)
     const entries = first.starts.flatMap((offset, partition) =>
       before.has(`${main}/${partition}`)
         ? []
-        : [{ topic: main, partition, offset, metadata: encodeNotes(offset, notes, 4096).text }],
+        : [{ topic: main, partition, offset, metadata: notesAtStart(offset, { pattern, partitions }) }],
     )
     // One that is consumed already was declared by somebody else at the same time.
     if (entries.length > 0 && !(await hasMembers(connection, group)))

@@ -2,14 +2,13 @@ import { classify, errorType } from '../errors.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Waiting } from './delayed.ts'
 import type { Membership } from './membership.ts'
+import { METADATA_LIMIT } from './notes.ts'
 import { deleteRecords } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 import { isLeftOut } from './pattern.ts'
 import { withRecords } from './recall.ts'
 import { encodeAsIs } from '../wire.ts'
 
-/** Characters of a commit's metadata that brokers take unless told otherwise. */
-const METADATA = 4096
 /** Least that they are cut to. */
 const LEAST_METADATA = 64
 /** Delayed records written anew in one go, when the notes of a commit overflow. */
@@ -48,7 +47,7 @@ export function createCommitter(setup: CommitterSetup): Committer {
   const { connection, names, owned } = setup
   const { group } = names
   const { commitIntervalMs, logger } = connection.options
-  let metadataLimit = METADATA
+  let metadataLimit = METADATA_LIMIT
   let timer: NodeJS.Timeout | undefined
   let stopped = false
   let ending = false

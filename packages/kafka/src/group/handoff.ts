@@ -10,7 +10,7 @@ import type { TopicInfo } from '../log/protocol.ts'
 import { byLeader, type LogEnds, offsetsOnce } from '../log/offsets.ts'
 import { createPartition } from './partition.ts'
 import type { Partition } from './partition-contract.ts'
-import { parseNotes } from './tracker.ts'
+import { parseNotes } from './notes.ts'
 
 const AGAIN_MS = 100
 const MOST_AGAIN_MS = 1_000

@@ -2,7 +2,8 @@ import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
 import { createDelayed } from './delayed.ts'
 import { type Hold, NO_HISTORY, type Partition, type PartitionStart } from './partition-contract.ts'
-import { createTracker, encodeNotes, parseNotes, type Suspect } from './tracker.ts'
+import { encodeNotes, parseNotes, type Suspect } from './notes.ts'
+import { createTracker } from './tracker.ts'
 import { deliverAtOf, removalOf } from '../wire.ts'
 
 /** From so many unclean ends on, records are handed out one by one, each committed before the next: the one that kills is found. */

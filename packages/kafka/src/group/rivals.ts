@@ -3,7 +3,7 @@ import type { Connection } from '../connection.ts'
 import type { Names } from '../names.ts'
 import { partsOf } from '../topics.ts'
 import { allGroups, committedOf } from './groups.ts'
-import { hasNotes } from './tracker.ts'
+import { hasNotes } from './notes.ts'
 
 /**
  * That a group of another `groupId` reads the same, as an error; `null`: none does. Neither would know of the other: what one is done with is

@@ -9,7 +9,7 @@ import type { Membership, Parts } from './membership.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 import { isLeftOut } from './pattern.ts'
-import { parseNotes } from './tracker.ts'
+import { parseNotes } from './notes.ts'
 import { encodeAsIs } from '../wire.ts'
 
 /** Ready records that one round moves out of the way of one partition. */

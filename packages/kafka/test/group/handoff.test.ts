@@ -5,7 +5,7 @@ import type { Committer } from '../../src/group/committer.ts'
 import { createHandoff } from '../../src/group/handoff.ts'
 import type { Commit, Membership } from '../../src/group/membership.ts'
 import type { Partition } from '../../src/group/partition-contract.ts'
-import { encodeNotes } from '../../src/group/tracker.ts'
+import { encodeNotes } from '../../src/group/notes.ts'
 import { namesOf } from '../../src/names.ts'
 
 /** A group's member whose log holds 10 up to 20, and whose commits come when they are told to. */
