@@ -1,5 +1,8 @@
 import { sharedController } from '@mq/core/adapter'
 
+/** Longest wait of a timer, in ms; a longer one is over at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 export const NEVER: AbortSignal = sharedController().signal
 
 /** Waits for something to end, at most for `ms`, and at most until the signal aborts. Never rejects. */

@@ -9,7 +9,7 @@ import {
   type Target,
   untilAborted,
 } from '@mq/core/adapter'
-import { pause } from './abort.ts'
+import { LONGEST_TIMER_MS, pause } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connect, type Connection } from './connection.ts'
 import { createConsumer } from './group/consumer.ts'
@@ -26,7 +26,6 @@ import { createRegistry } from './registry.ts'
 import { createContents } from './contents.ts'
 import { createTopology } from './topology.ts'
 
-const FOREVER_MS = 2 ** 31 - 1
 /** How long a consumer waits to be told of another group of its queue: it is looked for again before anything is deleted. */
 const RIVALS_MS = 2_000
 
@@ -211,7 +210,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       if (until.aborted) mine.close(until.reason)
       until.throwIfAborted()
       current = mine
-      alive ??= setInterval(() => undefined, FOREVER_MS)
+      alive ??= setInterval(() => undefined, LONGEST_TIMER_MS)
     },
 
     async disconnect(signal) {

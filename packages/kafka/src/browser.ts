@@ -1,6 +1,5 @@
 import {
   AdapterError,
-  ErrorCode,
   type Delivery,
   type Receiver,
   type SettleOutcome,
@@ -154,7 +153,7 @@ function parsePosition(text: string | undefined): Letter | null {
   if (text === undefined) return null
   const parts = /^(-?\d+):(\d+):(\d+)$/.exec(text)
   if (parts === null) {
-    throw new AdapterError(ErrorCode.VALIDATION, `${JSON.stringify(text)} is no cursor that list answered`)
+    throw new AdapterError('MQ_VALIDATION', `${JSON.stringify(text)} is no cursor that list answered`)
   }
   return { time: Number(parts[1]), partition: Number(parts[2]), offset: Number(parts[3]) }
 }

@@ -6,6 +6,7 @@ import createSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import protocolErrors from 'kafkajs/src/protocol/error.js'
 import apiKeys from 'kafkajs/src/protocol/requests/apiKeys.js'
 import protocolRequests from 'kafkajs/src/protocol/requests/index.js'
+import { LONGEST_TIMER_MS } from './abort.ts'
 import { markUnsent } from './errors.ts'
 import { Writer } from './log/bytes.ts'
 
@@ -159,8 +160,6 @@ export function protocolError(code: number): (Error & { type: string }) | null {
 const NOTHING = Buffer.alloc(0)
 /** Retired before the broker ends the session, which would answer pending requests with a closed socket. */
 const SESSION_SHARE = 0.8
-/** A longer one is over at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Opens one socket: connected, its versions known, authenticated. Rejects on abort, or when `connectTimeoutMs` is over. */
 export async function openLink(

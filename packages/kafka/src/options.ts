@@ -1,8 +1,8 @@
 import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
+import { LONGEST_TIMER_MS } from './abort.ts'
 
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** Of what a request can ask for. */
 const MOST_BYTES = 2 ** 31 - 1
 /** Largest body unless told otherwise: what brokers take by default (1 MiB), with room for the rest of a record. */

@@ -5,7 +5,7 @@ import type { RecordParts } from './log/batch-writer.ts'
 import type { Connection } from './connection.ts'
 import { errorType, leaderMoves } from './errors.ts'
 import { readChunk } from './log/scan.ts'
-import { usualReplicas } from './topics.ts'
+import { ANY_TIME, usualReplicas } from './topics.ts'
 
 /** Where the settings of queues are kept that no topic can hold. */
 export const REGISTRY_TOPIC = 'mq.settings'
@@ -82,7 +82,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
   const ensure = (): Promise<unknown> => {
     return setup.ensureTopic(REGISTRY_TOPIC, 1, usualReplicas(setup.connection()), {
       'cleanup.policy': 'compact',
-      'message.timestamp.after.max.ms': '9223372036854775807',
+      ...ANY_TIME,
     })
   }
 

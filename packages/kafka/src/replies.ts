@@ -8,7 +8,7 @@ import { classify, errorType, leaderMoves } from './errors.ts'
 import { REPLY_PARTITIONS, REPLY_TOPIC } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { fetchRequest } from './log/protocol.ts'
-import { usualReplicas } from './topics.ts'
+import { ANY_TIME, usualReplicas } from './topics.ts'
 import { decodeRecord } from './wire.ts'
 
 const HOUR_MS = 3_600_000
@@ -35,7 +35,7 @@ export async function openReplies(
 ): Promise<{ address: string; receiver: Receiver; fail(error: unknown): void }> {
   await topology.ensureTopic(REPLY_TOPIC, REPLY_PARTITIONS, usualReplicas(connection), {
     'retention.ms': String(HOUR_MS),
-    'message.timestamp.after.max.ms': '9223372036854775807',
+    ...ANY_TIME,
   })
   const id = randomUUID()
   const lane = `replies ${id}`

@@ -5,8 +5,8 @@ import { errorType } from './errors.ts'
 import { offsetsOf } from './log/offsets.ts'
 import type { TopicInfo } from './log/protocol.ts'
 
-/** Beyond any record's time: Kafka else refuses what lies an hour ahead. */
-const NO_LIMIT = '9223372036854775807'
+/** A topic's setting that takes records of any time: Kafka else refuses what lies an hour ahead. */
+export const ANY_TIME = { 'message.timestamp.after.max.ms': '9223372036854775807' } as const
 /** Source of a setting: the topic itself, and no default. */
 const SET_ON_TOPIC = 1
 const POLL_MS = 5
@@ -29,14 +29,16 @@ export function keepingConfig(more: Readonly<Record<string, unknown>> = {}): Rec
   const config: Record<string, string> = {
     'retention.ms': '-1',
     'retention.bytes': '-1',
-    'message.timestamp.after.max.ms': NO_LIMIT,
+    ...ANY_TIME,
   }
   for (const [name, value] of Object.entries(more)) config[name] = String(value)
   return config
 }
 
-/** Makes what is not there; resolves when each has leaders that know it. Answers the names of those made by this call; `meanwhile` runs while they
- * get their leaders. */
+/**
+ * Makes what is not there; resolves when each has leaders that know it. Answers the names of those made by this call; `meanwhile` runs
+ * while they get their leaders.
+ */
 export async function createTopics(
   connection: Connection,
   specs: readonly TopicSpec[],

@@ -79,25 +79,13 @@ export function encodeRetry(
   )
   headers.push(WireHeader.ATTEMPT, String(deliveryCount), WireHeader.FIRST_FAILED_AT, String(firstFailedAt))
   headers.push(WireHeader.DELIVER_AT, String(Math.ceil(deliverAt)))
-  return {
-    timestamp: record.timestamp,
-    key: record.key,
-    value: record.value,
-    headers: withId(record, headers),
-  }
+  return copyWith(record, headers)
 }
 
 /** A record once more, as it is. */
 export function encodeAsIs(record: LogRecord): RecordParts {
-  return {
-    timestamp: record.timestamp,
-    key: record.key,
-    value: record.value,
-    headers: withId(
-      record,
-      copyHeaders(record, () => true),
-    ),
-  }
+  const headers = copyHeaders(record, () => true)
+  return copyWith(record, headers)
 }
 
 /** A record for a dead-letter queue: it does not wait there, and failed at nothing yet. `until`: how long that queue keeps it, in ms since the epoch. */
@@ -112,12 +100,7 @@ export function encodeDead(record: LogRecord, info: DeadLetterInfo, until: numbe
   const headers = copyHeaders(record, (name) => !gone.has(name) && !name.startsWith('mq-dead-'))
   for (const [name, value] of Object.entries(deadLetterHeaders(info))) headers.push(name, value)
   if (until !== undefined) headers.push(WireHeader.EXPIRES_AT, String(Math.ceil(until)))
-  return {
-    timestamp: record.timestamp,
-    key: record.key,
-    value: record.value,
-    headers: withId(record, headers),
-  }
+  return copyWith(record, headers)
 }
 
 /** Whether a dead letter was kept for as long as its queue keeps them. Of other messages core sees to it that they expire. */
@@ -157,6 +140,12 @@ export function deliverAtOf(record: LogRecord): number {
     }
   })
   return at
+}
+
+/** A record once more, with these headers in place of its own. */
+function copyWith(record: LogRecord, headers: Flat): RecordParts {
+  const { timestamp, key, value } = record
+  return { timestamp, key, value, headers: withId(record, headers) }
 }
 
 function copyHeaders(record: LogRecord, keep: (name: string) => boolean): Flat {

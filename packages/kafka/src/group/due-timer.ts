@@ -1,6 +1,5 @@
+import { LONGEST_TIMER_MS } from '../abort.ts'
 import type { Partition } from './partition-contract.ts'
-
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Says when the first of the delayed records is due. */
 export interface DueTimer {

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+
 /** The hash of Java's default partitioner: MurmurHash2 with its seed. */
 export function murmur2(bytes: Uint8Array): number {
   const m = 0x5bd1e995
