@@ -3,7 +3,7 @@ import type { BrokerAdapter } from '@mq/core/adapter'
 import { useEverything } from './use-everything.ts'
 
 /** What a process of its own can be asked to do; see `startChild`. */
-export type Scenario = 'exit' | 'hang' | 'suicide' | 'signals' | 'busy' | 'idle'
+export type Scenario = 'exit' | 'hang' | 'crash' | 'signals' | 'busy' | 'idle'
 
 const [url = '', scenario = '', name = '', lease = '1000'] = process.argv.slice(2)
 const { createAdapter } = (await import(url)) as { createAdapter: () => BrokerAdapter }
@@ -31,8 +31,8 @@ switch (scenario) {
       return never()
     })
     break
-  case 'suicide':
-    // Dies of every message.
+  case 'crash':
+    // Every message kills it.
     await queue.connect()
     await queue.createQueue({ name, maxRedeliveries: 2 })
     await queue.consume(name, () => process.kill(process.pid, 'SIGKILL'))

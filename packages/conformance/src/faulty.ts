@@ -4,6 +4,7 @@ import {
   type BrokerAdapter,
   type ConnectionEvents,
   type Receiver,
+  untilAborted,
 } from '@mq/core/adapter'
 import type { Clock } from '@mq/core'
 import type { Link } from './types.ts'
@@ -86,9 +87,8 @@ export function faulty(inner: BrokerAdapter, clock: Clock = realClock): Faulty {
     },
     async connect(on, signal) {
       calls.push({ operation: 'connect', args: [on, signal] })
-      const aborted = abortOf(signal)
-      await Promise.race([closing, aborted])
-      if (hole || crashed) return aborted
+      await untilAborted(closing, signal)
+      if (hole || crashed) return untilAborted(new Promise<never>(() => undefined), signal)
       if (down) throw connectionError()
       const intercept = intercepts.get('connect')
       const mine = newEpoch()
@@ -189,16 +189,6 @@ function newEpoch(): Epoch {
   const gone = new Promise<never>((_, reject) => (fail = reject))
   gone.catch(() => undefined)
   return { dead: false, gone, break: () => fail(connectionError()) }
-}
-
-function abortOf(signal: AbortSignal): Promise<never> {
-  const aborted = new Promise<never>((_, reject) => {
-    const fail = () => reject(signal.reason as Error)
-    if (signal.aborted) fail()
-    else signal.addEventListener('abort', fail, { once: true })
-  })
-  aborted.catch(() => undefined)
-  return aborted
 }
 
 export function connectionError(): AdapterError {

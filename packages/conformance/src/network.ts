@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { MessageQueue, type BrokerAdapter, type MessageQueueConfigInput } from '@mq/core'
+import { fresh } from './fixtures.ts'
+import { numbers } from './helpers.ts'
 import { realClock, sleep } from './schedule.ts'
 import type { Runner } from './types.ts'
 
@@ -31,8 +32,6 @@ export interface NetworkHarness {
 
 const PATIENCE_MS = 30_000
 const SHORT_LEASE = { consumer: { sessionTimeoutMs: 2_000, heartbeatIntervalMs: 500 } }
-const numbers = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
-const fresh = () => `network-${randomUUID().slice(0, 8)}`
 
 async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const end = performance.now() + PATIENCE_MS

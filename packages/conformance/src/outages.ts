@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { MessageQueue } from '@mq/core'
 import { spawnChild, type Child } from './child-process.ts'
 import type { Scenario } from './child.ts'
+import { fresh } from './fixtures.ts'
 import { realClock, sleep } from './schedule.ts'
 import type { Harness, Runner } from './types.ts'
 
@@ -37,7 +37,7 @@ export function processOutages(runner: Pick<Runner, 'describe' | 'it'>, harness:
   const limitMs = OUTAGE_MS + 5 * patienceMs
 
   async function withChild(scenario: Scenario, test: (child: Child, queue: string) => Promise<void>) {
-    const name = `outage-${randomUUID().slice(0, 8)}`
+    const name = fresh('outage')
     // What it prints is searched for warnings: of Node, not of the logger.
     const env = { NODE_OPTIONS: '', MQ_LOG_LEVEL: 'silent', ...harness.process.env }
     const settings = { ...harness.process, env }

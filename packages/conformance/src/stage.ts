@@ -4,6 +4,7 @@ import type { TestContext } from './context.ts'
 import { failure, outbound, plainSettings, source } from './fixtures.ts'
 import { receiveAll } from './helpers.ts'
 
+/** A queue whose messages are leased: where settlements are tried out. */
 export interface Stage {
   readonly adapter: BrokerAdapter
   readonly name: string
@@ -47,9 +48,10 @@ export async function leased(
   return { adapter, name, ids: messages.map(({ id }) => id), receiver, deliveries }
 }
 
+/** Its dead-letter queue. */
 export const deadOf = ({ name }: Stage) => ({ queue: `${name}.dlq` })
 
-/** The same, with a dead-letter queue. */
+/** As `leased`, with a dead-letter queue of at most `maxLength` messages. */
 export async function mortal(
   t: TestContext,
   n: number,

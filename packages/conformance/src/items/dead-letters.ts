@@ -307,7 +307,7 @@ export const deadLetters = group('dead-letters', (item) => {
         const before = runs
         const stopped = () => runs > before
         if (t.harness.process?.shared === true) {
-          const child = startChild(t, 'suicide', name)
+          const child = startChild(t, 'crash', name)
           // A process takes its time: how long it may is said by the wait for its end.
           const over = async () => {
             while (child.alive() && (await queue.deadLetters(name).count()) === 0) await t.quiet(50)
