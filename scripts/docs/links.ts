@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { dirname, relative, resolve } from 'node:path'
 import { anchorsOf, linksOf } from './markdown.ts'
 
 const external = /^(?:[a-z][a-z0-9+.-]*:|\/\/)/i
@@ -19,6 +19,6 @@ function problem(base: string, document: string, target: string): string | undef
 export function linkProblems(base: string, document: string): string[] {
   return linksOf(readFileSync(document, 'utf8')).flatMap(({ target, line }) => {
     const found = problem(base, document, target)
-    return found ? [`${join(document)}:${line}: ${found}`] : []
+    return found ? [`${document}:${line}: ${found}`] : []
   })
 }

@@ -10,7 +10,7 @@ export interface RunResult {
 }
 
 export interface RunOptions {
-  /** @default the repository's root */
+  /** @default the current folder */
   cwd?: string
   env?: NodeJS.ProcessEnv
   /** Show the output as it comes instead of collecting it. @default false */
