@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { runCommand } from './command.ts'
-import { locate, type Requirement } from './sources/locate.ts'
+import { locate, withoutDocker, type Requirement } from './sources/locate.ts'
 import type { Source, StartOptions } from './types.ts'
 
 const requirement: Requirement<'openssl'> = {
@@ -30,7 +30,7 @@ export async function makeCertificates(
   flaw: NonNullable<StartOptions['certificate']>,
   sources: readonly Source[],
 ): Promise<Certificates> {
-  const found = await locate(requirement, [...sources.filter((source) => source !== 'docker'), 'path'])
+  const found = await locate(requirement, [...withoutDocker(sources), 'path'])
   if (found.kind !== 'native') throw new Error('openssl does not come from Docker')
   const { openssl } = found.tools
   mkdirSync(folder, { recursive: true, mode: 0o755 })

@@ -9,7 +9,7 @@ import { redisRequirement } from './servers/redis-settings.ts'
 import { startRedisCluster } from './servers/redis-cluster.ts'
 import { startRedisSentinel } from './servers/redis-sentinel.ts'
 import { startRedis } from './servers/redis.ts'
-import { locate } from './sources/locate.ts'
+import { locate, withoutDocker } from './sources/locate.ts'
 import { brokerNames, type BrokerName, type Source, type StartOptions } from './types.ts'
 
 export interface BrokerKind {
@@ -25,10 +25,6 @@ const ensureRabbit: BrokerKind['ensure'] = async (sources, debian) =>
   void (await locate(rabbitRequirement, sources, debian))
 
 const ensureKafka: BrokerKind['ensure'] = async (sources) => void (await kafkaFiles(sources))
-
-function withoutDocker(sources: readonly Source[]): readonly Source[] {
-  return sources.filter((source) => source !== 'docker')
-}
 
 const registry: Readonly<Record<BrokerName, BrokerKind>> = {
   redis: { start: startRedis, ensure: ensureRedis },

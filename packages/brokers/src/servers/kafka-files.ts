@@ -16,7 +16,7 @@ import { cacheFolder } from '../folders.ts'
 import { intoPlace } from '../into-place.ts'
 import { withLock } from '../lock.ts'
 import { progress } from '../progress.ts'
-import { locate, type Located, type Requirement } from '../sources/locate.ts'
+import { locate, withoutDocker, type Located, type Requirement } from '../sources/locate.ts'
 import type { Source } from '../types.ts'
 import { javaFlags, makeArchive } from './kafka-archive.ts'
 import { kafkaUser } from './kafka-node.ts'
@@ -105,10 +105,7 @@ export function copyFormatted(formatted: string, to: string, nodeId: number): vo
 }
 
 async function downloadJars(folder: string, sources: readonly Source[]): Promise<void> {
-  const found = await locate(
-    mavenRequirement,
-    sources.filter((source) => source !== 'docker'),
-  )
+  const found = await locate(mavenRequirement, withoutDocker(sources))
   if (found.kind !== 'native') throw new Error('Maven does not come from Docker')
   progress(`downloading Apache Kafka ${kafkaVersion} from Maven Central`)
   const pom = path.join(path.dirname(folder), 'pom.xml')

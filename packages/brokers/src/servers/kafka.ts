@@ -10,6 +10,7 @@ import { dockerNode } from '../processes/docker-node.ts'
 import type { Guard } from '../processes/guard.ts'
 import { nativeNode } from '../processes/native-node.ts'
 import type { ServerNode } from '../processes/server-node.ts'
+import { withoutDocker } from '../sources/locate.ts'
 import type { BrokerName, Source, StartOptions } from '../types.ts'
 import { waitUntil } from '../wait.ts'
 import { clusterId, copyFormatted, kafkaFiles, kafkaVersion, type KafkaFiles } from './kafka-files.ts'
@@ -32,8 +33,7 @@ export function startKafkaCluster(
   sources: readonly Source[],
   guard: Guard,
 ): Promise<Launched> {
-  const native = sources.filter((source) => source !== 'docker')
-  return startNodes('kafka-cluster', 3, options, native, guard)
+  return startNodes('kafka-cluster', 3, options, withoutDocker(sources), guard)
 }
 
 async function startNodes(

@@ -5,7 +5,7 @@ import { brokerError } from '../errors.ts'
 import { dataFolder } from '../folders.ts'
 import { choosePorts } from '../net/ports.ts'
 import type { Guard } from '../processes/guard.ts'
-import { locate } from '../sources/locate.ts'
+import { locate, withoutDocker } from '../sources/locate.ts'
 import type { BrokerName, Source, StartOptions } from '../types.ts'
 import { waitUntil } from '../wait.ts'
 import { assemble, guarded, type Launched } from './launched.ts'
@@ -34,8 +34,7 @@ export function startRabbitCluster(
   guard: Guard,
 ): Promise<Launched> {
   // Containers would need a network of their own to find each other.
-  const native = sources.filter((source) => source !== 'docker')
-  return startNodes('rabbitmq-cluster', 3, options, native, guard)
+  return startNodes('rabbitmq-cluster', 3, options, withoutDocker(sources), guard)
 }
 
 async function startNodes(

@@ -6,7 +6,7 @@ import { dataFolder } from '../folders.ts'
 import { choosePorts } from '../net/ports.ts'
 import { respCommand, type RespTarget } from '../net/resp.ts'
 import type { Guard } from '../processes/guard.ts'
-import { locate } from '../sources/locate.ts'
+import { locate, withoutDocker } from '../sources/locate.ts'
 import type { Source, StartOptions } from '../types.ts'
 import { waitUntil } from '../wait.ts'
 import { assemble, guarded, type Launched } from './launched.ts'
@@ -25,11 +25,7 @@ export async function startRedisCluster(
   if (options.certificate === 'expired') {
     throw new RangeError('the nodes of a Redis cluster refuse each other with an expired certificate')
   }
-  const located = await locate(
-    redisRequirement,
-    sources.filter((source) => source !== 'docker'),
-    options.debian,
-  )
+  const located = await locate(redisRequirement, withoutDocker(sources), options.debian)
   const count = masters * (1 + (options.replicas ?? 1))
   const ports = await choosePorts(
     3 * count,

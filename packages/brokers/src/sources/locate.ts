@@ -25,6 +25,7 @@ export type Located<Tool extends string = string> =
   | { readonly kind: 'native'; readonly tools: Readonly<Record<Tool, string>> }
   | { readonly kind: 'docker'; readonly docker: string; readonly image: string }
 
+/** Those asked for: `given`, else `MQ_BROKERS_SOURCES`, else all. Throws for a name that is none. */
 export function sourcesFor(given: readonly Source[] | undefined): readonly Source[] {
   if (given) return given
   const text = process.env['MQ_BROKERS_SOURCES']
@@ -33,6 +34,11 @@ export function sourcesFor(given: readonly Source[] | undefined): readonly Sourc
   const unknown = names.find((name) => !(allSources as readonly string[]).includes(name))
   if (unknown === undefined) return names as Source[]
   throw new Error(`MQ_BROKERS_SOURCES has "${unknown}"; it takes ${allSources.join(', ')}`)
+}
+
+/** For what has to run on this machine itself. */
+export function withoutDocker(sources: readonly Source[]): readonly Source[] {
+  return sources.filter((source) => source !== 'docker')
 }
 
 /**
@@ -70,10 +76,7 @@ export async function locate<Tool extends string>(
 export async function locateTools<Tool extends string>(
   need: Requirement<Tool>,
 ): Promise<Readonly<Record<Tool, string>>> {
-  const located = await locate(
-    need,
-    sourcesFor(undefined).filter((source) => source !== 'docker'),
-  )
+  const located = await locate(need, withoutDocker(sourcesFor(undefined)))
   if (located.kind === 'native') return located.tools
   throw brokerError('BROKER_MISSING', `${need.label} is missing: ${advice(need)}`)
 }
