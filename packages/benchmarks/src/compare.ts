@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+
 /** One side of a comparison: does a workload once with so many messages, answers messages per second. */
 export interface Contender {
   readonly name: string

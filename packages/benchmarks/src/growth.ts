@@ -104,7 +104,7 @@ async function flow(
   const sending: Promise<unknown>[] = []
   let handled = 0
   let last = Number.POSITIVE_INFINITY
-  let next = waiting === 0 ? 0 : waiting
+  let next = waiting
   let finish: () => void = () => undefined
   const done = new Promise<void>((resolve) => (finish = resolve))
   const send = (): void => {

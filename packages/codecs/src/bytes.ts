@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+
 /** The same memory as a Buffer: what the native codecs and `read…LE` want. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

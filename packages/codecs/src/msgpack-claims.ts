@@ -1,4 +1,5 @@
 import { type Buffer } from 'node:buffer'
+
 /** What the head of a value says: bytes that follow it, values that follow it. */
 interface Head {
   readonly bytes: number
