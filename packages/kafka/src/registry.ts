@@ -1,18 +1,15 @@
 import { Buffer } from 'node:buffer'
 import type { QueueSettings } from '@mq/core/adapter'
-import { pause } from './abort.ts'
 import type { RecordParts } from './log/batch-writer.ts'
 import type { Connection } from './connection.ts'
-import { errorType, leaderMoves } from './errors.ts'
+import { errorType } from './errors.ts'
+import { mayBeLed, pauseForLeader } from './log/moving-leader.ts'
 import { readChunk } from './log/scan.ts'
 import { ANY_TIME, usualReplicas } from './topics.ts'
 
 /** Where the settings of queues are kept that no topic can hold. */
 export const REGISTRY_TOPIC = 'mq.settings'
 
-const TRIES = 100
-const AGAIN_MS = 25
-const MOST_MS = 250
 /** What was read is of a topic that is gone, or was made anew and is shorter. */
 const ANOTHER = new Set([
   'UNKNOWN_TOPIC_OR_PARTITION',
@@ -137,8 +134,8 @@ export function createRegistry(setup: RegistrySetup): Registry {
         await setup.produceTo(REGISTRY_TOPIC, 0, records)
         return
       } catch (error) {
-        if (tries >= TRIES || !leaderMoves(error)) throw error
-        await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+        if (!mayBeLed(error, tries)) throw error
+        await pauseForLeader(tries)
       }
     }
   }

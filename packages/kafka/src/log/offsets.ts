@@ -1,11 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import { pause } from '../abort.ts'
 import type { Connection } from '../connection.ts'
-import { leaderMoves } from '../errors.ts'
+import { mayBeLed, pauseForLeader } from './moving-leader.ts'
 
-const TRIES = 100
-const AGAIN_MS = 25
-const MOST_MS = 250
 /** How long it is waited for a leader, where others answer, in ms. */
 const LED_MS = 2_000
 
@@ -19,8 +15,15 @@ export interface LogEnds {
 }
 
 /** Where the logs of partitions begin and end, by `topic/partition`. */
-export function offsetsOf(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
-  return persistently(connection, parts, () => offsetsOnce(connection, parts))
+export async function offsetsOf(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await offsetsOnce(connection, parts)
+    } catch (error) {
+      if (!mayBeLed(error, tries) || (await someGone(connection, parts))) throw error
+      await pauseForLeader(tries)
+    }
+  }
 }
 
 /** The same, in one try. */
@@ -52,32 +55,18 @@ export async function offsetsOfLed(connection: Connection, parts: Parts): Promis
     }
     await Promise.all([...(await byLeader(connection, left)).values()].map(look))
     if (failures.length === 0) return out
-    // Not passing, but gone.
-    if ((await connection.topics(Object.keys(failed), true)).size < Object.keys(failed).length)
-      throw failures[0]
+    if (await someGone(connection, failed)) throw failures[0]
     if (out.size > 0 && performance.now() >= until) return out
-    if (out.size === 0 && (tries >= TRIES || !failures.some(leaderMoves))) throw failures[0]
+    if (out.size === 0 && !failures.some((error) => mayBeLed(error, tries))) throw failures[0]
     left = failed
-    await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+    await pauseForLeader(tries)
   }
 }
 
-async function persistently<T>(
-  connection: Connection,
-  parts: Readonly<Record<string, unknown>>,
-  call: () => Promise<T>,
-): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await call()
-    } catch (error) {
-      if (tries >= TRIES || !leaderMoves(error)) throw error
-      const known = await connection.topics(Object.keys(parts), true)
-      // Not passing, but gone.
-      if (known.size < Object.keys(parts).length) throw error
-      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
-    }
-  }
+/** Whether a topic of them is there no more: no leader will come for that. Looks anew. */
+async function someGone(connection: Connection, parts: Parts): Promise<boolean> {
+  const topics = Object.keys(parts)
+  return (await connection.topics(topics, true)).size < topics.length
 }
 
 async function listOffsets(

@@ -3,8 +3,9 @@ import { pause } from '../abort.ts'
 import { decodeBatches, type LogRecord } from './batch-reader.ts'
 import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
-import { errorType, leaderMoves } from '../errors.ts'
+import { errorType } from '../errors.ts'
 import type { Commit } from '../group/membership.ts'
+import { mayBeLed, pauseForLeader } from './moving-leader.ts'
 import { offsetsOf } from './offsets.ts'
 import { fetchRequest } from './protocol.ts'
 import { parseNotes } from '../group/notes.ts'
@@ -13,9 +14,8 @@ import { decodeRecord, deliverAtOf, isOver, removalOf } from '../wire.ts'
 
 const LANE = 'scan'
 const CHUNK_BYTES = 1024 * 1024
-const TRIES = 100
-const AGAIN_MS = 25
-const MOST_MS = 250
+/** Between the requests of one who has used up a quota, in ms. */
+const QUOTA_MS = 25
 
 export interface Chunk {
   /** Of the topic that was read, in hex: one that is made anew has another. */
@@ -47,10 +47,10 @@ export async function readChunk(
           continue
         }
       }
-      if (tries >= TRIES || !leaderMoves(error)) throw error
+      if (!mayBeLed(error, tries)) throw error
       // Not passing, but gone.
       if ((await connection.topic(topic, true)) === null) throw error
-      await pause(Math.min(tries * AGAIN_MS, MOST_MS))
+      await pauseForLeader(tries)
     }
   }
 }
@@ -71,7 +71,7 @@ async function readOnce(
   )
   if (answer === undefined) {
     // So a broker answers who has used up a quota; it takes the next request of the socket when it may answer that.
-    await pause(AGAIN_MS)
+    await pause(QUOTA_MS)
     return readOnce(connection, topic, partition, offset, bytes, false)
   }
   const { error, records, highWatermark } = answer
