@@ -236,8 +236,9 @@ describe('a request', () => {
     await settled()
     const next = request(bench, 'b')
     await sent(bench, 2)
+    expect(bench.adapter.receivers).toHaveLength(2)
     lastOf(bench.adapter.receivers).give(replyTo('b'))
-    await next
+    expect((await next).body).toBe('reply to b')
   })
 
   it.each([
