@@ -30,7 +30,7 @@ const schema = Type.Object(
       default: 500,
     }),
     fetchMinBytes: integer({
-      description: 'What a broker waits for before it answers a fetch.',
+      description: 'How much a broker gathers before it answers a fetch.',
       unit: 'bytes',
       brokers: ['kafka'],
       minimum: 1,
@@ -62,7 +62,7 @@ const schema = Type.Object(
       defaultText: '10000, or a third of `sessionTimeoutMs` if that is less',
     }),
     maxPollIntervalMs: integer({
-      description: 'How long a consumer that holds messages may settle none before health calls it stuck.',
+      description: 'How long no handler may end, while one runs, before health calls the consumer stuck.',
       unit: 'ms',
       minimum: 1,
       maximum: LONGEST_TIMER_MS,

@@ -39,7 +39,7 @@ const schema = Type.Object(
       default: false,
     }),
     healthCheckInterval: number({
-      description: 'How often a manager looks after its queues; 0: never.',
+      description: 'How often a manager checks the health of its queues; 0: never.',
       unit: 'seconds',
       minimum: 0,
       maximum: MOST_SECONDS,
@@ -58,7 +58,7 @@ const schema = Type.Object(
       default: 1,
     }),
     retryBackoff: oneOf(['fixed', 'linear', 'exponential'], {
-      description: 'How the wait grows: not, by itself, or doubling.',
+      description: 'How the wait grows with each retry: not at all, by the first wait, or doubling.',
       default: 'exponential',
     }),
     retryMaxDelaySeconds: number({

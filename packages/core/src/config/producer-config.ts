@@ -13,7 +13,7 @@ const schema = Type.Object(
       default: 1_048_576,
     }),
     lingerMs: integer({
-      description: 'How long a message waits for company. 0: what is sent in one tick goes together.',
+      description: 'How long a message waits for others to go with it. 0: for those of the same tick alone.',
       unit: 'ms',
       minimum: 0,
       maximum: 60_000,

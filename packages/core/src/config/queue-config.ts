@@ -14,7 +14,7 @@ const fields = {
     default: true,
   }),
   autoDelete: boolean({
-    description: 'Goes when its last consumer goes; who calls `receive` is none.',
+    description: 'Deleted when its last consumer stops; `receive` and `messages` are no consumers.',
     brokers: ['memory', 'redis', 'rabbitmq'],
     default: false,
   }),
