@@ -332,13 +332,18 @@ export function notFound(what: string): AdapterError {
   return new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`)
 }
 
-/** A partition that is not known where it was looked for: gone with its topic, or only moved. */
+/** What to do about a record that is too large; of a partition that is not known where it was looked for whether it is gone with its topic, or only moved. */
 async function explain(
   connection: Connection,
   topic: string,
   error: Error & { type: string },
   what: string,
 ): Promise<unknown> {
+  if (error.type === 'MESSAGE_TOO_LARGE') {
+    const text = `${what} takes nothing so large: raise max.message.bytes of its topic`
+    const tooLarge = new AdapterError('MQ_MESSAGE_TOO_LARGE', text, { cause: error })
+    return Object.assign(tooLarge, { type: error.type })
+  }
   if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
   const info = await connection.topic(topic, true).catch(() => undefined)
   if (info === null) return notFoundAfter(what, error)

@@ -11,10 +11,14 @@ import {
 } from '@mq/core/adapter'
 import type { LogRecord } from './log/batch-reader.ts'
 import type { RecordParts } from './log/batch-writer.ts'
+import { classify } from './errors.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { nameOf, type Names, namesOf } from './names.ts'
 import type { Publisher } from './publisher.ts'
 import { type Decoded, decodeRecord, encodeDead, encodeRetry, isOver } from './wire.ts'
+
+/** Characters of an error's message where there is little room. */
+const SHORT = 100
 
 export interface ReceiverSetup {
   readonly consumer: Consumer
@@ -163,8 +167,14 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       } catch (error) {
         return held.map((delivery) => (owns(delivery) ? { error } : 'lost'))
       }
-      return move(held, topic, nameOf(source.target), (delivery) =>
+      const outcomes = await move(held, topic, nameOf(source.target), (delivery) =>
         encodeRetry(delivery.record, delivery.deliveryCount + 1, delivery.firstFailedAt ?? now, dueAt),
+      )
+      // A copy is a little larger than its original, which may be as large as its topic takes: that one waits in place.
+      return outcomes.map((outcome, i) =>
+        isTooLarge(outcome)
+          ? (each([held[i] as Held], (record) => consumer.retryInPlace(record, dueAt))[0] ?? outcome)
+          : outcome,
       )
     },
 
@@ -172,9 +182,20 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       const keptMs = await setup.retentionMs(target)
       const until = keptMs === null ? undefined : Date.now() + keptMs
       const to = namesOf(target, undefined).main
-      return move(deliveries as readonly Held[], to, nameOf(target), (delivery, i) =>
-        encodeDead(delivery.record, failures[i] as DeadLetterInfo, until),
+      const bury = (of: readonly Held[], infos: readonly DeadLetterInfo[]) =>
+        move(of, to, nameOf(target), (delivery, i) =>
+          encodeDead(delivery.record, infos[i] as DeadLetterInfo, until),
+        )
+      const held = deliveries as readonly Held[]
+      const outcomes = await bury(held, failures)
+      const large = outcomes.flatMap((outcome, i) => (isTooLarge(outcome) ? [i] : []))
+      if (large.length === 0) return outcomes
+      // The message is worth more than all that is to be said of its failure.
+      const again = await bury(
+        large.map((i) => held[i] as Held),
+        large.map((i) => inShort(failures[i] as DeadLetterInfo)),
       )
+      return outcomes.map((outcome, i) => again[large.indexOf(i)] ?? outcome)
     },
 
     renew: (deliveries) =>
@@ -189,4 +210,13 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       return closed
     },
   }
+}
+
+function isTooLarge(outcome: SettleOutcome): boolean {
+  return typeof outcome === 'object' && classify(outcome.error).code === 'MQ_MESSAGE_TOO_LARGE'
+}
+
+function inShort(info: DeadLetterInfo): DeadLetterInfo {
+  const { name, message } = info.error
+  return { ...info, error: { name, message: message.slice(0, SHORT), stack: '' } }
 }

@@ -9,6 +9,10 @@ import type { TopicInfo } from './log/protocol.ts'
 export const ANY_TIME = { 'message.timestamp.after.max.ms': '9223372036854775807' } as const
 /** Source of a setting: the topic itself, and no default. */
 const SET_ON_TOPIC = 1
+/** Room for what a copy of a message has more than its original: why and when it failed, when it is due. */
+const COPY_BYTES = 32 * 1024
+/** Of a setting. */
+const MOST_BYTES = 2 ** 31 - 1
 const POLL_MS = 5
 const TRIES = 1_000
 
@@ -154,8 +158,10 @@ export async function passedOn(
   for (const { configName, configValue, configSource } of entries) {
     if (configSource !== SET_ON_TOPIC || configValue === null) continue
     // More than there are would refuse everything.
-    const fits = configName === 'min.insync.replicas' && Number(configValue) <= replicas
-    if (fits || configName === 'max.message.bytes') config[configName] = configValue
+    if (configName === 'min.insync.replicas' && Number(configValue) <= replicas)
+      config[configName] = configValue
+    if (configName === 'max.message.bytes')
+      config[configName] = String(Math.min(Number(configValue) + COPY_BYTES, MOST_BYTES))
   }
   return config
 }

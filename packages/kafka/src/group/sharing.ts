@@ -98,8 +98,9 @@ export function createSharing(setup: SharingSetup): Sharing {
     const taken = partition.takeAside(MOVED_AT_ONCE)
     const records = taken.filter((record) => {
       if (isLeftOut(record, names, pattern)) partition.complete(record.offset)
-      // What is damaged would not be so any more.
-      else if (record.damage !== undefined) partition.giveBack(record)
+      // What is damaged would not be so any more, and what failed in place would not have failed.
+      else if (record.damage !== undefined || partition.historyOf(record.offset).failures > 0)
+        partition.giveBack(record)
       else return true
       return false
     })

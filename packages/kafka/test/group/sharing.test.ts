@@ -97,6 +97,21 @@ describe('what is ready behind a message that somebody holds', () => {
   })
 })
 
+describe('what failed in its place', () => {
+  it('is not moved: its copy would not have failed', async () => {
+    const { partition, holdings, taker } = await holding(['a.held', 'a.failed', 'a.1'])
+    const [failed] = holdings.give(taker, 1, false)
+    if (failed !== undefined) partition.retryInPlace(failed, 0, 0)
+    const moved: unknown[] = []
+    const produceTo: SharingSetup['produceTo'] = (_, _number, copies) =>
+      Promise.resolve(void moved.push(...copies.map(({ value }) => Buffer.from(value ?? []).toString())))
+    await sharing(holdings, produceTo, 60_000).prepare()
+    expect(moved).toEqual(['a.1'])
+    expect(partition.historyOf(1).failures).toBe(1)
+    expect(holdings.give(taker, 9, false).map(({ offset }) => offset)).toEqual([1])
+  })
+})
+
 describe('a look at what others of the group read', () => {
   it('goes on when the coordinator has moved', async () => {
     const moved = Object.assign(new Error('moved'), { type: 'NOT_COORDINATOR_FOR_GROUP' })
