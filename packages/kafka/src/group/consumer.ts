@@ -36,6 +36,8 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   /** Of the last round: another will follow, or one is under way. */
   let moving = true
   let error: unknown = null
+  /** How often a log was another one: where it ended before says nothing. */
+  let restarts = 0
   let trimTimer: NodeJS.Timeout | undefined
   let quietTimer: NodeJS.Timeout | undefined
   let patienceTimer: NodeJS.Timeout | undefined
@@ -71,6 +73,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     connection,
     owned,
     restart(old, topicId, offset) {
+      restarts++
       handoff.restart(old, topicId, offset)
       committer.schedule()
       fetcher.poke()
@@ -352,8 +355,10 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   }
   /** Reads what is in the log at the call. False: something is ready before. */
   const readOn = async (signal: AbortSignal): Promise<boolean> => {
+    const before = restarts
     const ends = await offsetsOfLed(connection, holdings.parts())
     while (!signal.aborted && error === null) {
+      if (restarts !== before) return readOn(signal)
       let behind = false
       for (const p of owned.values()) {
         if (p.readyCount > 0) return false
