@@ -102,6 +102,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     resumed() {
       fetcher.poke()
       waiting.wake()
+      recall.watch()
     },
   })
 
@@ -187,6 +188,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
     else patienceTimer = setTimeout(() => assignedWaiters.wake(), MOVING_PATIENCE_MS).unref()
     fetcher.poke()
     waiting.wake()
+    recall.watch()
   }
 
   function fail(reason: unknown): void {

@@ -14,7 +14,9 @@ export function createDueTimer(owned: ReadonlyMap<string, Partition>, due: () =>
   const watch = (): void => {
     stop()
     let next = Number.POSITIVE_INFINITY
-    for (const partition of owned.values()) next = Math.min(next, partition.delayed.nextDue)
+    // What lies in one that is about to go is not handed out, whenever it is due: unless it stays after all.
+    for (const { leavingSince, delayed } of owned.values())
+      if (leavingSince === null) next = Math.min(next, delayed.nextDue)
     if (next === Number.POSITIVE_INFINITY) return
     const ms = Math.min(Math.max(1, next - Date.now()), LONGEST_TIMER_MS)
     timer = setTimeout(() => {
