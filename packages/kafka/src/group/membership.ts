@@ -355,8 +355,9 @@ export function joinGroup(setup: MembershipSetup): Membership {
     },
     poke,
     async commit(entries) {
-      const link = await coordinator()
+      // As it is now: what this is about may be another's by the time that there is a coordinator, and a member of a later generation.
       const args = { groupId: group, groupGenerationId: generation, memberId, topics: byTopic(entries) }
+      const link = await coordinator()
       await link.call('OffsetCommit', args, requestMs())
     },
     async committed(parts) {

@@ -167,6 +167,34 @@ describe('a session that brokers refuse', () => {
   })
 })
 
+it('a commit that waits for its coordinator is of the generation in which it was made', async () => {
+  const generations: number[] = []
+  let round = 0
+  let beats = 0
+  let waits = false
+  let find = (): void => undefined
+  const answer = (name: string, args: { groupGenerationId: number }): Promise<unknown> => {
+    if (name === 'JoinGroup') return Promise.resolve({ ...JOINED, generationId: ++round })
+    if (name === 'OffsetCommit') generations.push(args.groupGenerationId)
+    if (name === 'Heartbeat' && ++beats > 1 && round === 1)
+      return Promise.reject(Object.assign(new Error('no'), { type: 'ILLEGAL_GENERATION' }))
+    return Promise.resolve({ memberAssignment: Buffer.alloc(0) })
+  }
+  const link = { call: answer } as unknown as Link
+  const { membership } = member(willing, undefined, undefined, undefined, {
+    coordinator: () =>
+      waits ? new Promise((resolve) => (find = () => resolve(link))) : Promise.resolve(link),
+  })
+  await until(() => beats === 1)
+  waits = true
+  const committed = membership.commit([{ topic: 't', partition: 0, offset: 1, metadata: '' }])
+  waits = false
+  await until(() => round === 2)
+  find()
+  await committed
+  expect(generations).toEqual([1])
+})
+
 it('a topic that gets more partitions makes another round', async () => {
   let asked = 0
   const { count } = member(willing, () =>
