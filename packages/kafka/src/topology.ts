@@ -18,7 +18,7 @@ import { type Registered, type Registry, removalsKey } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
 import { notesAtStart } from './group/notes.ts'
 
-/** Somebody else may declare a queue anew: what is known of its settings is asked again after so long. */
+/** Somebody else may declare a queue anew, or set its topic otherwise: what is known of that is asked again after so long. */
 const KNOWN_MS = 5_000
 
 export interface Topology {
@@ -37,7 +37,7 @@ export interface Topology {
   ensureLater(later: string, main: string): Promise<void>
   /** How long a dead-letter queue keeps what it takes, in ms; `null`: for ever. May be some seconds old. */
   retentionMs(target: Target): Promise<number | null>
-  /** Whether what was consumed of a topic may be deleted: its own retention keeps everything for ever. */
+  /** Whether what was consumed of a topic may be deleted: its own retention keeps everything for ever. May be some seconds old. */
   keepsForEver(topic: string): Promise<boolean>
 }
 
@@ -51,7 +51,7 @@ export interface TopologySetup {
 }
 
 export function createTopology(setup: TopologySetup): Topology {
-  const forEver = new Map<string, Promise<boolean>>()
+  const forEver = new Map<string, { readonly answer: Promise<boolean>; readonly until: number }>()
   const making = new Map<string, Promise<void>>()
 
   const names = (target: Target): Names => namesOf(target, setup.connection().options.groupId)
@@ -265,19 +265,19 @@ export function createTopology(setup: TopologySetup): Topology {
     },
 
     keepsForEver(topic) {
-      let known = forEver.get(topic)
-      if (known === undefined) {
-        known = configOf(setup.connection(), topic).then(
-          (config) =>
-            config.get('retention.ms') === '-1' && (config.get('cleanup.policy') ?? 'delete') === 'delete',
-          () => {
-            forEver.delete(topic)
-            return false
-          },
-        )
-        forEver.set(topic, known)
-      }
-      return known
+      const now = performance.now()
+      const known = forEver.get(topic)
+      if (known !== undefined && known.until > now) return known.answer
+      const answer = configOf(setup.connection(), topic).then(
+        (config) =>
+          config.get('retention.ms') === '-1' && (config.get('cleanup.policy') ?? 'delete') === 'delete',
+        () => {
+          forEver.delete(topic)
+          return false
+        },
+      )
+      forEver.set(topic, { answer, until: now + KNOWN_MS })
+      return answer
     },
   }
 }

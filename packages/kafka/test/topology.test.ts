@@ -1,4 +1,5 @@
-import { describe, expect, it } from '@jest/globals'
+import { performance } from 'node:perf_hooks'
+import { describe, expect, it, jest } from '@jest/globals'
 import { failure, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Declaration, Delivery, Receiver, Target } from '@mq/core/adapter'
 import { connect as connectTo } from '../src/connection.ts'
@@ -240,6 +241,31 @@ describe('how long a dead-letter queue keeps what it takes', () => {
     await expect(topology.retentionMs({ queue: 'q.dlq' })).rejects.toBe(error)
     error = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
     expect(await topology.retentionMs({ queue: 'q.dlq' })).toBeNull()
+  })
+})
+
+describe('whether a topic keeps everything for ever', () => {
+  it('is asked again: somebody may set it otherwise', async () => {
+    let value = '-1'
+    const answer = () => ({
+      resources: [{ configEntries: [{ configName: 'retention.ms', configValue: value }] }],
+    })
+    const topology = createTopology({
+      connection: () =>
+        ({ controller: () => Promise.resolve({ call: () => Promise.resolve(answer()) }) }) as never,
+      registry: () => undefined as never,
+      consumerOf: () => undefined,
+      made: () => undefined,
+    })
+    expect(await topology.keepsForEver('t')).toBe(true)
+    value = '60000'
+    const now = performance.now()
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(now + 60_000)
+    try {
+      expect(await topology.keepsForEver('t')).toBe(false)
+    } finally {
+      clock.mockRestore()
+    }
   })
 })
 
