@@ -57,6 +57,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
       recall.watch()
     },
     outOfRange: (partition) => logWatch.outOfRange(partition),
+    diverged: (partition, at) => logWatch.diverged(partition, at),
     replaced: (partition, topicId) => logWatch.replaced(partition, topicId),
     missing: (partition) => (partition.topic === names.later ? drop(partition, undefined) : missing()),
     failed: fail,

@@ -11,6 +11,8 @@ export interface Fetched {
   readonly topicId: string
   readonly number: number
   position: number
+  /** Of the leader that wrote what lies before the position; -1: not known. */
+  epoch: number
   highWatermark: number
   gone: boolean
   accept(records: Awaited<ReturnType<typeof decodeBatches>>['records'], next: number): void
@@ -33,6 +35,8 @@ export interface FetcherSetup<P extends Fetched> {
   arrived(partition: P, logStart: number): void
   /** The position lies outside of the log. */
   outOfRange(partition: P): Promise<void>
+  /** From there on the log is not what was read of it any more. */
+  diverged(partition: P, at: number): Promise<void>
   /** The topic was made anew: its id is this one now. */
   replaced(partition: P, topicId: string): Promise<void>
   /** The topic is not there. */
@@ -137,6 +141,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
             topicId: partition.topicId,
             partition: partition.number,
             offset,
+            lastEpoch: partition.epoch,
           })),
           limits,
         ),
@@ -162,11 +167,16 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
 
   const take = async (partition: P, answer: FetchAnswer): Promise<boolean> => {
     const error = protocolError(answer.error)
+    if (error === null && answer.divergesAt !== null) {
+      settle(partition, setup.diverged(partition, answer.divergesAt))
+      return true
+    }
     if (error === null) {
       partition.highWatermark = answer.highWatermark
       if (answer.records.length > 0) {
-        const { records, next } = await decodeBatches(answer, partition.position)
+        const { records, next, epoch } = await decodeBatches(answer, partition.position)
         if (partition.gone) return true
+        if (next > partition.position) partition.epoch = epoch
         partition.accept(records, next)
       }
       setup.arrived(partition, answer.logStart)

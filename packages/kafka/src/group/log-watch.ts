@@ -10,8 +10,10 @@ export interface LogWatch {
   seen(partition: Partition, logStart: number): void
   /** The position lies outside of the log. */
   outOfRange(partition: Partition): Promise<void>
-  /** The topic has another id by now. */
-  replaced(partition: Partition, topicId: string): Promise<void>
+  /** It lost its end with its leader, and got another one before anything was fetched: up to there it is what was read. */
+  diverged(partition: Partition, at: number): Promise<void>
+  /** The topic has another id by now. `from`: where to begin, if that is there. */
+  replaced(partition: Partition, topicId: string, from?: number): Promise<void>
   /**
    * What is done is told, and deleted, by a topic's name alone. Starts anew whatever is read of a topic that was replaced; asks about those of which
    * nothing was fetched for `ms`. Rejects where that cannot be known.
@@ -27,7 +29,7 @@ export interface LogWatchSetup {
 }
 
 const LOG_REPLACED =
-  'the log is another one: the topic was made anew, or lost its end with its leader; reading it from its beginning'
+  'the log is another one: the topic was made anew, or lost its end with its leader; reading again what is there'
 
 export function createLogWatch({ connection, owned, restart }: LogWatchSetup): LogWatch {
   const { logger } = connection.options
@@ -54,15 +56,19 @@ export function createLogWatch({ connection, owned, restart }: LogWatchSetup): L
       // A purge may have moved it meanwhile.
       if (end === undefined || partition.gone || partition.position !== position) return
       if (partition.position < end.low) skip(partition, end.low)
+      // Who was asked does not know of the leader before: it is none any more, or what was read named no true one.
+      else if (partition.position <= end.high && partition.epoch >= 0) partition.epoch = -1
       else await watch.replaced(partition, partition.topicId)
     },
-    async replaced(partition, topicId) {
+    diverged: (partition, at) =>
+      watch.replaced(partition, partition.topicId, Math.min(partition.tracker.base, at)),
+    async replaced(partition, topicId, from = 0) {
       const end = await endsOf(partition)
       if (end === undefined || partition.gone) return
       // Better twice than never.
       warnOfAnother(logger, partition.topic, partition.number, partition.position, end)
       seenAt.delete(partition.topicId)
-      restart(partition, topicId, end.low)
+      restart(partition, topicId, Math.max(end.low, from))
     },
     async verify(ms) {
       const since = performance.now() - ms

@@ -31,6 +31,8 @@ export interface Partition {
   readonly tracker: Tracker
   /** Offset to fetch next. */
   position: number
+  /** Of the leader that wrote what was fetched last, if that lies right before the position; -1: not known. */
+  epoch: number
   /** As the broker last said. */
   highWatermark: number
   /** Not ours any more. */

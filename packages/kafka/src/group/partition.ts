@@ -133,6 +133,7 @@ export function createPartition(start: PartitionStart): Partition {
     number: start.number,
     tracker,
     position: start.offset,
+    epoch: -1,
     highWatermark: -1,
     gone: false,
     leavingSince: null,
@@ -300,7 +301,10 @@ export function createPartition(start: PartitionStart): Partition {
       delayed.remove((each) => each < offset)
       blockedKeys.clear()
       for (const record of delayed.staying()) block(record)
-      partition.position = Math.max(partition.position, offset)
+      if (offset > partition.position) {
+        partition.position = offset
+        partition.epoch = -1
+      }
       moved()
     },
 

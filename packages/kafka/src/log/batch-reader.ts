@@ -32,6 +32,8 @@ export interface Decoded {
   readonly records: LogRecord[]
   /** Where to read on. At least what was asked for. */
   readonly next: number
+  /** Of the leader that wrote the last batch, by which a log says whether it still holds that; -1: not known. */
+  readonly epoch: number
 }
 
 const HEADER = 61
@@ -43,12 +45,16 @@ const NO_HEADERS = Buffer.from([0])
  * Records of one partition from `from` on. Nothing in the log makes it fail: a batch in a codec that is not known, or with bytes that are
  * no records, becomes one record that says so, for the dead-letter queue; a batch that is cut off is left for the next fetch.
  */
-export async function decodeBatches(answer: FetchAnswer, from: number): Promise<Decoded> {
+export async function decodeBatches(
+  answer: Pick<FetchAnswer, 'topic' | 'partition' | 'aborted' | 'records'>,
+  from: number,
+): Promise<Decoded> {
   const { records: bytes, topic, partition } = answer
   const records: LogRecord[] = []
   const aborted = [...answer.aborted].sort((a, b) => a.firstOffset - b.firstOffset)
   const dead = new Set<number>()
   let next = from
+  let epoch = -1
   for (let at = 0; at + HEADER <= bytes.length;) {
     const base = Number(bytes.readBigInt64BE(at))
     const said = 12 + bytes.readInt32BE(at + 8)
@@ -66,6 +72,7 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
         }),
       )
       next = base + 1
+      epoch = -1
       continue
     }
     const attributes = batch.readInt16BE(21)
@@ -75,6 +82,7 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
       dead.add((aborted.shift() as { producerId: number }).producerId)
     }
     next = Math.max(next, last + 1)
+    epoch = batch.readInt32BE(12)
     if ((attributes & 0x20) !== 0) {
       // A transaction's end; what its producer writes afterwards belongs to another.
       dead.delete(producer)
@@ -92,11 +100,13 @@ export async function decodeBatches(answer: FetchAnswer, from: number): Promise<
       const append = (attributes & 8) !== 0 ? Number(batch.readBigInt64BE(35)) : null
       decodeRecords(topic, partition, base, last, first, append, batch.readInt32BE(57), body, from, records)
     } catch (error) {
+      // Damaged bytes say nothing.
+      epoch = -1
       if (last >= from)
         records.push(damaged(topic, partition, last, batch, { error, from: Math.max(base, from) }))
     }
   }
-  return { records, next }
+  return { records, next, epoch }
 }
 
 function damaged(topic: string, partition: number, offset: number, batch: Buffer, damage: Damage): LogRecord {

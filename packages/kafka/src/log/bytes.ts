@@ -90,6 +90,8 @@ export class Writer {
   }
 }
 
+const NO_TAGS: ReadonlyMap<number, Buffer> = new Map()
+
 /** Reads the primitives of Kafka's protocol. Throws RangeError past the end. */
 export class Reader {
   readonly #buffer: Buffer
@@ -161,11 +163,11 @@ export class Reader {
     return out
   }
 
-  /** Fields that were added later, and that nobody here knows. */
-  tags(): void {
-    for (let count = this.uvarint(); count > 0; count--) {
-      this.uvarint()
-      this.raw(this.uvarint())
-    }
+  /** Fields that were added later, or are seldom there, by their tags: nobody here knows most of them. */
+  tags(): ReadonlyMap<number, Buffer> {
+    let found: Map<number, Buffer> | null = null
+    for (let count = this.uvarint(); count > 0; count--)
+      (found ??= new Map()).set(this.uvarint(), this.raw(this.uvarint()))
+    return found ?? NO_TAGS
   }
 }

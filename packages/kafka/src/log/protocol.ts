@@ -9,6 +9,8 @@ import { type CustomRequest, protocolError } from '../client.ts'
 const NO_TAGS = 0
 const ID_BYTES = 16
 const NO_ID = Buffer.alloc(ID_BYTES)
+/** Tag of where a log is no more what was read of it. */
+const DIVERGING = 0
 
 export interface BrokerInfo {
   readonly id: number
@@ -133,6 +135,8 @@ export interface FetchPart {
   readonly topicId: string
   readonly partition: number
   readonly offset: number
+  /** Of the batch that was read before `offset`: a log that is another one there by now says so. */
+  readonly lastEpoch?: number
 }
 
 export interface FetchAnswer {
@@ -141,6 +145,8 @@ export interface FetchAnswer {
   readonly error: number
   readonly highWatermark: number
   readonly logStart: number
+  /** Up to where the log is what was read of it; `null`: all of it. */
+  readonly divergesAt: number | null
   readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
   readonly records: Buffer
 }
@@ -168,7 +174,7 @@ export function fetchRequest(
     .int32(0)
     .int32(-1)
     .uvarint(parts.length + 1)
-  for (const { topic, topicId, partition, offset } of parts) {
+  for (const { topic, topicId, partition, offset, lastEpoch = -1 } of parts) {
     names.set(topicId, topic)
     body
       .raw(Buffer.from(topicId, 'hex'))
@@ -176,7 +182,7 @@ export function fetchRequest(
       .int32(partition)
       .int32(-1)
       .int64(offset)
-      .int32(-1)
+      .int32(lastEpoch)
       .int64(-1)
       .int32(limits.partitionBytes)
       .int8(NO_TAGS)
@@ -213,13 +219,16 @@ export function fetchRequest(
             })
             r.int32()
             const records = r.raw(Math.max(0, r.uvarint() - 1))
-            r.tags()
+            const diverging = r.tags().get(DIVERGING)
+            // Behind the epoch that both know.
+            const divergesAt = diverging === undefined ? null : Number(diverging.readBigInt64BE(4))
             return {
               topic,
               partition,
               error,
               highWatermark,
               logStart,
+              divergesAt,
               aborted,
               records,
             }

@@ -26,6 +26,7 @@ it('a leader that left is looked for anew, and read from', async () => {
     topicId: 'a',
     number: 0,
     position: 0,
+    epoch: -1,
     highWatermark: 0,
     gone: false,
     accept: () => undefined,
@@ -37,6 +38,7 @@ it('a leader that left is looked for anew, and read from', async () => {
     crowded: () => false,
     arrived: () => undefined,
     outOfRange: () => Promise.resolve(),
+    diverged: () => Promise.resolve(),
     replaced: () => Promise.resolve(),
     missing: () => undefined,
     failed: () => undefined,
@@ -50,7 +52,14 @@ it('a leader that left is looked for anew, and read from', async () => {
 function outcome(broker: { code?: number; link?: Error; metadata?: Error }): Promise<unknown> {
   return new Promise((resolve) => {
     let asked = 0
-    const answer = { topic: 't', partition: 0, highWatermark: 0, logStart: 0, records: Buffer.alloc(0) }
+    const answer = {
+      topic: 't',
+      partition: 0,
+      highWatermark: 0,
+      logStart: 0,
+      divergesAt: null,
+      records: Buffer.alloc(0),
+    }
     const again = (error: Error | undefined): Promise<void> => {
       if (++asked > 1) resolve(null)
       return error === undefined ? Promise.resolve() : Promise.reject(error)
@@ -72,6 +81,7 @@ function outcome(broker: { code?: number; link?: Error; metadata?: Error }): Pro
       topicId: 'a',
       number: 0,
       position: 0,
+      epoch: -1,
       highWatermark: 0,
       gone: false,
       accept: () => undefined,
@@ -84,6 +94,7 @@ function outcome(broker: { code?: number; link?: Error; metadata?: Error }): Pro
       crowded: () => false,
       arrived: () => undefined,
       outOfRange: () => Promise.resolve(),
+      diverged: () => Promise.resolve(),
       replaced: () => Promise.resolve(),
       missing: () => undefined,
       failed(error) {

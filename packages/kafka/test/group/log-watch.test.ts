@@ -78,3 +78,26 @@ describe('a position outside of the log', () => {
     expect(restarts).toEqual([3])
   })
 })
+
+describe('a broker that does not know by whom the last batch was written', () => {
+  it('is asked once more without that, and makes no other log of one that ends behind it', async () => {
+    const { partition, watch, restarts } = watched()
+    partition.epoch = 7
+    await watch.outOfRange(partition)
+    expect([partition.epoch, restarts]).toEqual([-1, []])
+  })
+})
+
+describe('a log that is another one from some place on', () => {
+  it.each([
+    [9, 8],
+    [5, 5],
+    [1, 3],
+  ])('at %i is read again from %i', async (at, from) => {
+    const { partition, watch, restarts } = watched()
+    partition.dropBelow(8)
+    partition.complete(0)
+    await watch.diverged(partition, at)
+    expect(restarts).toEqual([from])
+  })
+})
