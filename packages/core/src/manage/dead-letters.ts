@@ -11,6 +11,7 @@ import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
 import { Browse, type Browsed } from './browse.ts'
 import { call } from './call.ts'
+import { inTurn } from './in-turn.ts'
 import { redriven } from './redriven.ts'
 import { sizeOf } from './size.ts'
 
@@ -133,8 +134,8 @@ export class DeadLetters {
 
   /**
    * Moves messages back to where they failed, at least once each: body, id, key and headers as they were, count and ttl anew, marked
-   * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay. One call at
-   * a time: two at once may each move the same message.
+   * as redriven, past deduplication; a subscription's go to that subscription alone. Messages that fail again while this runs stay. Of one
+   * `MessageQueue` calls wait for each other (so none may be made, and awaited, in a `filter` or an `edit`); two processes at once may each move the same message.
    */
   async redrive(options: RedriveOptions = {}): Promise<RedriveResult> {
     checkOptions(options, REDRIVE_OPTIONS, 'deadLetters.redrive')
@@ -148,30 +149,32 @@ export class DeadLetters {
     if (queue === null) return result
     const { clock } = this.#engine
     const startedAt = clock.now()
-    const pacedFrom = clock.monotonic()
     const moved = new Set<string>()
     const chunk = Math.max(1, Math.min(CHUNK, ratePerSecond ?? CHUNK))
-    await this.#scan(queue, undefined, async (page, _all, browse) => {
-      const chosen: Browsed[] = []
-      for (const item of page) {
-        if (result.moved + chosen.length >= limit) break
-        result.scanned++
-        // By its id, for not every broker tells of a dead letter that it was moved before.
-        const failedAt = item.message.deadLetter?.lastFailedAt.getTime() ?? 0
-        const again = moved.has(item.message.id) && failedAt >= startedAt
-        if (!again && (await filter(item.message))) chosen.push(item)
-      }
-      for (let i = 0; i < chosen.length; i += chunk) {
-        const part = chosen.slice(i, i + chunk)
-        if (dryRun) result.moved += part.length
-        else {
-          const sent = await this.#send(part, options, result.failed, moved)
-          await browse.remove(sent)
-          result.moved += sent.length
-          if (ratePerSecond !== undefined) await this.#pace(pacedFrom, result.moved, ratePerSecond)
+    await inTurn(this.#engine, dryRun ? null : queue, async () => {
+      const pacedFrom = clock.monotonic()
+      await this.#scan(queue, undefined, async (page, _all, browse) => {
+        const chosen: Browsed[] = []
+        for (const item of page) {
+          if (result.moved + chosen.length >= limit) break
+          result.scanned++
+          // By its id, for not every broker tells of a dead letter that it was moved before.
+          const failedAt = item.message.deadLetter?.lastFailedAt.getTime() ?? 0
+          const again = moved.has(item.message.id) && failedAt >= startedAt
+          if (!again && (await filter(item.message))) chosen.push(item)
         }
-      }
-      return result.moved < limit
+        for (let i = 0; i < chosen.length; i += chunk) {
+          const part = chosen.slice(i, i + chunk)
+          if (dryRun) result.moved += part.length
+          else {
+            const sent = await this.#send(part, options, result.failed, moved)
+            await browse.remove(sent)
+            result.moved += sent.length
+            if (ratePerSecond !== undefined) await this.#pace(pacedFrom, result.moved, ratePerSecond)
+          }
+        }
+        return result.moved < limit
+      })
     })
     return result
   }

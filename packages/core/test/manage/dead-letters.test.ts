@@ -205,6 +205,17 @@ describe('redriving', () => {
     await expect(queue.receive('brief')).resolves.toBeNull()
   })
 
+  it('moves each once where it is asked for twice at the same time', async () => {
+    const { queue, fail } = await bench()
+    await fail('q', 'a', 'b')
+    const letters = queue.deadLetters('q')
+    const refused = letters.redrive({ filter: () => Promise.reject(new Error('no')) })
+    const asked = [letters.redrive({ limit: 1 }), queue.deadLetters('q').redrive(), letters.redrive()]
+    await expect(refused).rejects.toThrow('no')
+    expect((await Promise.all(asked)).map(({ moved }) => moved)).toEqual([1, 1, 0])
+    await expect(queue.getQueueSize('q')).resolves.toBe(2)
+  })
+
   it('takes an edit of any field', async () => {
     const { queue, clock, failOne } = await bench()
     const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) }
