@@ -11,7 +11,7 @@ export interface Fetched {
   readonly topicId: string
   readonly number: number
   position: number
-  /** Of the leader that wrote what lies before the position; -1: not known. */
+  /** Of the leader that wrote what was read last; -1: not known. */
   epoch: number
   highWatermark: number
   gone: boolean

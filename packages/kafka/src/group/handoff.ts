@@ -103,7 +103,10 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         // Where nothing waits, nobody died of anything.
         const known = commit !== undefined && !lostEnd && offset === commit.offset && offset < end.high
         const metadata = known ? commit.metadata : null
-        owned.set(key, createPartition({ ...startOf(topic, topicId, number), offset, metadata }))
+        // Also where nothing waits: the log may have grown as long again.
+        const epoch =
+          !lostEnd && offset === commit?.offset ? parseNotes(offset, commit.metadata).epoch : undefined
+        owned.set(key, createPartition({ ...startOf(topic, topicId, number), offset, metadata, epoch }))
         leaderless.delete(key)
       }
     }

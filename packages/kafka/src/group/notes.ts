@@ -15,6 +15,8 @@ export interface CommitNotes {
   readonly pattern: string | undefined
   /** Of the first partition: how many there were when the group began. What was added since was sent to it from its beginning on. */
   readonly partitions?: number | undefined
+  /** Of the leader that wrote what was read last, where that is known: a log that is another one by now says so. */
+  readonly epoch?: number | undefined
   readonly done: readonly Range[]
   /** Failed runs of records that wait in place, by offset. */
   readonly attempts: ReadonlyMap<number, number>
@@ -31,7 +33,7 @@ const MARK = 'mq1'
 export const METADATA_LIMIT = 4096
 
 /**
- * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 c=8 a=5:1 d=<base64>`. Ranges that do not fit are
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 c=8 e=5 a=5:1 d=<base64>`. Ranges that do not fit are
  * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
  */
 export function encodeNotes(
@@ -47,6 +49,7 @@ export function encodeNotes(
   else if (notes.suspect !== undefined) text += ` x=${notes.suspect.offset - base}:${notes.suspect.count}`
   if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
   if (notes.partitions !== undefined) text += ` c=${notes.partitions}`
+  if (notes.epoch !== undefined) text += ` e=${notes.epoch}`
   let fits = true
   if (notes.attempts.size > 0) {
     const list = [...notes.attempts].map(([offset, count]) => `${offset - base}:${count}`).join(',')
@@ -97,6 +100,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     suspect: undefined as Suspect | null | undefined,
     pattern: undefined as string | undefined,
     partitions: undefined as number | undefined,
+    epoch: undefined as number | undefined,
     done,
     attempts,
   }
@@ -110,6 +114,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     else if (field.startsWith('x=')) notes.suspect = suspectOf(base, value)
     else if (field.startsWith('p=')) notes.pattern = decode(value)
     else if (field.startsWith('c=')) notes.partitions = Number(value) || undefined
+    else if (/^e=\d+$/.test(field)) notes.epoch = Number(value)
     else if (field.startsWith('a=')) {
       for (const pair of value.split(',')) {
         const [offset, count] = pair.split(':').map(Number)

@@ -31,7 +31,7 @@ export interface Partition {
   readonly tracker: Tracker
   /** Offset to fetch next. */
   position: number
-  /** Of the leader that wrote what was fetched last, if that lies right before the position; -1: not known. */
+  /** Of the leader that wrote what lies right before the position, or was read by an owner before; -1: not known. */
   epoch: number
   /** As the broker last said. */
   highWatermark: number
@@ -95,6 +95,8 @@ export interface PartitionStart {
   readonly pattern: string | undefined
   /** How many the topic had when the group began, where its commits tell. */
   readonly partitions: number | undefined
+  /** By which leader the last batch was written that the owner before has read, where its commit tells. */
+  readonly epoch?: number | undefined
   /** Most bytes of what is delayed that are kept. */
   readonly delayedBytes: number
   /** Removals may follow: nothing is handed out before everything was read that was there at the start. */

@@ -133,7 +133,7 @@ export function createPartition(start: PartitionStart): Partition {
     number: start.number,
     tracker,
     position: start.offset,
-    epoch: -1,
+    epoch: start.epoch ?? -1,
     highWatermark: -1,
     gone: false,
     leavingSince: null,
@@ -325,6 +325,7 @@ export function createPartition(start: PartitionStart): Partition {
         heldCount: held.size,
         pattern: start.pattern,
         partitions: start.partitions,
+        epoch: partition.epoch < 0 ? undefined : partition.epoch,
         done: tracker.ranges(),
         attempts: failures,
       }

@@ -108,6 +108,22 @@ describe('a partition that is taken over', () => {
     expect(owned.get('q/0')?.tracker.isDone(18)).toBe(true)
   })
 
+  it('knows by whom that was written which was read before, unless it begins elsewhere', async () => {
+    const { owned, gains } = member('earliest')
+    for (const [offset, epoch] of [
+      [20, 4],
+      [12, 4],
+      [9, -1],
+    ] as const) {
+      // prettier-ignore
+      await (
+        await gains()
+      )({ offset, metadata: 'mq1 e=4' })
+      expect(owned.get('q/0')?.epoch).toBe(epoch)
+      owned.clear()
+    }
+  })
+
   it('begins at its beginning where it was added to a topic that is read, whatever a group begins with', async () => {
     const { owned, leaders, gains } = member('latest')
     await (

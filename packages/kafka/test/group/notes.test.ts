@@ -21,6 +21,7 @@ describe('notes of a commit', () => {
     ['ranges', notes({ done: [[1_001, 1_002], [1_500, 70_000]] })], // prettier-ignore
     ['a suspect', notes({ held: true, stalls: 3, suspect: { offset: 1_004, count: 1 } })],
     ['no suspect', notes({ held: true, stalls: 3, suspect: null })],
+    ['the first leader', notes({ epoch: 0 })],
     ['all at once', notes({ held: true, stalls: 1, pattern: '#', done: [[1_003, 1_004]], attempts: new Map([[1_002, 9]]) })], // prettier-ignore
   ]
   it.each(cases)('survive a round trip: %s', (_name, given) => {
@@ -36,7 +37,7 @@ describe('notes of a commit', () => {
     'something else',
     'mq2 d=AAAA',
     'mq1 d=!!!!',
-    'mq1 s=x p=%',
+    'mq1 s=x p=% e=-1',
     'mq1 d=gICAgICAgICAgA==',
   ])('of a stranger say nothing: %s', (text) => {
     expect(parseNotes(0, text)).toEqual(notes())
