@@ -227,7 +227,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       await withShared(signal, (shared) => Promise.all(open.map((receiver) => receiver.close(shared))))
       for (const [base, kind] of topology.owned) {
         if (signal.aborted) break
-        await untilAborted(over.run(scripts.remove, base, [kind]), signal).catch(() => undefined)
+        await untilAborted(over.run(scripts.remove, base, [kind, '', name]), signal).catch(() => undefined)
       }
       topology.owned.clear()
       if (current === over) settleDown()
@@ -268,7 +268,7 @@ export function redisAdapter(options: RedisOptions = {}): BrokerAdapter {
       await over.run(scripts.declare, base, [
         '',
         '',
-        '',
+        name,
         'p',
         '1',
         'nm',

@@ -3,6 +3,7 @@ import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
+import { scripts } from '../src/scripts/index.ts'
 
 let broker: RunningBroker
 let adapter: BrokerAdapter
@@ -113,6 +114,40 @@ describe('a queue that is deleted and made again as another kind', () => {
       expect(await receiver.ack(deliveries)).toEqual(['settled'])
     }
     expect(got).toEqual(sent.map((m) => m.id))
+  })
+})
+
+describe('an exclusive queue that others deleted and made again', () => {
+  it('outlives its first owner', async () => {
+    const owner = redisAdapter({ url: broker.url })
+    await connected(owner)
+    const name = fresh()
+    await declare(owner, name, { exclusive: true })
+    await adapter.remove({ queue: name })
+    const queue = await declare(adapter, name)
+    await adapter.publish([outbound(queue)], live)
+    await owner.disconnect(AbortSignal.timeout(5_000))
+    expect(await adapter.size(queue)).toBe(1)
+  })
+
+  it('is not kept alive by its first owner', async () => {
+    const { queue } = await declare(adapter, fresh(), { expires: 60_000 })
+    const [base, meta] = [`{mq:${queue}}:`, `{mq:${queue}}:meta`]
+    await redis('PEXPIRE', meta, '50000')
+    // What the owner of an exclusive queue does every quarter of a minute.
+    await redis('EVALSHA', scripts.open.sha, '1', base, 'beat', '', '0', 'somebody', '0')
+    expect(Number(await redis('PTTL', meta))).toBeLessThanOrEqual(50_000)
+  })
+
+  it('ends with its owner when it is still the same, as a place for answers does', async () => {
+    const owner = redisAdapter({ url: broker.url })
+    await connected(owner)
+    const name = fresh()
+    await declare(owner, name, { exclusive: true })
+    const { address } = await owner.openReplies()
+    for (const each of [name, address]) expect(await keysOf(each)).not.toEqual([])
+    await owner.disconnect(AbortSignal.timeout(5_000))
+    for (const each of [name, address]) expect(await keysOf(each)).toEqual([])
   })
 })
 

@@ -35,10 +35,15 @@ touch(load(base))
 return { 1, '' }
 `
 
-/** Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base; ARGV: `q`, `s` or `t`, the publisher whose marks go too. */
+/**
+ * Deletes a queue, a subscription, or a topic with all its subscriptions. KEYS[1] base; ARGV: `q`, `s` or `t`, the publisher whose marks go too, and who
+ * ends, when what is deleted goes with its owner.
+ */
 export const REMOVE = `
 local base = KEYS[1]
 local tag = string.match(base, '^(.-}:)')
+-- Others may have deleted it meanwhile, or it has expired: what has its name now is not the owner's to take away.
+if ARGV[3] and redis.call('HGET', base..'meta', 'xo') ~= ARGV[3] then return 0 end
 -- What else lives under the tag may still be written to.
 if ARGV[2] and (ARGV[1] == 't' or base == tag) then redis.call('UNLINK', tag..'tk:'..ARGV[2], tag..'tk:'..ARGV[2]..':r') end
 if ARGV[1] == 't' then

@@ -1,5 +1,5 @@
 /**
- * A consumer comes (ARGV[1] `open`), is still there (`beat`) or goes (`close`).
+ * A consumer comes (ARGV[1] `open`), is still there (`beat`; without a name: the owner of an exclusive queue) or goes (`close`).
  *
  * KEYS[1] base. ARGV: operation, consumer, lease in ms, owner (the adapter, for exclusive queues), whether it counts as a consumer (`1`) for an autoDelete
  * queue: one that pulls now and then does not.
@@ -29,7 +29,10 @@ end
 if not q and op == 'open' and redis.call('EXISTS', base..'s:0') == 1 then q = loadOrMake(base) end
 if not q then return op ~= 'open' and 0 or false end
 local now = clock()
+local owner = redis.call('HGET', base..'meta', 'xo')
 if op == 'beat' then
+  -- Its owner's heart: others may have deleted it, and made another.
+  if consumer == '' and owner ~= ARGV[4] then return 0 end
   touch(q)
   if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then
     redis.call('ZADD', base..'c', now, consumer)
@@ -38,7 +41,6 @@ if op == 'beat' then
   return 1
 end
 if op == 'open' then
-  local owner = redis.call('HGET', base..'meta', 'xo')
   if owner and owner ~= ARGV[4] then return 0 end
   -- Who empties the queue is what helps where memory is short.
   allow(q)
