@@ -3,6 +3,7 @@ import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
+import { scripts } from '../src/scripts/index.ts'
 
 let broker: RunningBroker
 const open: BrokerAdapter[] = []
@@ -54,6 +55,19 @@ describe('while memory is short', () => {
     const held = await receiver.receive(1, live, 5_000)
     expect(held).toHaveLength(1)
     expect(await receiver.ack(held)).toEqual(['settled'])
+  })
+
+  it('a consumer of a queue that ends by itself is still heard of', async () => {
+    const adapter = await adapterOf()
+    const queue = await declare(adapter, fresh(), { autoDelete: true })
+    await adapter.open(source(queue), () => undefined)
+    const base = `{mq:${queue.queue}}:`
+    const consumer = (await redis('ZRANGE', `${base}c`, '0', '0')).trim()
+    await redis('ZADD', `${base}c`, '1', consumer)
+    await redis('CONFIG', 'SET', 'maxmemory', '1')
+    // What its receiver does every quarter of a minute.
+    await redis('EVALSHA', scripts.open.sha, '1', base, 'beat', consumer, '0', '', '1')
+    expect(Number(await redis('ZSCORE', `${base}c`, consumer))).toBeGreaterThan(1)
   })
 
   it('a topic and a subscription that are there may be declared again', async () => {

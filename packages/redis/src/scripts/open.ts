@@ -35,6 +35,8 @@ if op == 'beat' then
   if consumer == '' and owner ~= ARGV[4] then return 0 end
   touch(q)
   if ARGV[5] == '1' and redis.call('HGET', base..'meta', 'ad') == '1' then
+    -- Also where memory is short: who is not heard of for a minute counts as gone, and the queue goes with the last other one.
+    allow(q)
     redis.call('ZADD', base..'c', now, consumer)
     lapse(q, 'c')
   end
