@@ -106,6 +106,18 @@ describe('a key of the wrong type amid a move', () => {
     },
   )
 
+  it('a lane: what was refused is stored when it comes again, and then once for its deduplication id', async () => {
+    const queue = await declare(adapter, fresh(), { maxPriority: 3, deduplicationWindowMs: 60_000 })
+    const obstacle = `{mq:${queue.queue}}:s:2`
+    await redis('SET', obstacle, 'mine')
+    const sent = outbound(queue, { priority: 2, deduplicationId: 'd' })
+    const [refused] = await adapter.publish([sent], live)
+    expect(codeOf(refused)).toBe('MQ_QUEUE_CONFLICT')
+    await redis('DEL', obstacle)
+    for (let n = 0; n < 2; n++) expect(await adapter.publish([sent], live)).toEqual([{ ok: true }])
+    expect(await adapter.size(queue)).toBe(1)
+  })
+
   it('the dead-letter queue: what expired stays in its own, and is moved when that is repaired', async () => {
     const name = fresh()
     const queue = await declare(adapter, name, { deadLetterQueue: `${name}.dlq`, ordered: true })

@@ -173,7 +173,6 @@ while i <= argc do
     end
     if fits then
       for _, q in ipairs(wanted) do
-        if dedupe ~= '' and q.dw then redis.call('SET', q.base..'dd:'..q.gen..':'..dedupe, '1', 'PX', q.dw) end
         if delay > 0 then
           postpone(q, lasting(q, m, delay), now + delay + 1)
         else
@@ -183,6 +182,8 @@ while i <= argc do
           end
           put(q, lasting(q, m, 0))
         end
+        -- After it: when storing it ends the script, its repetition must be stored.
+        if dedupe ~= '' and q.dw then redis.call('SET', q.base..'dd:'..q.gen..':'..dedupe, '1', 'PX', q.dw) end
       end
     else
       statuses = statuses or {}
