@@ -4,6 +4,7 @@ import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, source, until } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
+import { scripts } from '../src/scripts/index.ts'
 
 let broker: RunningBroker
 let cluster: RunningBroker
@@ -64,6 +65,34 @@ function sentinelFor(url: string, hello = '+OK\r\n'): Promise<number> {
   )
 }
 
+/** What a node of a cluster says of it: who is the master of which slots. */
+function slots(...masters: readonly (readonly [number, number, number])[]): string {
+  const each = masters.map(
+    ([from, to, port]) => `*3\r\n:${from}\r\n:${to}\r\n*3\r\n$9\r\n127.0.0.1\r\n:${port}\r\n$1\r\nx\r\n`,
+  )
+  return `*${each.length}\r\n${each.join('')}`
+}
+
+/** A node of a cluster that has all scripts, and says OK to whatever it is asked but for its number and the cluster. */
+async function nodeFor(
+  cluster: (own: number) => string,
+): Promise<{ port: number; asked(): number; close(): void }> {
+  let asked = 0
+  const known = ':1\r\n'.repeat(Object.keys(scripts).length)
+  const port = await listening((client) =>
+    client.on('data', (data) => {
+      for (const command of String(data).split(/(?=\*\d+\r\n)/)) {
+        asked++
+        if (command.includes('\r\nCLUSTER\r\n')) client.write(cluster(port))
+        else if (command.includes('\r\nEXISTS\r\n'))
+          client.write(`*${Object.keys(scripts).length}\r\n${known}`)
+        else client.write(command.includes('\r\nID\r\n') ? ':7\r\n' : '+OK\r\n')
+      }
+    }),
+  )
+  return { port, asked: () => asked, close: servers.at(-1)?.close ?? (() => undefined) }
+}
+
 /** In front of a server; after `fall` it leaves new connections without an answer, and goes on with those that there are. */
 async function falling(url: string): Promise<{ port: number; fall(): void; waiting(): number }> {
   const { hostname, port } = new URL(url)
@@ -87,6 +116,44 @@ async function falling(url: string): Promise<{ port: number; fall(): void; waiti
 }
 
 const at = (port: number): { host: string; port: number } => ({ host: '127.0.0.1', port })
+
+describe('a sentinel that goes on naming a master that is gone', () => {
+  it('leaves the first word to another one the next time', async () => {
+    const nodes = [at(await sentinelFor('redis://127.0.0.1:1')), at(await sentinelFor(broker.url))]
+    const adapter = adapterFor({ sentinel: { name: 'mq', nodes } })
+    await expect(connected(adapter)).rejects.toThrow('ECONNREFUSED')
+    await connected(adapter)
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+  }, 30_000)
+})
+
+describe('a node of a cluster that goes on naming a master that is gone', () => {
+  it('as the first that is given, leaves the first word to another one the next time', async () => {
+    const old = await nodeFor(() => slots([0, 16_383, 1]))
+    const adapter = adapterFor({ cluster: [at(old.port), at(Number(new URL(cluster.url).port))] })
+    await expect(connected(adapter)).rejects.toThrow('ECONNREFUSED')
+    await connected(adapter)
+    expect(await adapter.publish([outbound(await declare(adapter, fresh()))], live)).toEqual([{ ok: true }])
+  }, 30_000)
+
+  it('is not the only one that is asked for its successor', async () => {
+    let liar: number | null = null
+    let replaced = false
+    const said = (own: number): string => {
+      if (replaced) liar ??= own
+      const last = replaced && own !== liar ? next : gone
+      return slots([0, 5_000, one.port], [5_001, 10_000, two.port], [10_001, 16_383, last.port])
+    }
+    const [one, two] = [await nodeFor(said), await nodeFor(said)]
+    const [gone, next] = [await nodeFor(said), await nodeFor(said)]
+    const adapter = adapterFor({ cluster: [at(one.port)] })
+    await connected(adapter)
+    replaced = true
+    gone.close()
+    await until(() => next.asked() > 0)
+    expect(liar).not.toBeNull()
+  }, 30_000)
+})
 
 describe('a server that accepts connections and says nothing', () => {
   it('as the first sentinel, leaves time for the next', async () => {
