@@ -44,6 +44,9 @@ export function baseOf(queue: string): string {
   return queue.replace(/::p\d+$/, '')
 }
 
+/** The server's own place for answers: no queue at all. https://www.rabbitmq.com/docs/direct-reply-to */
+export const DIRECT = 'amq.rabbitmq.reply-to'
+
 /** Names that this adapter makes for itself. None can be given to a queue or topic. */
 export const own = {
   delay: ({ tierMs, urgent }: Wait) => `mq:delayed:${tierMs}${urgent ? '+' : ''}`,

@@ -4,10 +4,8 @@ import { randomUUID } from 'node:crypto'
 import { AdapterError, type Receiver, type SettleOutcome } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'
 import { createInbox } from './inbox.ts'
+import { DIRECT } from './names.ts'
 import { decode } from './wire.ts'
-
-/** The server's own place for answers: no queue at all. https://www.rabbitmq.com/docs/direct-reply-to */
-const DIRECT = 'amq.rabbitmq.reply-to'
 
 /** Erlang's external term format: a version, a process of a node whose name is an atom, and numbers. https://www.erlang.org/doc/apps/erts/erl_ext_dist.html */
 const TERM = 131

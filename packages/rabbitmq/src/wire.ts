@@ -10,7 +10,7 @@ import {
   WireHeader,
 } from '@mq/core/adapter'
 import { brokerDeadLetter, isBrokerHeader, routingKeyBeforeDeath } from './death.ts'
-import { own } from './names.ts'
+import { DIRECT, own } from './names.ts'
 
 /** ms, where AMQP's own timestamp has seconds. The name is that of RabbitMQ's own interceptor. */
 const TIMESTAMP_MS = 'timestamp_in_ms'
@@ -54,8 +54,16 @@ export function isShort(value: string): boolean {
   return value.length * 3 <= SHORT || Buffer.byteLength(value) <= SHORT
 }
 
+/**
+ * Whether a text can be a property. As the address for an answer the server takes the name of its own place for one that consumes there on the same channel,
+ * and ends the channel where nobody does, with all else that is under way on it.
+ */
+function isProperty(value: string): boolean {
+  return value !== DIRECT && isShort(value)
+}
+
 function short(value: string | undefined, headers: Headers, name: string): string | undefined {
-  if (value === undefined || isShort(value)) return value
+  if (value === undefined || isProperty(value)) return value
   headers[name] = value
   return undefined
 }
@@ -276,7 +284,8 @@ function copyOf(held: Held, drop: (name: string) => boolean): Properties & { hea
     if (value === undefined || value === null) continue
     // Bytes that are no UTF-8 are read as text of three times the length.
     const elsewhere = ELSEWHERE[name]
-    if (elsewhere !== undefined && typeof value === 'string' && !isShort(value)) headers[elsewhere] ??= value
+    if (elsewhere !== undefined && typeof value === 'string' && !isProperty(value))
+      headers[elsewhere] ??= value
     else kept[name] = value
   }
   // The client reads numbers of 64 bits that it cannot write again.

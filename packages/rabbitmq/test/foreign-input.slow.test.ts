@@ -188,6 +188,21 @@ describe('a request whose sender made up where the answer goes', () => {
     expect(await queue.request(name, 1, { timeoutMs: 10_000 })).toMatchObject({ body: null })
   })
 
+  it("and names the place for answers itself, is in nobody's way when it is sent or dead-lettered", async () => {
+    const queue = await queueFor({})
+    const name = fresh()
+    await queue.createQueue({ name })
+    const got: unknown[] = []
+    await queue.consume(name, ({ replyTo }) => {
+      got.push(replyTo)
+      throw new Error('no')
+    })
+    await queue.send(name, 1, { replyTo: 'amq.rabbitmq.reply-to' })
+    await until(async () => (await queue.deadLetters(name).count()) === 1)
+    const [dead] = (await queue.deadLetters(name).list()).messages
+    expect([...got, dead?.replyTo]).toEqual(['amq.rabbitmq.reply-to', 'amq.rabbitmq.reply-to'])
+  })
+
   it('and looks right, is dead-lettered when the server has ended the connection for it too often', async () => {
     const queue = await queueFor({})
     const name = fresh()
