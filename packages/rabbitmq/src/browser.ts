@@ -3,7 +3,7 @@ import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { untilReady } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { partitionQueue, queueOf } from './names.ts'
-import { openError, type ReceiverSetup } from './receiver.ts'
+import { inspect, openError, type ReceiverSetup } from './receiver.ts'
 import { createSettler } from './settler.ts'
 import { createShown } from './shown.ts'
 import { type Held } from './wire.ts'
@@ -16,9 +16,7 @@ export async function openBrowser(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
   let skip = placeOf(source.after)
   const queue = queueOf(source.target)
-  const { partitions, exclusive, ordered } = await topology.inspect(queue).catch((error: unknown) => {
-    throw openError(source.target, error)
-  })
+  const { partitions, exclusive, ordered } = await inspect(topology, source.target)
   if (ordered) {
     const text = `"${queue}" is ordered: RabbitMQ gives its messages to one consumer alone and shows them to nobody else. Consume it, or take a queue without \`ordered\` for dead letters`
     throw new AdapterError('MQ_UNSUPPORTED', text)

@@ -5,7 +5,7 @@ import { flush } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
-import { openError, type ReceiverSetup } from './receiver.ts'
+import { inspect, openError, type ReceiverSetup } from './receiver.ts'
 import { createSettler } from './settler.ts'
 import { decode, type Held } from './wire.ts'
 
@@ -22,9 +22,7 @@ const SHORT_WAIT_MS = 500
 export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
   const queue = queueOf(source.target)
-  const known = await topology.inspect(queue).catch((error: unknown) => {
-    throw openError(source.target, error)
-  })
+  const known = await inspect(topology, source.target)
   const ordered = known.ordered || source.ordered
   const role = known.exclusive ? 'consume' : 'admin'
   const queues = Array.from({ length: known.partitions }, (_, n) => partitionQueue(queue, n))

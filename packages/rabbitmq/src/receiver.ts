@@ -16,7 +16,7 @@ import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import type { Publisher } from './publisher.ts'
 import { createSettler } from './settler.ts'
-import type { Topology } from './topology.ts'
+import { type Known, refuseStream, type Topology } from './topology.ts'
 import { decode } from './wire.ts'
 
 /** How long a consumer that nothing arrives for trusts the server, in ms. */
@@ -51,13 +51,21 @@ export function openError(target: Target, error: unknown): unknown {
   return replyCode(error) === 404 ? notFound(target) : error
 }
 
+/** What there is to know of a queue that is to be read. */
+export async function inspect(topology: Topology, target: Target): Promise<Known> {
+  const queue = queueOf(target)
+  const known = await topology.inspect(queue).catch((error: unknown) => {
+    throw openError(target, error)
+  })
+  refuseStream(queue, known)
+  return known
+}
+
 /** A consumer with a channel of its own: the server sends ahead, up to the prefetch. */
 export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
   const queue = queueOf(source.target)
-  const known = await topology.inspect(queue).catch((error: unknown) => {
-    throw openError(source.target, error)
-  })
+  const known = await inspect(topology, source.target)
   const { partitions, autoDelete } = known
   const role = known.exclusive ? 'consume' : 'admin'
   // One that was not declared here shows its order by its partitions alone.

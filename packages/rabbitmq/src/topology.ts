@@ -30,6 +30,8 @@ export interface Known {
   readonly limited: boolean | undefined
   /** Where the server itself puts what is rejected; `null`: nowhere, or it is not known. */
   readonly deadLetterQueue: string | null
+  /** It keeps what is acknowledged, takes nothing back, and the server ends the connection of who gets or purges. Found out when it is declared here. */
+  readonly stream: boolean
 }
 
 export interface Topology {
@@ -187,7 +189,9 @@ export function createTopology(
     if (ordered) queues.set(queue, { ...(await inspect(queue)), ordered })
     else {
       const limited = isLimited({ ...plainSettings, ...rest })
-      queues.set(queue, { partitions: 1, ordered, autoDelete, exclusive, limited, deadLetterQueue: null })
+      const stream = isStream(differences)
+      const known = { partitions: 1, ordered, autoDelete, exclusive, limited, stream }
+      queues.set(queue, { ...known, deadLetterQueue: null })
     }
   }
 
@@ -236,6 +240,7 @@ export function createTopology(
         unseen.has(queue) || found.some(({ field }) => field === 'x-dead-letter-exchange')
           ? null
           : inForce.deadLetterQueue,
+      stream: isStream(differences),
     })
     const { deadLetterQueue } = inForce
     // After it: see what a server that is killed forgets, in `delays.ts`.
@@ -282,6 +287,7 @@ export function createTopology(
       exclusive: false,
       limited: undefined,
       deadLetterQueue: null,
+      stream: false,
     }
     queues.set(queue, found)
     return found
@@ -329,8 +335,10 @@ export function createTopology(
       else
         await untilTold('subscription' in target ? topics.unsubscribe(target) : topics.remove(target.topic))
     },
-    purge: (target) =>
-      overPartitions(target, async (channel, queue) => (await channel.purgeQueue(queue)).messageCount),
+    async purge(target) {
+      refuseStream(queueOf(target), await inspect(queueOf(target)))
+      return overPartitions(target, async (channel, queue) => (await channel.purgeQueue(queue)).messageCount)
+    },
     size: (target) =>
       overPartitions(target, async (channel, queue) => (await channel.checkQueue(queue)).messageCount),
     peek: (queue) => queues.get(queue),
@@ -345,6 +353,17 @@ export function createTopology(
     topic: topics.check,
     forget,
   }
+}
+
+function isStream(differences: readonly Inequivalence[]): boolean {
+  return differences.some(({ argument, current }) => argument === 'x-queue-type' && current === 'stream')
+}
+
+/** What is sent to a stream is stored there all the same. */
+export function refuseStream(queue: string, { stream }: Known): void {
+  if (!stream) return
+  const text = `"${queue}" is a stream: it keeps what is acknowledged, and takes nothing back. Consume a quorum queue`
+  throw new AdapterError('MQ_UNSUPPORTED', text)
 }
 
 function isLimited({ maxLength, maxLengthBytes, overflow }: QueueSettings): boolean {
