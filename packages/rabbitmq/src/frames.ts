@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { Writable } from 'node:stream'
 import type { Channel } from 'amqplib'
+import { AdapterError } from '@mq/core/adapter'
 import type { Item } from './lane.ts'
 import { type Headers, isShort } from './wire.ts'
 
@@ -9,7 +10,10 @@ import { type Headers, isShort } from './wire.ts'
  * a call publishes on one channel is encoded into one buffer here, which goes through the client's streams once. On the wire it is the same.
  */
 export interface Frames {
-  /** Adds a message. False, with nothing added: the client must write it, for it is large, or has values that only the client knows how to write. */
+  /**
+   * Adds a message. False, with nothing added: the client must write it, for it is large, or has values that only the client knows how to write. Throws when
+   * the server takes no frame of the length of its headers.
+   */
   add(item: Item): boolean
   /** Writes what was added. False: a 'drain' of the channel follows. */
   flush(): boolean
@@ -87,7 +91,7 @@ class Slab implements Frames {
 
   add(item: Item): boolean {
     const most = mostBytes(item)
-    if (most > this.#largest) return false
+    if (most > this.#largest) return this.#leave(item)
     if (this.#at + most > this.#bytes.length) {
       this.#write()
       this.#bytes = Buffer.allocUnsafe(SLAB_BYTES)
@@ -101,7 +105,7 @@ class Slab implements Frames {
       return true
     }
     this.#at = before
-    return false
+    return this.#leave(item)
   }
 
   flush(): boolean {
@@ -109,6 +113,12 @@ class Slab implements Frames {
     const room = this.#room
     this.#room = true
     return room
+  }
+
+  /** To the client, unless the server would end the connection for it, and again for every attempt. */
+  #leave(item: Item): false {
+    if (this.#largest < LARGEST && headerBytes(item) > this.#largest) throw tooLong(this.#largest)
+    return false
   }
 
   #write(): void {
@@ -255,6 +265,24 @@ function mostBytes({ exchange, routingKey, properties, body }: Item): number {
     most += 3 * name.length + (typeof value === 'string' ? 3 * value.length + 6 : 10)
   }
   return most
+}
+
+/** Of the frame with the properties, which is never cut. Values that only the client knows how to write count as their JSON. */
+function headerBytes({ properties: { headers = NONE, ...texts } }: Item): number {
+  let bytes = 36
+  for (const value of Object.values(texts))
+    if (typeof value === 'string') bytes += 1 + Buffer.byteLength(value)
+  for (const name in headers) {
+    const value = headers[name]
+    const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+    bytes += 6 + Buffer.byteLength(name) + Buffer.byteLength(text)
+  }
+  return bytes
+}
+
+function tooLong(frameMax: number): AdapterError {
+  const text = `the headers of a message take at most ${frameMax} bytes on this server (frame_max)`
+  return new AdapterError('MQ_MESSAGE_TOO_LARGE', text)
 }
 
 function fits(value: string | undefined): boolean {

@@ -108,10 +108,19 @@ describe('a message', () => {
 
   it.each<[string, Item]>([
     ['body', item({}, Buffer.alloc(8_192))],
-    ['headers', item({ headers: { a: 'x'.repeat(8_192) } })],
-  ])('whose %s is longer than a frame that the server takes is left to the client', (_, given) => {
+    ['headers, in three bytes for each letter,', item({ headers: { a: 'x'.repeat(8_000) } })],
+  ])('whose %s may be longer than a frame that the server takes is left to the client', (_, given) => {
     const { frames } = setUp(100, 8_192)
     expect([frames.add(given), frames.add(item({}))]).toEqual([false, true])
+  })
+
+  it.each<[string, Item]>([
+    ['text', item({ headers: { a: 'ü'.repeat(4_096) } })],
+    ['tables', item({ headers: { a: { b: ['x'.repeat(4_096), 'x'.repeat(4_096)] } } })],
+  ])('whose headers, %s, are longer than a frame that the server takes is refused', (_, given) => {
+    const { frames } = setUp(100, 8_192)
+    expect(() => frames.add(given)).toThrow('at most 8192 bytes')
+    expect(frames.add(item({}))).toBe(true)
   })
 })
 

@@ -333,7 +333,7 @@ describe('a queue that another client consumes alone', () => {
 })
 
 describe('a server whose frames are short', () => {
-  it('takes messages that are longer', async () => {
+  it('takes messages that are longer, and is told of none whose headers are', async () => {
     await broker.run('eval', 'application:set_env(rabbit, frame_max, 8192).')
     const narrow = rabbitmqAdapter({ url: broker.url })
     try {
@@ -344,8 +344,12 @@ describe('a server whose frames are short', () => {
     const target = await declare(narrow, fresh())
     const sent = [Buffer.alloc(20_000, 1), Buffer.alloc(10, 2)].map((body) => outbound(target, { body }))
     expect(await narrow.publish(sent, live)).toEqual([{ ok: true }, { ok: true }])
-    const got = await take(await narrow.open(source(target), () => undefined), 2)
-    expect(got.map(({ body }) => [body.length, body[0]])).toEqual([
+    const headed = [7_900, 8_200].map((length) => outbound(target, { headers: { h: 'h'.repeat(length) } }))
+    const [short, long] = await narrow.publish(headed, live)
+    expect(short).toEqual({ ok: true })
+    expect(long).toMatchObject({ error: { code: 'MQ_MESSAGE_TOO_LARGE' }, certainty: 'not-stored' })
+    const got = await take(await narrow.open(source(target), () => undefined), 3)
+    expect(got.slice(0, 2).map(({ body }) => [body.length, body[0]])).toEqual([
       [20_000, 1],
       [10, 2],
     ])
