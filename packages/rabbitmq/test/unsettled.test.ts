@@ -30,3 +30,26 @@ it('what is not settled is a map by tag, whatever goes first, and however much t
   list.add(next)
   expect([list.has(next), list.lowest]).toEqual([true, tag + 1])
 })
+
+it('what is kept takes no room for what came and went since', () => {
+  const list = new Unsettled()
+  const kept = [heldOf(1), heldOf(2)]
+  for (const each of kept) list.add(each)
+  const passing = { raw: { fields: { deliveryTag: 0 } } }
+  const before = process.memoryUsage().heapUsed
+  for (let tag = 3; tag < 16_000_000; tag++) {
+    passing.raw.fields.deliveryTag = tag
+    list.add(passing as Held)
+    list.delete(passing as Held)
+  }
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024)
+  const last = heldOf(16_000_000)
+  list.add(last)
+  expect([list.size, list.lowest, list.all()]).toEqual([3, 1, [...kept, last]])
+  for (const each of kept) {
+    expect(list.has(each)).toBe(true)
+    list.delete(each)
+    expect(list.has(each)).toBe(false)
+  }
+  expect([list.size, list.lowest, list.all()]).toEqual([1, 16_000_000, [last]])
+})
