@@ -229,7 +229,7 @@ export interface Delivery {
   readonly body: Uint8Array
   /**
    * Exactly the headers of the `OutboundMessage`, names under `mq-` that core put there included. What the adapter or the broker
-   * itself added (`WireHeader`, `mq-dead-*`, `x-death`) is taken out and stays in `raw`. Core changes this object: never share it.
+   * itself added (`WireHeader`, `mq-dead-*`, `x-death`) is taken out and stays in `raw`. Of this delivery alone: never share it.
    */
   readonly headers: Record<string, string>
   readonly timestamp: number

@@ -13,8 +13,6 @@ const PAGE = 100
 
 export interface Browsed {
   readonly delivery: Delivery
-  /** As they came: those of the message are changed. */
-  readonly headers: Readonly<Record<string, string>>
   /** With the bytes as body where they cannot be decoded. */
   readonly message: Message
 }
@@ -67,10 +65,7 @@ export class Browse {
       const deliveries = await withDeadline(clock, config.producer.requestTimeoutMs, 'browsing', (signal) =>
         this.#receiver.receive(PAGE, signal),
       )
-      return deliveries.map((delivery) => {
-        const headers = { ...delivery.headers }
-        return { delivery, headers, message: this.#message(delivery) }
-      })
+      return deliveries.map((delivery) => ({ delivery, message: this.#message(delivery) }))
     } catch (error) {
       throw wrapError(adapter, error, `Cannot look into ${this.#queueName}`)
     }

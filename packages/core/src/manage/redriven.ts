@@ -15,10 +15,12 @@ export type Redriven = Omit<OutboundMessage, 'sendToken'>
 /** What goes back of a dead letter: all that it was, with its count and ttl anew; then what `edit` makes of it. Throws what the edit throws. */
 export async function redriven(
   engine: Engine,
-  { delivery, headers, message }: Browsed,
+  { delivery, message }: Browsed,
   destination: Target,
   edit: RedriveOptions['edit'],
 ): Promise<Redriven> {
+  // Not those of the message, out of which core takes its own.
+  const { headers } = delivery
   const ttl = Number(headers[TTL_HEADER] ?? NaN)
   const outbound: Redriven = {
     destination,

@@ -112,7 +112,8 @@ export class Message<Body = unknown> {
       const delivery = init as unknown as Delivery
       this.id = delivery.id
       this.body = parts.body as Body
-      this.headers = delivery.headers
+      // A copy: another run of the same delivery begins with what came.
+      this.headers = { ...delivery.headers }
       this.timestamp = arrivedAt(delivery.timestamp)
       this.queueName = parts.queueName
       this.routingKey = delivery.routingKey

@@ -104,17 +104,23 @@ describe('the key of an ordered queue', () => {
     const seen: unknown[] = []
     const { receiver } = await bench.consume(
       (message) => {
-        seen.push(message.body)
+        const { body, headers, ttl, traceId } = message
+        seen.push({ body, headers: { ...headers }, ttl, traceId })
         message.body = 'changed'
+        headers['tenant'] = 'changed'
         if (seen.length < 3) throw new Error('again')
       },
       { retry: { maxRetries: 5, delayMs: 10 } },
     )
-    receiver.give(...ofKey('a'))
+    const traceId = 'a'.repeat(32)
+    const traceparent = `00-${traceId}-${'b'.repeat(16)}-01`
+    const headers = { tenant: 'one', 'mq-ttl': '60000', traceparent, 'mq-trace': '1' }
+    receiver.give(delivery('a', { key: 'k', headers }))
     for (let n = 0; n < 3; n++) {
       await settled()
       await bench.clock.advance(1_000)
     }
-    expect(seen).toEqual(['a', 'a', 'a'])
+    const sent = { body: 'a', headers: { tenant: 'one' }, ttl: 60_000, traceId }
+    expect(seen).toEqual([sent, sent, sent])
   })
 })
