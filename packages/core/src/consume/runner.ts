@@ -101,9 +101,11 @@ export class SingleRunner {
     }
     if (this.#plan.mode === 'none') {
       const result = await acknowledgeFirst(held)
-      this.#host.settled(result, held)
-      // Not told to the broker: it will come again, and running it now would be a run too many.
-      if (result !== null) return this.#skip(held)
+      if (result !== null) {
+        this.#host.settled(result, held)
+        // Not told to the broker: it will come again, and running it now would be a run too many.
+        return this.#skip(held)
+      }
     }
     this.#preparing.delete(held)
     this.#run(held, message)

@@ -123,4 +123,24 @@ describe('the key of an ordered queue', () => {
     const sent = { body: 'a', headers: { tenant: 'one' }, ttl: 60_000, traceId }
     expect(seen).toEqual([sent, sent, sent])
   })
+
+  it('goes on when a run is over, also of a message that was acknowledged before it', async () => {
+    const bench = await lanes()
+    const gate = deferred()
+    const runs: string[] = []
+    const { receiver } = await bench.consume(
+      ({ id }) => {
+        runs.push(id)
+        return gate.promise
+      },
+      { acknowledgmentMode: 'none', concurrency: 4 },
+    )
+    receiver.give(...ofKey('a', 'b'))
+    await until(() => receiver.settled.length === 1)
+    await settled()
+    expect(runs).toEqual(['a'])
+    gate.resolve()
+    await until(() => runs.length === 2)
+    expect(runs).toEqual(['a', 'b'])
+  })
 })
