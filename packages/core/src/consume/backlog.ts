@@ -26,6 +26,11 @@ export class Backlog {
     return this.ready + this.#inPlace.size + (this.#lanes?.waiting ?? 0)
   }
 
+  /** How many wait here for their next attempt, and are not given back. */
+  get inPlace(): number {
+    return [...this.#inPlace.keys()].filter(({ state }) => state === 'open').length
+  }
+
   add(helds: readonly Held[]): void {
     if (this.ready === 0) this.#rewind()
     for (const held of helds) if (this.#lanes === null || this.#lanes.enter(held)) this.#ready.push(held)

@@ -151,6 +151,11 @@ export class Consumer {
     }
   }
 
+  /** Held, and waiting for a retry. @internal */
+  get waiting(): number {
+    return this.#backlog.inPlace
+  }
+
   #isStuck(): boolean {
     if (this.#fetcher.failing) return true
     return (

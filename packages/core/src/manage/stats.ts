@@ -9,7 +9,7 @@ export class Stats {
   messagesFailed = 0
   messagesRetried = 0
   messagesDeadLettered = 0
-  /** Delivered and unsettled. */
+  /** Delivered and unsettled, those included that a consumer keeps for a retry. */
   inFlight = 0
   errorCount = 0
   /** Connections that replaced a lost one. */
@@ -68,6 +68,7 @@ export interface ProcessingTime {
 }
 
 export function snapshot(stats: Stats, isConnected: boolean, consumers: Consumers): MessageQueueStats {
+  const { running } = consumers
   return {
     isConnected,
     messagesSent: stats.messagesSent,
@@ -76,12 +77,12 @@ export function snapshot(stats: Stats, isConnected: boolean, consumers: Consumer
     messagesFailed: stats.messagesFailed,
     messagesRetried: stats.messagesRetried,
     messagesDeadLettered: stats.messagesDeadLettered,
-    inFlight: stats.inFlight,
+    inFlight: running.reduce((left, consumer) => left - consumer.waiting, stats.inFlight),
     errorCount: stats.errorCount,
     reconnects: stats.reconnects,
-    activeQueues: [...new Set(consumers.running.map((consumer) => consumer.label))],
+    activeQueues: [...new Set(running.map((consumer) => consumer.label))],
     registeredHandlers: consumers.handlerLabels,
-    consumerCount: consumers.running.length,
+    consumerCount: running.length,
     processingTime: stats.runs === null ? null : processingTime(stats.runs),
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { snapshot } from '../../src/manage/stats.ts'
 import type { Message } from '../../src/message/message.ts'
 import { connectedBench, deferred, lastOf, settled, until } from '../engine-bench.ts'
 import { delivery, fakeAdapter } from '../fake-adapter.ts'
@@ -122,6 +123,29 @@ describe('the key of an ordered queue', () => {
     }
     const sent = { body: 'a', headers: { tenant: 'one' }, ttl: 60_000, traceId }
     expect(seen).toEqual([sent, sent, sent])
+  })
+
+  it('has nothing in flight while it waits for a retry', async () => {
+    const bench = await lanes()
+    const gate = deferred()
+    const runs: string[] = []
+    const { receiver } = await bench.consume(
+      ({ id }) => {
+        runs.push(id)
+        return runs.length === 1 ? Promise.reject(new Error('again')) : gate.promise
+      },
+      { retry: { delayMs: 100, backoff: 'fixed', jitter: 0 } },
+    )
+    const inFlight = () => snapshot(bench.engine.stats, true, bench.consumers).inFlight
+    receiver.give(...ofKey('a'))
+    await until(() => runs.length === 1)
+    await settled()
+    expect(inFlight()).toBe(0)
+    await bench.clock.advance(100)
+    expect([runs.length, inFlight()]).toEqual([2, 1])
+    gate.resolve()
+    await until(() => receiver.settled.length === 1)
+    expect(inFlight()).toBe(0)
   })
 
   it('goes on when a run is over, also of a message that was acknowledged before it', async () => {
