@@ -146,7 +146,7 @@ export class Consumers implements ConsumerHost {
     return planConsumer(
       known,
       registration.handler,
-      { ...registration.options, ...withoutUndefined(overrides) },
+      overridden(registration.options, overrides),
       settings,
       config,
       topology.holdsDeadLetters(known.target),
@@ -286,4 +286,11 @@ export class Consumers implements ConsumerHost {
       abandoned: results.flatMap(({ abandoned }) => abandoned),
     }
   }
+}
+
+/** Those of a start before the handler's own. The fields of `retry` are chosen one by one, as against every configuration. */
+function overridden(own: HandlerOptions, overrides: HandlerOptions): HandlerOptions {
+  const all = { ...own, ...withoutUndefined(overrides) }
+  const { retry } = overrides
+  return retry === undefined ? all : { ...all, retry: { ...own.retry, ...withoutUndefined(retry) } }
 }

@@ -44,6 +44,24 @@ describe('startConsuming', () => {
   })
 })
 
+describe('the retry options of a start', () => {
+  it('leave alone what they do not name of those of the handler', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const retry = { maxRetries: 5, delayMs: 7, backoff: 'fixed', jitter: 0 } as const
+    queue.registerFunctionHandler('q', () => Promise.reject(new Error('down')), { retry })
+    await queue.startConsuming('q', { retry: { maxRetries: 1, delayMs: undefined } })
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'), delivery('b', { deliveryCount: 1 }))
+    await until(() => receiver.settled.length === 2)
+    expect(receiver.settled).toMatchObject([
+      { kind: 'retry', ids: ['a'], delayMs: 7 },
+      { kind: 'deadLetter', ids: ['b'] },
+    ])
+    await queue.disconnect()
+  })
+})
+
 describe('a consumer that is stopped while its handler hangs', () => {
   it('leaves its slot to the next one', async () => {
     const { queue, adapter } = queueBench({ maxConcurrentMessages: 1 })
