@@ -57,7 +57,7 @@ export class Consumers implements ConsumerHost {
   }
 
   register(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions): void {
-    checkHandlerOptions(options)
+    checkFor(queue, options)
     if (this.#handlers.has(queue.label)) {
       throw new ValidationError(
         `${queue.label} already has a handler: one handler per queue; use another queue or a subscription for a second one`,
@@ -106,7 +106,7 @@ export class Consumers implements ConsumerHost {
 
   /** Resolves once subscribed. `overrides` win over what the handler was registered with. */
   async start(queue: ResolvedQueue, overrides: HandlerOptions): Promise<Consumer> {
-    checkHandlerOptions(overrides)
+    checkFor(queue, overrides)
     const registration = this.#handlers.get(queue.label)
     if (registration === undefined) throw new HandlerNotFoundError(queue.label)
     const { lifetime } = this.#engine.supervisor
@@ -286,6 +286,13 @@ export class Consumers implements ConsumerHost {
       abandoned: results.flatMap(({ abandoned }) => abandoned),
     }
   }
+}
+
+/** Refuses a queue that would get its own dead letters, and hand them to the same handler for ever. */
+function checkFor({ target }: ResolvedQueue, options: HandlerOptions): void {
+  checkHandlerOptions(options)
+  if ('queue' in target && options.deadLetterQueue === target.queue)
+    throw new ValidationError(`deadLetterQueue names another queue than ${target.queue}, whose handler it is`)
 }
 
 /** Those of a start before the handler's own. The fields of `retry` are chosen one by one, as against every configuration. */

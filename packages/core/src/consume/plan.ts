@@ -33,7 +33,7 @@ export interface ConsumerPlan {
   /** Whether the handler's own options asked for retries: requests are retried only then. */
   readonly retriesRequests: boolean
   readonly deadLetter: { readonly queue: string } | null
-  /** A dead-letter queue's own consumer: what fails stays, since there is no further queue to put it in. */
+  /** A dead-letter queue's own consumer: what fails stays, unless the handler names a further queue to put it in. */
   readonly ofDeadLetters: boolean
   readonly maxRedeliveries: number
   readonly validate: Validate | undefined

@@ -105,10 +105,12 @@ export class Verdicts {
   }
 
   #decide(thrown: unknown, held: Held, message: Message): Decision {
-    const { retry, retriesRequests, ofDeadLetters } = this.#plan
+    const { retry, retriesRequests, ofDeadLetters, deadLetter } = this.#plan
     const maxRetries = message.replyTo !== undefined && !retriesRequests ? 0 : retry.maxRetries
     const decision = decide(thrown, held.deliveryCount, { ...retry, maxRetries })
-    const kept = ofDeadLetters && decision.action === 'dead-letter' && decision.reason === 'max-retries'
+    const exhausted = decision.action === 'dead-letter' && decision.reason === 'max-retries'
+    // Unless its handler names a further queue.
+    const kept = ofDeadLetters && deadLetter === null && exhausted
     return kept ? { action: 'retry', delayMs: retry.maxDelayMs } : decision
   }
 

@@ -104,6 +104,30 @@ describe('a dead-letter queue of a start', () => {
   })
 })
 
+describe('the dead-letter queue of a handler', () => {
+  it('is not the queue that it handles', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    const options = { deadLetterQueue: 'q' }
+    expect(() => queue.registerFunctionHandler('q', () => undefined, options)).toThrow('another queue than q')
+    queue.registerFunctionHandler('q', () => undefined)
+    expect((await refusal(queue.startConsuming('q', options))).code).toBe(ErrorCode.VALIDATION)
+    await queue.disconnect()
+  })
+
+  it('takes what a dead-letter queue’s own consumer runs out of attempts for', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const options = { deadLetterQueue: 'parked', retry: { maxRetries: 0 } }
+    await queue.consume('q.dlq', () => Promise.reject(new Error('again')), options)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('a'))
+    await until(() => receiver.settled.length === 1)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', reasons: ['max-retries'] }])
+    await queue.disconnect()
+  })
+})
+
 describe('registerHandlers', () => {
   it('leaves nothing of the others when one is refused', async () => {
     const { queue, adapter } = queueBench()
