@@ -5,6 +5,8 @@ import { checkStopOptions, type StopOptions } from '../stop-options.ts'
 import { MessageQueueManager, type ManagerOptions } from './manager.ts'
 
 let instance: MessageQueueManager | null = null
+/** Forgotten, and still being stopped. */
+let leaving: MessageQueueManager | null = null
 
 /**
  * Makes the manager that `getMessageQueueManager` answers everywhere in this process; it is not started yet. Throws
@@ -26,10 +28,16 @@ export function getMessageQueueManager(): MessageQueueManager | null {
   return instance
 }
 
-/** Stops that manager, if there is one, and forgets it. Rejects for wrong options alone. */
+/** Stops that manager, if there is one, and forgets it; concurrent calls share one attempt. Rejects for wrong options alone. */
 export async function shutdownMessageQueueManager(options: StopOptions = {}): Promise<StopResult> {
   checkStopOptions(options, 'shutdownMessageQueueManager')
-  const manager = instance
+  const manager = instance ?? leaving
+  if (manager === null) return { drained: true, abandoned: [] }
   instance = null
-  return manager === null ? { drained: true, abandoned: [] } : manager.stop(options)
+  leaving = manager
+  try {
+    return await manager.stop(options)
+  } finally {
+    if (leaving === manager) leaving = null
+  }
 }

@@ -177,11 +177,12 @@ export class MessageQueueManager {
 
   /**
    * Drains and disconnects all queues at the same time, those of a `start()` under way included. Always settles, and rejects for
-   * wrong options alone; concurrent calls share one attempt.
+   * wrong options alone; concurrent calls share one attempt, and the shortest time that one of them names counts.
    */
   async stop(options: StopOptions = {}): Promise<StopResult> {
     checkStopOptions(options, 'stop')
     this.#stopAsked = true
+    if (this.#stopping !== null && options.timeoutMs !== undefined) void this.#disconnectAll(options)
     this.#stopping ??= this.#stop(options).finally(() => {
       this.#stopping = null
     })

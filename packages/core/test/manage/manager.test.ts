@@ -204,6 +204,17 @@ describe('stop', () => {
     expect(a.calls).toEqual(['connect', 'disconnect {}'])
   })
 
+  it('tells the queues of a later call with a time of its own, of which the shortest counts', async () => {
+    const closing = gate()
+    const a = fakeQueue([], { disconnect: () => closing.opened })
+    const manager = manage({ a })
+    await manager.start()
+    const stopped = [manager.stop(), manager.stop({ timeoutMs: 5 })]
+    closing.open()
+    await Promise.all(stopped)
+    expect(a.calls).toEqual(['connect', 'disconnect {}', 'disconnect {"timeoutMs":5}'])
+  })
+
   it('ends a start that is under way, which rejects', async () => {
     const connecting = gate()
     const a = fakeQueue(['a'], { connect: () => connecting.opened })
@@ -338,6 +349,18 @@ describe('the manager of the process', () => {
     expect(a.calls).toEqual(['connect', 'disconnect {"timeoutMs":1}'])
     expect(getMessageQueueManager()).toBeNull()
     expect(await shutdownMessageQueueManager()).toEqual({ drained: true, abandoned: [] })
+  })
+
+  it('is waited for by every call that shuts it down', async () => {
+    const closing = gate()
+    const a = fakeQueue([], { disconnect: () => closing.opened, abandoned: ['m1'] })
+    const manager = initMessageQueueManager()
+    manager.addQueue('a', a.queue)
+    await manager.start()
+    const calls = [shutdownMessageQueueManager(), shutdownMessageQueueManager()]
+    closing.open()
+    const result = { drained: false, abandoned: ['m1'] }
+    expect(await Promise.all(calls)).toEqual([result, result])
   })
 
   it('is not replaced while it starts or runs', async () => {
