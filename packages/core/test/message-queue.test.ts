@@ -61,6 +61,8 @@ const BAD_INPUT: Call[] = [
     'request with a queueName among its fields',
     (queue) => queue.request('q', 1, { timeoutMs: 10, queueName: 'r' } as never),
   ],
+  ['send of a message as a body', (queue) => queue.send('q', new Message())],
+  ['send with fields that are none', (queue) => queue.send('q', 1, null as never)],
   ['publish with an unknown field', (queue) => queue.publish('t', 1, { nope: 1 } as never)],
   ['request of a bad name', (queue) => queue.request('a b', 1, { timeoutMs: 10 })],
   ['request without a time-out', (queue) => queue.request('q', 1, bad)],

@@ -30,16 +30,11 @@ export const FIELDS: ReadonlySet<string> = new Set([
   'raw',
 ])
 
-/** Refuses what no message can be made from. */
+/** Refuses what no message can be made from, fields that none has included: one that is misspelled must not be ignored. */
 export function checkInit(init: unknown): void {
   if (typeof init !== 'object' || init === null) {
     throw new ValidationError('A message is made from an object of fields, such as { body, queueName }')
   }
-  checkFields(init)
-}
-
-/** Refuses fields that no message has: one that is misspelled must not be ignored. */
-export function checkFields(init: object): void {
   for (const field in init) {
     if (!FIELDS.has(field))
       throw new ValidationError(

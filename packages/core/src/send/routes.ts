@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
-import { checkFields, checkInit } from '../message/check-message.ts'
+import { checkInit } from '../message/check-message.ts'
 import { Message, type MessageInit } from '../message/message.ts'
 import { checkQueueName, isInternalName } from '../message/names.ts'
 import { routeTo, type Route } from './sender.ts'
@@ -95,8 +95,11 @@ export function abortable(route: Route, signal: AbortSignal | undefined): Route 
 
 /** The fields of `send(queue, body, fields)` with their body. What the call says is not said again, and otherwise, among its fields. */
 export function shortFields(body: unknown, fields: MessageInit | undefined): MessageInit {
+  // As a body it would travel with all its fields, and arrive as an object of them.
+  if (Message.is(body))
+    throw new ValidationError('A Message is no body: send it by itself, with { queueName } as the option')
   if (fields === undefined) return { body }
-  checkFields(fields)
+  checkInit(fields)
   if (fields.queueName !== undefined) throw saidTwice('queueName')
   if (fields.body !== undefined) throw saidTwice('body')
   return { ...fields, body }
