@@ -9,7 +9,7 @@ export async function windDown(
   { consumers, receiving, outbox, requests, engine }: Parts,
   timeoutMs: number,
 ): Promise<StopResult> {
-  receiving.endLoops()
+  receiving.end()
   const result = await consumers.stop(timeoutMs)
   await receiving.close()
   // Without a connection nothing can be flushed: what waits is rejected as the connection closes.

@@ -216,14 +216,19 @@ export class Puller {
     intake?.abandon(cause)
   }
 
-  /** Gives back what was received and not settled. */
-  async close(reason: MessageQueueError = new NotConnectedError('receive')): Promise<void> {
+  /** Ends the calls that wait; what was received can still be settled. */
+  end(reason: MessageQueueError = new NotConnectedError('receive')): void {
     this.#closed ??= reason
     this.#stopIdling()
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.reject(this.#closed)
     this.#call.abort()
+  }
+
+  /** Gives back what was received and not settled. */
+  async close(reason?: MessageQueueError): Promise<void> {
+    this.end(reason)
     await this.#intake?.close()
     this.#intake = null
   }

@@ -86,7 +86,7 @@ export class Receiving implements Refuser {
     }
   }
 
-  /** Throws once `close` was called, until there is another connection. */
+  /** Throws once `end` was called, until there is another connection. */
   #refuseIfOver(operation: string): void {
     if (this.#engine.supervisor.lifetime === this.#over) throw new NotConnectedError(operation)
   }
@@ -279,14 +279,16 @@ export class Receiving implements Refuser {
     for (const iterator of this.#iterating) iterator.connectionLost(cause)
   }
 
-  /** Loops are handed no more; what they were handed stays with them. */
-  endLoops(): void {
+  /** Nothing more is handed out, until there is another connection; what was stays with its owner. */
+  end(): void {
+    this.#over = this.#engine.supervisor.lifetime
+    for (const puller of this.#pullers.values()) puller.end()
     for (const iterator of this.#iterating) iterator.end()
   }
 
   /** Gives back everything received and unsettled. */
   async close(): Promise<void> {
-    this.#over = this.#engine.supervisor.lifetime
+    this.end()
     const pullers = [...this.#pullers.values()]
     this.#pullers.clear()
     await Promise.all([

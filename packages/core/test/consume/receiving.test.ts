@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals'
 import { ErrorCode } from '../../src/adapter/index.ts'
 import type { Message } from '../../src/message/message.ts'
-import { connectedBench, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
+import { connectedBench, deferred, lastOf, queueBench, refusal, until } from '../engine-bench.ts'
 import { resolveQueue } from '../../src/message/typed.ts'
 import { delivery } from '../fake-adapter.ts'
 
@@ -85,3 +85,26 @@ it.each(['receive', 'messages'] as const)(
     expect(bench.adapter.receivers).toEqual([])
   },
 )
+
+it('takes nothing more while a shutdown waits for handlers; what was received can be settled meanwhile', async () => {
+  const { queue, adapter } = queueBench()
+  await queue.connect()
+  const receiving = queue.receive('mine', { timeoutMs: 5_000 })
+  await until(() => adapter.receivers.length === 1)
+  const mine = lastOf(adapter.receivers)
+  mine.give(delivery('a'))
+  const message = (await receiving) as Message
+  const gate = deferred()
+  const consumer = await queue.consume('q', () => gate.promise)
+  lastOf(adapter.receivers).give(delivery('b'))
+  await until(() => consumer.stats().running === 1)
+  const waiting = refusal(queue.receive('mine', { timeoutMs: 60_000 }))
+  const disconnected = queue.disconnect()
+  expect((await waiting).code).toBe(ErrorCode.NOT_CONNECTED)
+  for (const name of ['mine', 'other'])
+    expect((await refusal(queue.receive(name))).code).toBe(ErrorCode.NOT_CONNECTED)
+  await queue.acknowledge(message)
+  expect(mine.settled).toMatchObject([{ kind: 'ack', ids: ['a'] }])
+  gate.resolve()
+  expect(await disconnected).toEqual({ drained: true, abandoned: [] })
+})
