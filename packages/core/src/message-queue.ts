@@ -158,7 +158,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     options: SendOptions<Body> = {},
   ): Promise<string[]> {
     checkSendOptions(options)
-    return sendMany(this.#parts.sender, messages, options)
+    return sendMany(this.#parts, messages, options)
   }
 
   /** Sends `data` as JSON, with content type `application/json` unless the fields name one; else like `send`. */

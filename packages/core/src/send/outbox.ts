@@ -33,6 +33,11 @@ export class Outbox {
     return this.#pending
   }
 
+  /** Whether half of `bufferMemory` is free. */
+  get hasRoom(): boolean {
+    return this.#bytes <= this.#engine.config.producer.bufferMemory / 2
+  }
+
   /** Counts a message that cannot go yet, its destination being declared; answers since when. Throws when there is no room for it. */
   hold(message: OutboundMessage, label: string): number {
     const size = message.body.length + OVERHEAD_BYTES

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import type { PublishError } from '../../src/errors.ts'
 import { Message } from '../../src/message/message.ts'
 import { queueBench, refusal } from '../engine-bench.ts'
 
@@ -13,6 +14,29 @@ describe('sendBatch of one message several times', () => {
     // Else the broker would take the second for a repetition of the first.
     expect(new Set(stored.map(({ sendToken }) => sendToken)).size).toBe(2)
     await queue.disconnect()
+  })
+
+  it('sends more than the buffer holds', async () => {
+    const { queue, adapter } = queueBench({ producer: { bufferMemory: 10_000, batchSize: 1_000 } })
+    await queue.connect()
+    const messages = Array.from({ length: 100 }, (_, n) => ({ id: String(n), queueName: 'q', body: n }))
+    const ids = messages.map(({ id }) => id)
+    expect(await queue.sendBatch(messages)).toEqual(ids)
+    expect(adapter.published.flat().map(({ id }) => id)).toEqual(ids)
+    await queue.disconnect()
+  })
+
+  it('ends also when nothing gets through', async () => {
+    const producer = { bufferMemory: 10_000, batchSize: 1_000, deliveryTimeoutMs: 1_000 }
+    const { queue, adapter, clock } = queueBench({ producer })
+    await queue.connect()
+    adapter.onPublish = () => new Promise(() => undefined)
+    const messages = Array.from({ length: 100 }, (_, n) => ({ queueName: 'q', body: n }))
+    const failed = refusal(queue.sendBatch(messages))
+    for (let n = 0; n < 4; n++) await clock.advance(1_000)
+    const { failures } = (await failed) as PublishError
+    expect(failures.map(({ index }) => index)).toEqual(messages.map(({ body }) => body))
+    await queue.disconnect({ timeoutMs: 0 })
   })
 
   it('says of each alone whether it may be stored', async () => {
