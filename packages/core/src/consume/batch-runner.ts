@@ -92,8 +92,11 @@ export class BatchRunner {
       ),
     )
     const fresh = items.filter(({ held }, i) => {
-      // One may have been lost while the store was asked for another.
-      const runs = admitted[i] === true && held.state === 'open'
+      // One may have been lost, or have expired, while the store was asked for another.
+      const runs =
+        admitted[i] === true &&
+        held.state === 'open' &&
+        admit(this.#engine, this.#plan, this.#verdicts, held) !== null
       if (!runs) this.#end(held, null)
       return runs
     })

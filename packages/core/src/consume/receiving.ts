@@ -79,7 +79,8 @@ export class Receiving implements Refuser {
       const message = this.#admit(held, queue)
       if (message === null) continue
       const isNew = this.#isNew(held, message)
-      if (isNew === true || (await isNew)) {
+      // It may expire while a store is asked.
+      if (isNew === true || ((await isNew) && this.#admit(held, queue) !== null)) {
         this.#engine.stats.messagesReceived++
         return message
       }
@@ -173,7 +174,7 @@ export class Receiving implements Refuser {
       const message = this.#admit(held, queue)
       if (message === null) continue
       const isNew = this.#isNew(held, message)
-      if (isNew !== true && !(await isNew)) continue
+      if (isNew !== true && !((await isNew) && this.#admit(held, queue) !== null)) continue
       this.#engine.stats.messagesReceived++
       yield message
     }

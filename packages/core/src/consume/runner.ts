@@ -99,6 +99,8 @@ export class SingleRunner {
     if (deduplication !== null && !(await deduplication.admit(held, message, windowMs, this.#host.settled))) {
       return this.#skip(held)
     }
+    // It may have expired while the store was asked.
+    if (admit(this.#engine, this.#plan, this.#verdicts, held) === null) return this.#skip(held)
     if (this.#plan.mode === 'none') {
       const result = await acknowledgeFirst(held)
       if (result !== null) {

@@ -171,6 +171,38 @@ describe('deduplication at the consumer', () => {
     await bench.receiving.close()
   })
 
+  it.each<[string, HandlerOptions]>([
+    ['of single messages', {}],
+    ['of batches', { batch: { size: 1, waitMs: 0 } }],
+  ])('a handler %s gets none that expired while the store was asked', async (_name, options) => {
+    const asked = deferred<boolean>()
+    const { bench } = await deduplicating({ has: () => asked.promise, add: async () => undefined })
+    let runs = 0
+    const { consumer, receiver } = await bench.consume(() => void runs++, options)
+    receiver.give(delivery('1', { deduplicationId: 'x', expiresAt: bench.clock.now() + 50 }))
+    await bench.clock.advance(100)
+    asked.resolve(false)
+    await until(() => receiver.settled.length === 1)
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', ids: ['1'] }])
+    expect(runs).toBe(0)
+    await consumer.stop()
+  })
+
+  it('receive gets none that expired while the store was asked', async () => {
+    const asked = deferred<boolean>()
+    const { bench, adapter } = await deduplicating({ has: () => asked.promise, add: async () => undefined })
+    const waiting = bench.receiving.receive(resolveQueue('q'), { timeoutMs: 200 })
+    await until(() => adapter.receivers.length === 1)
+    const receiver = lastOf(adapter.receivers)
+    receiver.give(delivery('1', { deduplicationId: 'x', expiresAt: bench.clock.now() + 50 }))
+    await bench.clock.advance(100)
+    asked.resolve(false)
+    await settled()
+    await bench.clock.advance(200)
+    expect(await waiting).toBeNull()
+    expect(receiver.settled).toMatchObject([{ kind: 'deadLetter', ids: ['1'] }])
+  })
+
   it('receive and messages pass over what was acknowledged', async () => {
     const { store, known } = memoryStore()
     const { bench, adapter } = await deduplicating(store)
