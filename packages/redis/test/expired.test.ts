@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, failure, fresh, live, outbound, source } from '@mq/conformance/fixtures'
-import type { BrokerAdapter } from '@mq/core/adapter'
+import type { BrokerAdapter, Delivery, OutboundMessage, PublishOutcome } from '@mq/core/adapter'
 import { redisAdapter } from '../src/index.ts'
 import { scripts } from '../src/scripts/index.ts'
 
@@ -104,6 +104,37 @@ describe('messages that expire where nobody consumes', () => {
     await old()
     await fail()
     expect(await length(`{mq:${name}}:dlq:s:0`)).toBeLessThanOrEqual(100)
+  })
+
+  it('behind a key that is held count no more, are dead-lettered, and make room', async () => {
+    const name = fresh()
+    const dead = await declare(adapter, `${name}.dlq`)
+    const settings = { ordered: true, maxLength: 3, maxLengthBytes: 1_000, deadLetterQueue: `${name}.dlq` }
+    const queue = await declare(adapter, name, settings)
+    const send = (over: Partial<OutboundMessage>): Promise<readonly PublishOutcome[]> =>
+      adapter.publish([outbound(queue, { key: 'a\nb:c', ...over })], live)
+    await send({})
+    const receiver = await adapter.open(source(queue, { ordered: true }), () => undefined)
+    const [held] = await receiver.receive(10, live, 5_000)
+    await send({ expiresAt: Date.now() + 600_000 })
+    for (let i = 0; i < 2; i++) await send({ expiresAt: Date.now() + 30 })
+    await old()
+    expect(await adapter.size(queue)).toBe(1)
+    expect(await adapter.size(dead)).toBe(2)
+    for (let i = 0; i < 2; i++) await send({ expiresAt: Date.now() + 30 })
+    await old()
+    expect(await send({})).toEqual([{ ok: true }])
+    expect(await adapter.size(dead)).toBe(4)
+    await receiver.ack([held as Delivery])
+    const [lasting] = await receiver.receive(10, live, 5_000)
+    await receiver.ack([lasting as Delivery])
+    expect(await receiver.receive(10, live, 5_000)).toHaveLength(1)
+    // Nothing is left of them.
+    expect(await redis('EXISTS', `{mq:${name}}:kx`)).toBe('0')
+    expect(await redis('HMGET', `{mq:${name}}:meta`, 'wait', 'by')).toMatch(/^0\s+0$/)
+    await send({ expiresAt: Date.now() + 600_000 })
+    expect(await adapter.purge(queue)).toBe(1)
+    expect(await redis('EXISTS', `{mq:${name}}:kx`)).toBe('0')
   })
 
   it('and whose dead-letter queue cannot take them do not stop what is sent', async () => {

@@ -69,8 +69,8 @@ end
 local now = clock()
 promote(q, now, 1000)
 takeBack(q)
-if redis.call('EXISTS', base..'x') == 1 then sweep(q, now, 1000) end
-local n = readyCount(q) - redis.call('ZCOUNT', base..'x', '-inf', now)
+if redis.call('EXISTS', base..'x', base..'kx') > 0 then sweep(q, now, 1000) end
+local n = readyCount(q) - expiredCount(q, now)
 if q.woken then wake(q) end
 tidy(now)
 return math.max(n, 0)
@@ -108,6 +108,7 @@ if q.od and waiting() > 0 then
       redis.call('HINCRBY', base..'meta', 'wait', -count)
     end
   end
+  if waiting() <= 0 then redis.call('UNLINK', base..'kx') end
   -- Keys that had no turn are on this page.
   if q.mb and n >= 1000 then return { n, 1, ARGV[1] } end
   if page[1] ~= '0' then return { n, 1, page[1] } end

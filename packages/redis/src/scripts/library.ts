@@ -3,7 +3,7 @@
  *
  * Keys below a queue's base: `meta` settings and counters, `s:<lane>` streams of ready and leased entries (group `mq`), `ln` the lanes of
  * a queue with priorities, `d`/`dm` delayed messages by due time, `x` expiry index of entries, `o` key → entry that stands for it and
- * `k:<key>` those waiting behind it, `w` one-entry stream that wakes blocked receivers, `dd:*` deduplication, `tk:*` publishers.
+ * `k:<key>` those waiting behind it (`kx` their expiry), `w` one-entry stream that wakes blocked receivers, `dd:*` deduplication, `tk:*` publishers.
  *
  * In `meta`: `cfg` the settings as JSON, `pattern`, `nm` and `sb` names, `gen` when it was made, `implicit` (nobody declared it), `p` plain, `ml`, `mb` and
  * `ov` limits, `mp` priorities, `od` order, `dw` deduplication window, `mt` ttl, `dl` base of the dead-letter queue, `ex` life, `ad` autoDelete, `xo` owner;
@@ -138,6 +138,11 @@ end
 -- Base → a queue that was given what expires, and how many.
 local expiring = {}
 
+local function willExpire(q)
+  local known = expiring[q.base]
+  expiring[q.base] = { q, known and known[2] + 1 or 1 }
+end
+
 -- Into its lane, whatever its key.
 local function stand(q, m)
   local l = '0'
@@ -152,8 +157,7 @@ local function stand(q, m)
   local id = redis.call('XADD', q.base..'s:'..l, '*', unpack(m.fields))
   if m.exp > 0 then
     redis.call('ZADD', q.base..'x', m.exp, l..':'..id)
-    local known = expiring[q.base]
-    expiring[q.base] = { q, known and known[2] + 1 or 1 }
+    willExpire(q)
   end
   if q.od and m.key ~= '' then redis.call('HSET', q.base..'o', m.key, l..':'..id) end
   lapse(q, 'x', 'o')
@@ -164,12 +168,24 @@ end
 local function put(q, m)
   if q.mb then addBytes(q, bodySize(m.fields)) end
   if q.od and m.key ~= '' and not m.holds and redis.call('HEXISTS', q.base..'o', m.key) == 1 then
-    redis.call('RPUSH', q.base..'k:'..m.key, cmsgpack.pack({ m.pr, m.exp, m.fields }))
+    local seq = 0
+    if m.exp > 0 then
+      seq = redis.call('HINCRBY', q.base..'meta', 'seq', 1)
+      redis.call('ZADD', q.base..'kx', m.exp, int(seq)..':'..m.key)
+      willExpire(q)
+    end
+    redis.call('RPUSH', q.base..'k:'..m.key, cmsgpack.pack({ m.pr, m.exp, m.fields, seq }))
     redis.call('HINCRBY', q.base..'meta', 'wait', 1)
-    lapse(q, 'k:'..m.key)
+    lapse(q, 'k:'..m.key, 'kx')
     return
   end
   stand(q, m)
+end
+
+-- One, unpacked, no longer waits behind its key.
+local function leaveKey(q, key, u)
+  redis.call('HINCRBY', q.base..'meta', 'wait', -1)
+  if u[2] > 0 then redis.call('ZREM', q.base..'kx', int(u[4] or 0)..':'..key) end
 end
 
 -- The entry \`ref\` of a key is gone: the next one stands for it.
@@ -180,7 +196,7 @@ local function advance(q, key, ref)
     local u = cmsgpack.unpack(packed)
     stand(q, { pr = u[1], key = key, exp = u[2], fields = u[3] })
     redis.call('LPOP', q.base..'k:'..key)
-    redis.call('HINCRBY', q.base..'meta', 'wait', -1)
+    leaveKey(q, key, u)
   else
     redis.call('HDEL', q.base..'o', key)
   end
@@ -200,7 +216,7 @@ end
 local function touch(q)
   if not q.ex or redis.call('PTTL', q.base..'meta') > q.ex then return end
   local b, life = q.base, math.ceil(q.ex * 1.25)
-  for _, name in ipairs({ 'meta', 'ln', 'd', 'dm', 'x', 'o', 'w', 'c' }) do redis.call('PEXPIRE', b..name, life) end
+  for _, name in ipairs({ 'meta', 'ln', 'd', 'dm', 'x', 'kx', 'o', 'w', 'c' }) do redis.call('PEXPIRE', b..name, life) end
   for _, l in ipairs(lanes(q)) do redis.call('PEXPIRE', b..'s:'..l, life) end
   if q.od then
     for _, key in ipairs(redis.call('HKEYS', b..'o')) do redis.call('PEXPIRE', b..'k:'..key, life) end
@@ -209,7 +225,7 @@ end
 
 -- All keys of a queue, whether it has settings or they are gone; \`stream\` false: but for its first lane.
 local function unlink(base, stream)
-  local names = { base..'meta', base..'ln', base..'d', base..'dm', base..'x', base..'w', base..'c', base..'o' }
+  local names = { base..'meta', base..'ln', base..'d', base..'dm', base..'x', base..'kx', base..'w', base..'c', base..'o' }
   if stream then names[#names + 1] = base..'s:0' end
   for _, l in ipairs(redis.call('ZRANGE', base..'ln', 0, -1)) do
     if l ~= '0' then names[#names + 1] = base..'s:'..l end

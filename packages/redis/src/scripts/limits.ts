@@ -37,9 +37,51 @@ local function remove(q, l, id, fields)
   addBytes(q, -bodySize(fields))
 end
 
+-- The same for those that wait behind a key, as far as few of the others are before them.
+local function sweepKeys(q, now, most)
+  local members = redis.call('ZRANGEBYSCORE', q.base..'kx', '-inf', now, 'LIMIT', 0, most)
+  local wanted, left = {}, {}
+  for _, member in ipairs(members) do
+    local seq, key = string.match(member, '^(%d+):(.*)$')
+    wanted[seq] = true
+    left[key] = (left[key] or 0) + 1
+  end
+  local gone, others, bytes = 0, 0, 0
+  for key, count in pairs(left) do
+    allow(q)
+    local list, at = q.base..'k:'..key, 0
+    repeat
+      -- Few at a time: they come with their bodies.
+      local page = redis.call('LRANGE', list, at, at + 9)
+      for _, packed in ipairs(page) do
+        local u = cmsgpack.unpack(packed)
+        bytes = bytes + #packed
+        if wanted[int(u[4] or 0)] then
+          bury(q, u[3], 'expired', now)
+          redis.call('LREM', list, 1, packed)
+          leaveKey(q, key, u)
+          addBytes(q, -bodySize(u[3]))
+          gone, count = gone + 1, count - 1
+        else
+          at, others = at + 1, others + 1
+        end
+      end
+      if others >= most or bytes > MOST_BYTES then return gone end
+    until #page == 0 or count == 0
+  end
+  -- Purged meanwhile.
+  for _, member in ipairs(gone < #members and members or {}) do redis.call('ZREM', q.base..'kx', member) end
+  return gone
+end
+
+-- How many have expired that nobody holds and nobody swept.
+local function expiredCount(q, now)
+  return redis.call('ZCOUNT', q.base..'x', '-inf', now) + redis.call('ZCOUNT', q.base..'kx', '-inf', now)
+end
+
 -- Dead-letters or drops the expired entries that nobody holds. Leased ones are core's.
 local function sweep(q, now, most)
-  local gone = 0
+  local gone = q.od and sweepKeys(q, now, most) or 0
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', q.base..'x', '-inf', now, 'LIMIT', 0, most)) do
     local l, id = string.match(member, '^(.-):(.+)$')
     local key = q.base..'s:'..l
@@ -79,10 +121,11 @@ local function oldestWaiting(q, now)
     for i = 1, #page[2], 2 do
       local packed = redis.call('LINDEX', q.base..'k:'..page[2][i], 0)
       if packed then
-        local fields = cmsgpack.unpack(packed)[3]
+        local u = cmsgpack.unpack(packed)
+        local fields = u[3]
         bury(q, fields, 'max-length', now)
         redis.call('LPOP', q.base..'k:'..page[2][i])
-        redis.call('HINCRBY', q.base..'meta', 'wait', -1)
+        leaveKey(q, page[2][i], u)
         addBytes(q, -bodySize(fields))
         q.ready = q.ready - 1
         q.bytes = q.bytes - bodySize(fields)
@@ -165,6 +208,7 @@ local function promote(q, now, most)
     allow(q)
     -- Of the wrong type they would end this between the copy and the taking out.
     redis.call('ZCARD', q.base..'x')
+    redis.call('ZCARD', q.base..'kx')
     redis.call('HLEN', q.base..'o')
     redis.call('XLEN', q.base..'w')
   end

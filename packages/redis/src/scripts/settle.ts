@@ -30,10 +30,11 @@ local function takeWaiting(place, key, id)
   local list = base..'k:'..key
   local waiting = redis.call('LRANGE', list, 0, place)
   for n = #waiting, 1, -1 do
-    local fields = cmsgpack.unpack(waiting[n])[3]
+    local u = cmsgpack.unpack(waiting[n])
+    local fields = u[3]
     if field(fields, 'id') == id then
       redis.call('LREM', list, 1, waiting[n])
-      redis.call('HINCRBY', base..'meta', 'wait', -1)
+      leaveKey(q, key, u)
       addBytes(q, -bodySize(fields))
       return true
     end

@@ -21,7 +21,7 @@ local now = clock()
 local out = {}
 touch(q)
 promote(q, now, 500)
-if redis.call('EXISTS', q.base..'x') == 1 then sweep(q, now, 100) end
+if redis.call('EXISTS', q.base..'x', q.base..'kx') > 0 then sweep(q, now, 100) end
 
 -- Idle for the least lease are also those whose owners have longer ones, any number of them: the next look goes on where this one ended.
 local function reclaim(l, key)
