@@ -60,6 +60,25 @@ export const limits = group('extras', (item) => {
     if (t.capabilities.limits !== 'exact') t.refused('limits')
   })
 
+  item('drop-oldest-due', 'what was delayed makes room once it is due, as what is sent does', async (t) => {
+    const { limits: kept } = t.capabilities
+    if (kept === 'none') return t.refused('limits')
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, maxLength: 2, overflow: 'drop-oldest' })
+    await queue.send(name, 'due', { delay: 2000 })
+    for (const body of ['a', 'b']) await queue.send(name, body)
+    const dropped = async () => {
+      // Who asks how many there are makes a broker look.
+      await queue.getQueueSize(name)
+      return (await queue.deadLetters(name).count()) > 0
+    }
+    await t.until(dropped, 'one dropped')
+    const bodies = (await drain(queue, name)).map(({ body }) => body)
+    assert.deepEqual(bodies, ['b', 'due'])
+    if (kept !== 'exact') t.refused('limits')
+  })
+
   item('max-bytes', 'maxLengthBytes refuses what is too much', async (t) => {
     const queue = await t.connect()
     const name = t.name()

@@ -104,6 +104,7 @@ export const connecting: readonly Broken[] = [
       'dead-letters.poison',
       'extras.auto-delete',
       'extras.dedupe-refused',
+      'extras.drop-oldest-due',
       'extras.exclusive',
       'extras.max-bytes',
       'extras.max-length',

@@ -146,6 +146,7 @@ export const managing: readonly Broken[] = [
       'extras.dedupe-refused',
       'extras.drop-oldest',
       'extras.drop-oldest-bytes',
+      'extras.drop-oldest-due',
       'extras.max-bytes',
       'extras.max-length',
       'queues.conflict-each',

@@ -223,7 +223,17 @@ local function promote(q, now, most)
         bury(q, u[4], 'expired', now)
         if u[5] == 1 then advance(q, u[2], 'd:'..seq) end
       else
-        put(q, { pr = u[1], key = u[2], exp = u[3], fields = u[4], holds = u[5] == 1 })
+        local m, size = { pr = u[1], key = u[2], exp = u[3], fields = u[4], holds = u[5] == 1 }, bodySize(u[4])
+        -- It counts from now on, like what is sent. One that holds its key has its place.
+        if q.drop and not m.holds then
+          q.sweep, q.oldest = sweep, oldest
+          room(q, size, now)
+        end
+        if q.ready ~= nil then
+          q.ready = q.ready + 1
+          q.bytes = q.bytes + size
+        end
+        put(q, m)
       end
     end
     redis.call('HDEL', q.base..'dm', seq)
