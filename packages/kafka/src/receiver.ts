@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import {
+  atMost,
   type DeadLetterInfo,
   type Delivery,
   matchesPattern,
@@ -9,13 +10,14 @@ import {
   type Source,
   type Target,
 } from '@mq/core/adapter'
+import { pause } from './abort.ts'
 import type { LogRecord } from './log/batch-reader.ts'
 import type { RecordParts } from './log/batch-writer.ts'
 import { classify } from './errors.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { nameOf, type Names, namesOf } from './names.ts'
 import type { Publisher } from './publisher.ts'
-import { type Decoded, decodeRecord, encodeDead, encodeRetry, isOver } from './wire.ts'
+import { type Decoded, decodeRecord, encodeAsIs, encodeDead, encodeRetry, isOver } from './wire.ts'
 
 /** Characters of an error's message where there is little room. */
 const SHORT = 100
@@ -35,8 +37,13 @@ export interface ReceiverSetup {
 }
 
 interface Held extends Decoded {
-  readonly record: LogRecord
+  record: LogRecord
 }
+
+/** What cannot be moved now is tried again so much later, in ms. */
+const AGAIN_MS = 200
+/** Most records that are moved at a time. */
+const MOST_JOINING = 500
 
 /** One receiver; those of the same queue in this process share a consumer. */
 export function createReceiver(setup: ReceiverSetup): Receiver {
@@ -44,6 +51,10 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
   let closed: Promise<void> | null = null
   /** Records that were not for this subscription, or are over. */
   let passedOver = 0
+  /** What was delayed goes to the queue's own log when it is due: there one consumer reads all of its key. */
+  const together = source.ordered && !names.mainIsShared
+  let joining: Held[] = []
+  let joined: Promise<void> = Promise.resolve()
 
   const taker = {
     pulls: source.mode === 'pull',
@@ -60,11 +71,11 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
 
   const take = (max: number): Held[] => {
     const out: Held[] = []
-    for (let room = max; room > 0; room = max - out.length) {
+    for (let room = max; room > 0 && joining.length < MOST_JOINING; room = max - out.length) {
       const records = consumer.take(taker, Math.min(room, setup.maxPollRecords))
       if (records.length === 0) break
       for (const record of records) {
-        const delivery = decodeRecord(record) as Held & { record: LogRecord }
+        const delivery = decodeRecord(record) as Held
         const another =
           pattern !== undefined &&
           record.topic === names.main &&
@@ -73,13 +84,18 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
           if (consumer.complete(record)) passedOver++
           continue
         }
+        delivery.record = record
+        if (together && record.topic === names.later && record.damage === undefined) {
+          record.delivery = delivery
+          joining.push(delivery)
+          continue
+        }
         const history = consumer.historyOf(record)
         if (history.failures > 0) {
           ;(delivery as { deliveryCount: number }).deliveryCount += history.failures
           ;(delivery as { firstFailedAt: number | undefined }).firstFailedAt ??= history.firstFailedAt
         }
         delivery.redeliveries = history.stalls
-        ;(delivery as { record: LogRecord }).record = record
         record.delivery = delivery
         out.push(delivery)
       }
@@ -124,6 +140,18 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
     return done
   }
 
+  /** Never rejects. */
+  const join = async (): Promise<void> => {
+    const due = joining
+    joining = []
+    const copies = move(due, names.main, nameOf(source.target), ({ record }) => encodeAsIs(record))
+    const outcomes = await copies.catch((error: unknown) => due.map(() => ({ error })))
+    const left = due.filter((_, i) => typeof outcomes[i] !== 'string')
+    if (left.length === 0) return
+    await pause(AGAIN_MS)
+    for (const delivery of left) if (owns(delivery)) consumer.giveBack(delivery.record)
+  }
+
   return {
     async receive(max, signal, waitMs = 1_000) {
       const until = performance.now() + waitMs
@@ -133,7 +161,15 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
         if (consumer.error !== null) throw consumer.error
         const before = passedOver
         const got = take(max)
+        const joins = joining.length > 0
+        if (joins) joined = joined.then(join)
         if (got.length > 0) return got
+        if (joins) {
+          await atMost(joined, signal)
+          // What was moved has to be read anew.
+          seen = looked = false
+          continue
+        }
         if (waitMs === 0) {
           // What is ready and may not be taken waits for something that is handed out already.
           if (looked || (seen && passedOver === before)) return []
@@ -206,7 +242,8 @@ export function createReceiver(setup: ReceiverSetup): Receiver {
       ),
 
     close(signal) {
-      closed ??= consumer.detach(taker, signal)
+      // A copy that is stored must not have its original given back.
+      closed ??= atMost(joined, signal).then(() => consumer.detach(taker, signal))
       return closed
     },
   }
