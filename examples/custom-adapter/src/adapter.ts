@@ -54,8 +54,8 @@ const capabilities: Capabilities = Object.freeze({
   // Deliveries live as long as their connection: core runs the clock of received messages, and `renew` has nothing to do.
   ownership: 'connection',
   redeliveries: 'count',
-  // A retry gives its key free, so core waits in place on ordered queues.
-  retryKeepsOrder: false,
+  // What waits for a retry on an ordered queue keeps its place, and its key waits behind it.
+  retryKeepsOrder: true,
   settle: 'confirmed',
   size: 'ready',
   purgeDelayed: true,
@@ -227,10 +227,17 @@ export function arrayAdapter(server: Server): BrokerAdapter {
       ack: (deliveries) => settle(deliveries, (stored) => queue.messages.delete(stored.seq)),
       release: (deliveries) => settle(deliveries, giveBack),
       retry: (deliveries, delayMs) =>
-        settle(deliveries, ({ seq, message, deliveryCount, firstFailedAt }) => {
-          queue.messages.delete(seq)
-          const failed = { deliveryCount: deliveryCount + 1, firstFailedAt: firstFailedAt ?? Date.now() }
-          store(queue, message, { ...failed, readyAt: Date.now() + delayMs })
+        settle(deliveries, (stored) => {
+          const { seq, message, deliveryCount, firstFailedAt = Date.now() } = stored
+          const readyAt = Date.now() + delayMs
+          const failed = { deliveryCount: deliveryCount + 1, firstFailedAt, readyAt }
+          if (source.ordered) {
+            Object.assign(stored, failed, { redeliveries: 0, holder: null })
+            wakeAt(readyAt)
+          } else {
+            queue.messages.delete(seq)
+            store(queue, message, failed)
+          }
         }),
       async deadLetter(deliveries, failures, target) {
         const dead = queueOf(nameOf(target))

@@ -1,23 +1,41 @@
 import { performance } from 'node:perf_hooks'
-import { atMost, type Receiver } from '@mq/core/adapter'
+import type { Channel } from 'amqplib'
+import { atMost, type Delivery, type Receiver, type SettleOutcome } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
 import { flush } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { inspect, openError, type ReceiverSetup } from './receiver.ts'
-import { createSettler } from './settler.ts'
+import { createSettler, type Settler } from './settler.ts'
 import { decode, type Held } from './wire.ts'
 
 /** How often a queue is asked again where no consumer may wait for a message. */
 const POLL_MS = 50
 
+/** How long the end of a channel may take, in ms. */
+const END_MS = 5_000
+
+/** Longest wait for another attempt: Node takes longer ones for 1 ms. */
+const LONGEST_MS = 2 ** 31 - 1
+
 /** How long the only consumer of a queue that said it is not empty waits for its message. */
 const SHORT_WAIT_MS = 500
 
+/** A channel, and what came over it. */
+interface Session {
+  readonly channel: Channel
+  readonly settler: Settler
+  /** By physical queue: the consumer that got the message which is unsettled. */
+  readonly consumers: Map<string, string>
+  /** On purpose. */
+  ended: boolean
+}
+
 /**
  * Takes exactly as many messages as are asked for: `basic.get`, and while nothing is there a consumer that gets one message and is
- * cancelled. With a single active consumer `get` is refused, so there it is always such a consumer.
+ * cancelled. With a single active consumer `get` is refused, so there it is always such a consumer, which stays as long as its message is unsettled: it takes no
+ * other, and nobody else becomes active.
  */
 export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   const { connection, publisher, topology, source } = setup
@@ -26,25 +44,36 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   const ordered = known.ordered || source.ordered
   const role = known.exclusive ? 'consume' : 'admin'
   const queues = Array.from({ length: known.partitions }, (_, n) => partitionQueue(queue, n))
-  const channel = await connection.channel('consume')
   const inbox = createInbox()
   let closing: Promise<void> | null = null
   let looks = 0
 
   const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
-  const settler = createSettler(connection, channel, publisher, deadLetters, (deliveries, cause) => {
-    if (closing === null) setup.lost(deliveries, cause)
-  })
-  channel.on('close', () => {
-    inbox.drain()
-    inbox.fail(openError(source.target, closeCause(channel)))
-    if (closing === null) setup.closed(receiver)
-  })
+  const begin = async (): Promise<Session> => {
+    const channel = await connection.channel('consume')
+    const settler = createSettler(connection, channel, publisher, deadLetters, (deliveries, cause) => {
+      if (closing === null && !begun.ended) setup.lost(deliveries, cause)
+    })
+    const begun: Session = { channel, settler, consumers: new Map(), ended: false }
+    channel.on('close', () => {
+      if (begun.ended) return
+      inbox.drain()
+      inbox.fail(openError(source.target, closeCause(channel)))
+      if (closing === null) setup.closed(receiver)
+    })
+    return begun
+  }
+  let session = await begin()
   /** Physical queues from which a message is unsettled: with order, the next of its key must not come meanwhile. */
   const busy = new Map<string, Held>()
+  /** Those of them whose wait for another attempt is over. They wait here: a copy would come behind the next of its key. */
+  const again: Held[] = []
+  /** Ends the wait for others. */
+  let stir = (): void => undefined
 
   /** Up to `max` that are there now. */
   const get = async (max: number, signal: AbortSignal): Promise<Held[]> => {
+    const { channel, settler } = session
     const got: Held[] = []
     for (let n = 0; n < queues.length && got.length < max; n++) {
       const physical = queues[(looks + n) % queues.length] as string
@@ -71,8 +100,9 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     signal: AbortSignal,
     waitMs: number,
   ): Promise<readonly Held[]> => {
+    const { channel, settler, consumers } = session
     await connection.rpc(channel.prefetch(1), 'setting the prefetch')
-    const tags: string[] = []
+    const tags = new Map<string, string>()
     let cancelled = false
     // No `AbortSignal.any`: on Node 20 a signal keeps a little of each for as long as it lives, and some last as long as their loop.
     const over = new AbortController()
@@ -90,17 +120,22 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
         }),
         'subscribing',
       )
-      tags.push(consumerTag)
+      tags.set(physical, consumerTag)
     }
-    let got: Held[]
-    if (signal.aborted) end()
+    let got: Held[] = []
+    if (signal.aborted || again.length > 0) end()
     else signal.addEventListener('abort', end, { once: true })
+    stir = end
     try {
       got = [...(await inbox.take(max, over.signal, waitMs))]
     } finally {
       signal.removeEventListener('abort', end)
+      for (const { queue: physical } of ordered ? got : []) {
+        consumers.set(physical, tags.get(physical) as string)
+        tags.delete(physical)
+      }
       if (!settler.closed)
-        await Promise.all(tags.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
+        await Promise.all([...tags.values()].map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
     }
     // What came between the first and the cancelling.
     const rest = inbox.drain()
@@ -124,6 +159,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     waitMs: number,
   ): Promise<readonly Held[]> => {
     for (const [physical, held] of busy) if (held.state === 'settled') busy.delete(physical)
+    if (again.length > 0) return again.splice(0, max)
     const free = queues.filter((physical) => !busy.has(physical))
     let from = free
     if (waitMs === 0) {
@@ -136,14 +172,37 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
       return []
     }
     const got = await wait(from, max, signal, waitMs === 0 ? SHORT_WAIT_MS : waitMs)
+    // Back in their queue by the end of the channel.
+    if (session.ended) return []
     for (const held of got) busy.set(held.queue, held)
-    return got
+    return got.length > 0 ? got : again.splice(0, max)
+  }
+
+  /** The next of their queues may go to anybody: they are about to be settled. */
+  const letGo = async (deliveries: readonly Delivery[]): Promise<void> => {
+    const { channel, consumers, settler } = session
+    const ending: string[] = []
+    for (const { queue: physical } of deliveries as readonly Held[]) {
+      const tag = consumers.get(physical)
+      if (tag !== undefined) ending.push(tag)
+      consumers.delete(physical)
+    }
+    if (settler.closed) return
+    // What cannot be told here cannot be settled either.
+    await Promise.all(ending.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling'))).catch(
+      () => undefined,
+    )
   }
 
   const receiver: Receiver = {
     async receive(max, signal, waitMs = 1000) {
       if (signal.aborted) return []
-      if (settler.closed) return inbox.take(max, signal, 0)
+      if (session.settler.closed && !session.ended) return inbox.take(max, signal, 0)
+      if (session.ended) {
+        session = await begin()
+        if (closing !== null) closeQuietly(session.channel)
+      }
+      const mine = session
       try {
         if (ordered) return await receiveOrdered(max, signal, waitMs)
         const until = performance.now() + waitMs
@@ -156,24 +215,64 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           await pause(Math.min(left, POLL_MS), signal)
         }
       } catch (error) {
-        throw openError(source.target, settler.closed ? closeCause(channel) : error)
+        if (mine.ended) return []
+        throw openError(source.target, mine.settler.closed ? closeCause(mine.channel) : error)
       }
     },
-    ack: settler.ack,
+    async ack(deliveries) {
+      if (ordered) await letGo(deliveries)
+      return session.settler.ack(deliveries)
+    },
     async release(deliveries) {
-      const outcomes = await settler.release(deliveries)
-      if (ordered && !settler.closed)
-        for (const physical of new Set(deliveries.map((each) => (each as Held).queue)))
-          await flush(connection, channel, physical, deliveries.length, role).catch(() => undefined)
+      const { channel, settler } = session
+      if (!ordered || settler.closed) return settler.release(deliveries)
+      const physicals = new Set(deliveries.map((each) => (each as Held).queue))
+      const flushed = async (n: number): Promise<void> => {
+        for (const physical of physicals)
+          await flush(connection, channel, physical, n, role).catch(() => undefined)
+      }
+      const outcomes = await settler.renew(deliveries)
+      const n = outcomes.filter((outcome) => outcome === 'settled').length
+      if (n === 0) return outcomes
+      if (settler.open > n) {
+        await letGo(deliveries)
+        const released = await settler.release(deliveries)
+        await flushed(n)
+        return released
+      }
+      // Nothing else is held: the end of the channel puts them back before anybody else is served, as cancelling would not.
+      session.ended = true
+      stir()
+      await atMost(settler.replaced(), AbortSignal.timeout(END_MS))
+      await flushed(settler.written)
+      await closeChannel(channel, AbortSignal.timeout(END_MS))
       return outcomes
     },
-    retry: settler.retry,
-    deadLetter: settler.deadLetter,
-    renew: settler.renew,
+    async retry(deliveries, delayMs) {
+      const { settler } = session
+      if (!ordered) return settler.retry(deliveries, delayMs)
+      return deliveries.map((delivery): SettleOutcome => {
+        const held = settler.again(delivery)
+        if (held === null) return 'lost'
+        busy.set(held.queue, held)
+        const due = (): void => {
+          again.push(held)
+          stir()
+        }
+        setTimeout(due, Math.min(delayMs + 1, LONGEST_MS)).unref()
+        return 'settled'
+      })
+    },
+    async deadLetter(deliveries, failures, target) {
+      if (ordered) await letGo(deliveries)
+      return session.settler.deadLetter(deliveries, failures, target)
+    },
+    renew: (deliveries) => session.settler.renew(deliveries),
     close(signal) {
       if (closing === null) {
+        const { channel, settler } = session
         const leave = async (): Promise<void> => {
-          settler.releaseAll()
+          if (!ordered) settler.releaseAll()
           await atMost(settler.replaced(), signal)
           // What the server has not taken yet would end with the channel: each get has a consumer of its own there, so that many settlements wait their turn.
           const n = settler.written

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import type { Channel } from 'amqplib'
+import type { Channel, GetMessage } from 'amqplib'
 import type { DeadLetterInfo, Delivery, PublishOutcome, SettleOutcome, Target } from '@mq/core/adapter'
 import { closeCause, type Connection } from './connection.ts'
 import { classify } from './errors.ts'
@@ -7,7 +7,7 @@ import { queueOf } from './names.ts'
 import type { Copy, Publisher } from './publisher.ts'
 import { createReplacements } from './replacements.ts'
 import { Unsettled } from './unsettled.ts'
-import { deadCopy, type Held, retryCopy } from './wire.ts'
+import { deadCopy, decode, type Held, retryCopy } from './wire.ts'
 
 /** What came over one channel and is not settled yet. */
 export interface Settler {
@@ -26,6 +26,8 @@ export interface Settler {
     target: Target,
   ): Promise<readonly SettleOutcome[]>
   renew(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  /** What one is after a failed run, in its place: the server is told nothing. `null`: it is not open here. */
+  again(delivery: Delivery): Held | null
   /** Gives back everything, in the order in which it came, except what is being replaced by a copy. */
   releaseAll(): void
   /** Every replacement that was begun is over: a copy that is stored must not have its original given back. Never rejects. */
@@ -221,6 +223,17 @@ export function createSettler(
           return !closed && open.has(held) ? 'settled' : 'lost'
         }),
       ),
+    again(delivery) {
+      const held = mine(delivery)
+      if (held === null) return null
+      const { raw, queue, id, timestamp, deliveryCount, firstFailedAt = Date.now() } = held
+      // Decoded anew: core takes out what is its own.
+      const failed = { id, timestamp, deliveryCount: deliveryCount + 1, firstFailedAt }
+      const next = { ...decode(raw as GetMessage, queue, undefined), ...failed }
+      open.replace(next)
+      held.state = 'settled'
+      return next
+    },
     releaseAll() {
       if (closed) return
       const all = open.all().filter((held) => held.state === 'open')

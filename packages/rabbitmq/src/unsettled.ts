@@ -41,6 +41,11 @@ export class Unsettled {
     return (at < 0 ? this.#kept.get(deliveryTag) : this.#list[at]) === held
   }
 
+  /** In place of one that it has of the same tag. */
+  replace(held: Held): void {
+    this.#list[held.raw.fields.deliveryTag - this.#base] = held
+  }
+
   /** One that it has. */
   delete(held: Held): void {
     const { deliveryTag } = held.raw.fields

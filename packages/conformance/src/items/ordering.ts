@@ -163,6 +163,36 @@ export const ordering = group('order', (item) => {
     }
   })
 
+  item(
+    'received-apart',
+    'nor to several connections, and what is given back comes before the next',
+    async (t) => {
+      const name = t.name()
+      const [one, two] = [await t.connect(), await t.connect()]
+      await one.createQueue({ name, ordered: true, partitions: 1 })
+      for (const body of numbers(3)) await one.send(name, body, { key: 'a' })
+      const first = await take(t, one, name)
+      assert.equal(first.body, 0)
+      await nothing(two, name)
+      await one.acknowledge(first)
+      const second = await take(t, two, name)
+      assert.equal(second.body, 1)
+      await two.reject(second, { requeue: true, delayMs: 100 })
+      const asked = [one, two].map(async (queue) => ({
+        queue,
+        body: (await queue.receive(name, { timeoutMs: t.patienceMs }))?.body,
+      }))
+      const { queue, body } = await Promise.race(asked)
+      assert.equal(body, 1)
+      // Given back, it comes to whoever waits, and before the next.
+      await queue.disconnect()
+      const others = (await Promise.allSettled(asked)).flatMap((each) =>
+        each.status === 'fulfilled' && each.value.queue !== queue ? [each.value.body] : [],
+      )
+      assert.deepEqual(others, [1])
+    },
+  )
+
   item('without-key', 'messages without a key wait for none: they run at once', async (t) => {
     const name = t.name()
     const queue = await t.connect()
@@ -189,6 +219,76 @@ export const ordering = group('order', (item) => {
       await other.acknowledge(message)
     }
   })
+
+  item(
+    'rejected-blocks',
+    'a message that is rejected to come again stays before later ones of its key',
+    async (t) => {
+      const name = t.name()
+      const queue = await t.connect()
+      await queue.createQueue({ name, ordered: true, partitions: 1 })
+      const again = { requeue: true, delayMs: 200 }
+      const send = () =>
+        queue.sendBatch(numbers(3).map((body) => ({ body, key: 'a', queueName: name, ttl: 600_000 })))
+      await send()
+      await queue.reject(await take(t, queue, name), again)
+      const got: Message[] = []
+      while (got.length < 3) {
+        const message = await take(t, queue, name)
+        got.push(message)
+        await queue.acknowledge(message)
+      }
+      await send()
+      // By its own handler, with later ones read ahead.
+      const options = { concurrency: 4, prefetch: 10, acknowledgmentMode: 'manual' } as const
+      const inbox = await collect(t, queue, name, options, (message) =>
+        message.body === 0 && message.deliveryCount === 0
+          ? queue.reject(message, again)
+          : queue.acknowledge(message),
+      )
+      await inbox.count(4)
+      assert.deepEqual(inbox.messages.shift()?.body, 0)
+      for (const messages of [got, inbox.messages]) {
+        assert.deepEqual(
+          messages.map(({ body, deliveryCount, ttl }) => [body, deliveryCount, ttl]),
+          numbers(3).map((i) => [i, i === 0 ? 1 : 0, 600_000]),
+        )
+      }
+      if (!t.capabilities.retryKeepsOrder) t.refused('retryKeepsOrder')
+    },
+  )
+
+  item(
+    'delayed',
+    'what is due waits for one of its key that is being handled, by any consumer',
+    async (t) => {
+      const name = t.name()
+      const sender = await t.connect()
+      await sender.createQueue({ name, ordered: true, partitions: 1 })
+      const send = (body: string, delay = 0) => sender.send(name, body, { key: 'a', delay })
+      await send('early', 100)
+      const door = gate()
+      const runs: unknown[] = []
+      const handler = ({ body }: Message) => {
+        runs.push(body)
+        return body === 'held' ? door.passed : undefined
+      }
+      // Two of them, lest what waits elsewhere be read by the same one.
+      await Promise.all(
+        numbers(2).map(async () => collect(t, await t.connect(), name, { concurrency: 4 }, handler)),
+      )
+      await t.until(() => runs.includes('early'), 'the first handled')
+      await send('held')
+      await t.until(() => runs.includes('held'), 'the second begun')
+      await send('due', 100)
+      await send('sent before it is due')
+      await t.quiet(1000)
+      assert.deepEqual(runs, ['early', 'held'])
+      door.open()
+      await t.until(() => runs.length === 4, 'all handled')
+      eachOnce(runs, ['early', 'held', 'due', 'sent before it is due'])
+    },
+  )
 
   item('crash-repeats', 'after a crash an order may repeat, never skip', async (t) => {
     const name = t.name()

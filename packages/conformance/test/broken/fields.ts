@@ -62,9 +62,12 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     [
       ...EVERY_WAY,
       'dead-letters.content',
+      'order.delayed',
       'order.failed-blocks',
       'order.per-key',
       'order.received',
+      'order.received-apart',
+      'order.rejected-blocks',
       'order.slow-key',
       'order.unblocked',
       'publish.round-trip',

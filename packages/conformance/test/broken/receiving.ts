@@ -87,7 +87,7 @@ export const receiving: readonly Broken[] = [
         return { ...delivery, headers: known }
       })
     },
-    fails: ['contract.never-shared', 'publish.no-aliasing'],
+    fails: ['contract.never-shared', 'order.rejected-blocks', 'publish.no-aliasing'],
   },
   {
     name: 'counts redeliveries as failed runs',
@@ -122,6 +122,7 @@ export const receiving: readonly Broken[] = [
       'contract.fields-topic',
       'dead-letters.metadata',
       'model.random',
+      'order.rejected-blocks',
       'queues.purge-leased',
       'receiver.browse-returned',
       'receiver.many-retry',
@@ -239,6 +240,7 @@ export const receiving: readonly Broken[] = [
       'consume.rate-limit',
       'contract.expired-behind',
       'extras.extend',
+      'order.delayed',
       'order.unblocked',
       'queues.expires',
       'receiver.many-renew',

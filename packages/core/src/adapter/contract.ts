@@ -199,7 +199,8 @@ export interface Receiver {
 
   /**
    * A failed run: back after `delayMs` (0: at once) with `deliveryCount` + 1, and `firstFailedAt` set now if it was not. An atomic
-   * move, or a copy made safe before the original is acknowledged. Where `retryKeepsOrder`, its key stays blocked meanwhile.
+   * move, or a copy made safe before the original is acknowledged. Where `retryKeepsOrder`, its key stays blocked meanwhile. Elsewhere
+   * this comes on an ordered queue only for what was pulled, and keeps it here until it is due, its key blocked; `close` then gives it back.
    */
   retry(deliveries: readonly Delivery[], delayMs: number): Promise<readonly SettleOutcome[]>
 

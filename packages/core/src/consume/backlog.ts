@@ -64,6 +64,11 @@ export class Backlog {
     this.#inPlace.set(held, timer)
   }
 
+  /** Another one stands for its key from now on. */
+  replace(held: Held, by: Held): void {
+    this.#lanes?.replace(held, by)
+  }
+
   /** Settled or lost. `true` when another one of its key may start now. */
   leave(held: Held): boolean {
     if (this.#inPlace.size > 0) {

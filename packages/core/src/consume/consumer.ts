@@ -391,6 +391,12 @@ export class Consumer {
   }
 
   /** @internal */
+  readonly retryHere = (held: Held, again: Held, delayMs: number): void => {
+    this.#backlog.replace(held, again)
+    this.waitInPlace(again, delayMs, 0)
+  }
+
+  /** @internal */
   answer(message: Message, outcome: { value: unknown } | { error: Error }): Promise<void> {
     return this.#host.answer(message, outcome)
   }

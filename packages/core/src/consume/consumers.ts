@@ -187,7 +187,7 @@ export class Consumers implements ConsumerHost {
       settled,
       idle: () => true,
       isProbe: () => false,
-      // There is no consumer to wait in: the broker's own retry, which here may lose the key's order.
+      // There is no consumer to wait in: it waits where it was received.
       waitInPlace: (waiting, delayMs) => waiting.intake.settle(waiting, { kind: 'retry', delayMs }, settled),
       answer: (request, outcome) => this.answer(request, outcome),
     })

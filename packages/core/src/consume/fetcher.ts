@@ -6,7 +6,7 @@ import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError } from '../errors.ts'
 import type { Held, Settled } from './held.ts'
 import { Intake } from './intake.ts'
-import type { ConsumerPlan } from './plan.ts'
+import { waitsInPlace, type ConsumerPlan } from './plan.ts'
 import { classify } from '../wrap-error.ts'
 
 /** A consumer waits for the connection as long as it takes; this only bounds one wait. */
@@ -27,6 +27,8 @@ export interface FetcherHost {
   lost(held: Held): void
   /** Settled by hand, after its handler. */
   readonly settled: Settled
+  /** Rejected by hand, and to be run again here. */
+  readonly retryHere: (held: Held, again: Held, delayMs: number) => void
   /** Acknowledgements were answered. */
   progressed(): void
   /** Returns to the broker what was fetched and not started. Waits `ms` at most for its answer, and never rejects. */
@@ -110,6 +112,7 @@ export class Fetcher {
     intake.onAcknowledged = () => this.#host.progressed()
     intake.onLost = (held) => this.#host.lost(held)
     intake.onSettledByHand = (held) => this.#host.settled(null, held)
+    if (waitsInPlace(this.#engine, this.#plan)) intake.onRetry = this.#host.retryHere
     return intake
   }
 

@@ -88,6 +88,17 @@ export class Held {
     this.#controller?.abort(reason)
   }
 
+  /** The same delivery for another attempt, one failed run later: what user code has of this one is settled. */
+  again(now: number): Held {
+    const again = new Held(this.delivery, this.intake)
+    again.deliveryCount = this.deliveryCount + 1
+    again.firstFailedAt = this.firstFailedAt ?? now
+    again.claim = this.claim
+    this.claim = null
+    this.state = 'settled'
+    return again
+  }
+
   /** A later attempt of the same delivery, after a wait in place, starts with a signal of its own. */
   renewSignal(): void {
     this.#later = new AbortController()

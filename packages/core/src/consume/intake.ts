@@ -35,6 +35,10 @@ export class Intake {
   onSettledByHand: (held: Held) => void = () => undefined
   /** Told when a delivery was lost to somebody else. */
   onLost: (held: Held) => void = () => undefined
+  /** Runs a delivery that was rejected by hand again after a wait, where the broker's own retry would lose its place. */
+  onRetry: ((held: Held, again: Held, delayMs: number) => void) | null = null
+  /** When the last of those is due that wait for a retry in the receiver: closed before, it would give them back. */
+  waitsUntil = 0
   readonly #helds: Held[] = []
   readonly #keeper: LeaseKeeper
   #receiver: Receiver | null = null
@@ -184,7 +188,24 @@ export class Intake {
     held.done = done
     held.givenBack = settlement.kind === 'release'
     const infos = settlement.kind === 'deadLetter' ? [settlement.info] : []
+    if (
+      settlement.kind === 'retry' &&
+      this.source.ordered &&
+      !this.#engine.adapter.capabilities.retryKeepsOrder
+    )
+      this.waitsUntil = Math.max(this.waitsUntil, this.#engine.clock.monotonic() + settlement.delayMs)
     this.#track(this.#settle([held], settlement, infos, 1))
+  }
+
+  /** Whether it waits here for its next attempt; otherwise the broker has to be told. */
+  retryHere(held: Held, delayMs: number): boolean {
+    if (this.onRetry === null) return false
+    const again = held.again(this.#engine.clock.now())
+    again.index = held.index
+    this.#helds[held.index] = again
+    held.index = -1
+    this.onRetry(held, again, delayMs)
+    return true
   }
 
   /** Gives back many at once, uncounted. Resolves when the broker was told, or cannot be. */

@@ -32,6 +32,12 @@ export class KeyLanes {
     return false
   }
 
+  /** The head of its key is another one from now on. */
+  replace(held: Held, by: Held): void {
+    const lane = this.#lanes.get(held.delivery.key ?? '')
+    if (lane?.head === held) lane.head = by
+  }
+
   /**
    * Settled or lost: the next one of its key, if one waits. One that waits itself and is lost just goes; one that was lost before, and ends
    * only now, has no say in what came after it.

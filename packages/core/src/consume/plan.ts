@@ -2,6 +2,7 @@ import { backoffFields, checkHandlerOptions } from './handler-options.ts'
 import type { QueueSettings, Target } from '../adapter/contract.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
+import type { Engine } from '../engine.ts'
 import type { BatchHandlerFunction, HandlerFunction, HandlerOptions } from './handler.ts'
 import type { Message } from '../message/message.ts'
 import type { RetryPolicy } from './retry.ts'
@@ -43,6 +44,11 @@ export interface ConsumerPlan {
   readonly ordered: boolean
   readonly deduplicationWindowMs: number | null
   readonly leaseMs: number
+}
+
+/** Whether what failed waits here for its next attempt: the broker cannot keep the order of its key meanwhile. */
+export function waitsInPlace({ adapter }: Engine, { ordered }: ConsumerPlan): boolean {
+  return ordered && !adapter.capabilities.retryKeepsOrder
 }
 
 /** Option, then `QueueConfig`, then `ConsumerConfig`, then `MessageQueueConfig`. */

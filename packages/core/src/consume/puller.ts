@@ -191,13 +191,15 @@ export class Puller {
   #startIdling(): void {
     if (this.#closed !== null || !this.#isIdle()) return
     this.#stopIdling()
-    this.#idleTimer = this.#engine.clock.setTimeout(() => {
+    const { clock } = this.#engine
+    const waitMs = Math.max(0, (this.#intake?.waitsUntil ?? 0) - clock.monotonic())
+    this.#idleTimer = clock.setTimeout(() => {
       if (!this.#isIdle()) return
       const intake = this.#intake
       this.#intake = null
       void intake?.close()
       this.#onIdle()
-    }, IDLE_MS)
+    }, waitMs + IDLE_MS)
   }
 
   #isIdle(): boolean {

@@ -206,6 +206,7 @@ export class Receiving implements Refuser {
     }
     if (!requeue) return this.#deadLetter(held, 'rejected', new RejectError(reason), true)
     this.#engine.stats.messagesRetried++
+    if (held.intake.retryHere(held, delayMs)) return
     await this.#settle(held, { kind: 'retry', delayMs })
   }
 

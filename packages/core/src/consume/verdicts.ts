@@ -5,7 +5,7 @@ import { failureOf } from './failure.ts'
 import type { Held, Settled } from './held.ts'
 import { rawMessage } from './inbound.ts'
 import type { Message } from '../message/message.ts'
-import type { ConsumerPlan } from './plan.ts'
+import { waitsInPlace, type ConsumerPlan } from './plan.ts'
 import { decide, type Decision, isRejection } from './retry.ts'
 import { isThenable } from './timed-run.ts'
 
@@ -125,14 +125,10 @@ export class Verdicts {
       )
     }
     stats.messagesRetried++
-    if (this.#staysInPlace()) {
+    if (waitsInPlace(this.#engine, this.#plan)) {
       held.firstFailedAt ??= this.#engine.clock.now()
       this.#host.waitInPlace(held, delayMs, 1)
     } else held.intake.settle(held, { kind: 'retry', delayMs }, this.#host.settled)
-  }
-
-  #staysInPlace(): boolean {
-    return this.#plan.ordered && !this.#engine.adapter.capabilities.retryKeepsOrder
   }
 
   /** Not for a handler: expired, undecodable, invalid, or poison. */

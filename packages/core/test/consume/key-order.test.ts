@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
+import type { HandlerOptions } from '../../src/consume/handler.ts'
 import { snapshot } from '../../src/manage/stats.ts'
 import type { Message } from '../../src/message/message.ts'
-import { connectedBench, deferred, lastOf, settled, until } from '../engine-bench.ts'
+import { connectedBench, deferred, lastOf, refusal, settled, until } from '../engine-bench.ts'
 import { delivery, fakeAdapter } from '../fake-adapter.ts'
 
 /** A broker that hands out several messages of one key, and cannot keep their order over a retry. */
@@ -166,5 +167,41 @@ describe('the key of an ordered queue', () => {
     gate.resolve()
     await until(() => runs.length === 2)
     expect(runs).toEqual(['a', 'b'])
+  })
+
+  it.each<[string, HandlerOptions]>([
+    ['by hand when its handler is over', { acknowledgmentMode: 'manual' }],
+    ['by its own handler', {}],
+    ['by the handler of a batch', { batch: { size: 5, waitMs: 1 } }],
+  ])('stays blocked by a message that is rejected %s, and comes back', async (_how, options) => {
+    const bench = await lanes()
+    const runs: Message[] = []
+    const { receiver, consumer } = await bench.consume(
+      async (given: Message | readonly Message[]) => {
+        const [message] = [given].flat() as [Message]
+        runs.push(message)
+        if (options.acknowledgmentMode !== 'manual' && message.id === 'a' && message.deliveryCount === 0)
+          await bench.receiving.reject(message, { requeue: true, delayMs: 100 })
+      },
+      { concurrency: 4, ...options },
+    )
+    receiver.give(...ofKey('a', 'b'))
+    for (let n = 0; n < 5 && runs.length === 0; n++) await bench.clock.advance(1)
+    const [first] = runs as [Message]
+    if (options.acknowledgmentMode === 'manual')
+      await bench.receiving.reject(first, { requeue: true, delayMs: 100 })
+    await bench.clock.advance(90)
+    expect(runs).toHaveLength(1)
+    expect(consumer.stats().unsettled).toBe(2)
+    expect((await refusal(bench.receiving.acknowledge(first))).code).toBe('MQ_ALREADY_SETTLED')
+    await bench.clock.advance(20)
+    await until(() => runs.length >= 2)
+    const [, again] = runs as [Message, Message]
+    expect([again.id, again.deliveryCount]).toEqual(['a', 1])
+    if (options.acknowledgmentMode === 'manual') await bench.receiving.acknowledge(again)
+    for (let n = 0; n < 5 && runs.length < 3; n++) await bench.clock.advance(1)
+    expect(runs.map(({ id }) => id)).toEqual(['a', 'a', 'b'])
+    expect(receiver.settled.map(({ kind }) => kind)).not.toContain('retry')
+    await consumer.stop()
   })
 })

@@ -9,7 +9,7 @@ import {
   until,
   type EngineBench,
 } from '../engine-bench.ts'
-import { delivery } from '../fake-adapter.ts'
+import { delivery, fakeAdapter } from '../fake-adapter.ts'
 import { resolveQueue } from '../../src/message/typed.ts'
 
 const receive = (bench: EngineBench, timeoutMs?: number) =>
@@ -124,6 +124,19 @@ describe('receive', () => {
     expect(receiver.closed).toBe(false)
     await bench.receiving.acknowledge(message as never)
     expect(receiver.settled.filter(({ kind }) => kind === 'ack')).toEqual([{ kind: 'ack', ids: ['a'] }])
+    await bench.clock.advance(20_000)
+    expect(receiver.closed).toBe(true)
+  })
+
+  it('keeps the receiver in which a message of an ordered queue waits to be tried again', async () => {
+    const config = { defaultQueueConfig: { ordered: true } }
+    const bench = await connectedBench(config, fakeAdapter({ retryKeepsOrder: false }))
+    const call = receive(bench, 1000)
+    const receiver = await opened(bench)
+    receiver.give(delivery('a', { key: 'k' }))
+    await bench.receiving.reject((await call) as never, { requeue: true, delayMs: 60_000 })
+    await bench.clock.advance(60_000)
+    expect(receiver.closed).toBe(false)
     await bench.clock.advance(20_000)
     expect(receiver.closed).toBe(true)
   })
