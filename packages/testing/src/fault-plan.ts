@@ -23,11 +23,11 @@ export type FaultKind = (typeof FaultKind)[keyof typeof FaultKind]
 export type FaultRule = number | readonly number[]
 
 /** Which faults, how often. What is not named does not happen. */
-export type FaultPlan = { readonly [K in FaultKind]?: FaultRule } & {
+export type FaultPlan = { readonly [K in FaultKind]?: FaultRule | undefined } & {
   /** Default 1000. */
-  readonly stallMs?: number
+  readonly stallMs?: number | undefined
   /** Most faults altogether, after which everything goes well. Default: no limit. */
-  readonly limit?: number
+  readonly limit?: number | undefined
 }
 
 const KINDS: readonly string[] = Object.values(FaultKind)
@@ -36,6 +36,7 @@ const KINDS: readonly string[] = Object.values(FaultKind)
 export function checkPlan(plan: FaultPlan, seed: number): void {
   checkSeed(seed)
   for (const [name, rule] of Object.entries(plan)) {
+    if (rule === undefined) continue
     if (name === 'stallMs' || name === 'limit') {
       if (typeof rule !== 'number' || !(rule >= 0)) throw new TypeError(`fault plan: ${name} is 0 or more`)
     } else if (!KINDS.includes(name)) {

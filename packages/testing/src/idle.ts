@@ -2,9 +2,9 @@ import { subscription, type MessageQueue, type QueueRef } from '@mq/core'
 
 export interface IdleOptions {
   /** Queues that must be empty too, although this queue does not consume them. Default: none. */
-  readonly queues?: readonly QueueRef[]
+  readonly queues?: readonly QueueRef[] | undefined
   /** Real ms after which it rejects, saying what is not idle. Default 10,000. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
 
 const OPTIONS: readonly string[] = ['queues', 'timeoutMs'] satisfies (keyof IdleOptions)[]
@@ -24,6 +24,8 @@ export async function idle(queue: MessageQueue, options: IdleOptions = {}): Prom
       throw new TypeError(`idle: there is no option ${name}; there are ${OPTIONS.join(', ')}`)
   }
   const { timeoutMs = 10_000, queues = [] } = options
+  // A name alone would be looked through letter by letter.
+  if (!Array.isArray(queues)) throw new TypeError("idle: queues is an array: { queues: ['orders'] }")
   if (!(timeoutMs >= 0)) throw new TypeError(`idle: timeoutMs is 0 or more; it is ${timeoutMs}`)
   const giveUpAt = performance.now() + timeoutMs
   const { broker } = await queue.healthCheck()

@@ -1,6 +1,6 @@
 import { deepStrictEqual, fail } from 'node:assert/strict'
 import { inspect, types } from 'node:util'
-import { Message, type DeadLetterInfo, type MessageQueue } from '@mq/core'
+import { Message, type DeadLetterInfo, type MessageQueue, type QueueRef, type TopicRef } from '@mq/core'
 
 /** What happened on a queue since `record`, in order, and plain assertions about it. A topic's subscriptions go by the topic's name. */
 export interface Recorder {
@@ -12,13 +12,13 @@ export interface Recorder {
   readonly failed: readonly { readonly message: Message; readonly error: unknown }[]
   readonly deadLettered: readonly { readonly message: Message; readonly info: DeadLetterInfo }[]
   /**
-   * Throws, listing what there was, unless a message was sent to `queueName` (with this body, when one is given; of a JSON body, what
-   * JSON makes of it).
+   * Throws, listing what there was, unless a message was sent to `queue` (with this body, when one is given; of a JSON body, what
+   * JSON makes of it). `queue`, or topic: its name, or as it is defined.
    */
-  assertSent(queueName: string, body?: unknown): void
-  assertHandled(queueName: string, body?: unknown): void
+  assertSent(queue: QueueRef | TopicRef, body?: unknown): void
+  assertHandled(queue: QueueRef | TopicRef, body?: unknown): void
   /** `reason`: `rejected`, `max-retries`, … Default: any. */
-  assertDeadLettered(queueName: string, reason?: string): void
+  assertDeadLettered(queue: QueueRef | TopicRef, reason?: string): void
 }
 
 /** Records what `queue` sends and handles from now on. */
@@ -59,9 +59,10 @@ export function record(queue: MessageQueue): Recorder {
     handled,
     failed,
     deadLettered,
-    assertSent: (name, ...body) => assertAmong('sent', sent, name, body),
-    assertHandled: (name, ...body) => assertAmong('handled', handled, name, body),
-    assertDeadLettered(name, reason) {
+    assertSent: (ref, ...body) => assertAmong('sent', sent, nameOf(ref), body),
+    assertHandled: (ref, ...body) => assertAmong('handled', handled, nameOf(ref), body),
+    assertDeadLettered(ref, reason) {
+      const name = nameOf(ref)
       if (deadLettered.some(({ info }) => info.queue === name && (reason ?? info.reason) === info.reason))
         return
       const list = deadLettered.map(({ info }) => `  ${info.queue}: ${info.reason}`).join('\n')
@@ -70,6 +71,12 @@ export function record(queue: MessageQueue): Recorder {
       )
     },
   }
+}
+
+/** What a message carries: of a subscription, the topic. */
+function nameOf(ref: QueueRef | TopicRef): string {
+  if (typeof ref === 'string') return ref
+  return 'topic' in ref ? ref.topic : ref.name
 }
 
 function shown(body: unknown): string {

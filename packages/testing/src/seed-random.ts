@@ -1,14 +1,24 @@
+/** What took the place of what, the latest last: they may be given back in any order. */
+const seeded: { random: () => number; before: () => number }[] = []
+
 /**
  * Makes `Math.random` repeatable until the function that it answers is called: the spread of retries and reconnections is drawn from it, and
  * so a failing run replays to the millisecond. Throws a TypeError for a seed that is no whole number.
  */
 export function seedRandom(seed: number): () => void {
   checkSeed(seed)
-  const original = Math.random
   let drawn = 0
-  Math.random = () => uniform(seed, 0, ++drawn)
+  const mine = { random: () => uniform(seed, 0, ++drawn), before: Math.random }
+  seeded.push(mine)
+  Math.random = mine.random
   return () => {
-    Math.random = original
+    const at = seeded.indexOf(mine)
+    if (at === -1) return
+    seeded.splice(at, 1)
+    const after = seeded[at]
+    if (after !== undefined) after.before = mine.before
+    // Somebody else's, put there meanwhile, stays.
+    else if (Math.random === mine.random) Math.random = mine.before
   }
 }
 

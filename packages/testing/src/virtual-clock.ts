@@ -3,14 +3,32 @@ import type { Clock } from '@mq/core'
 export interface VirtualClock extends Clock {
   /** Lets `ms` (0 or more, else a TypeError) pass: timers fire in the order in which they are due, and what follows from each happens before the next. */
   advance(ms: number): Promise<void>
-  /** Lets time pass from timer to timer until `done` says true. Rejects after `limitMs` of virtual time (default 365 days). */
+  /**
+   * Lets time pass from timer to timer until `done` says true. Rejects after `limitMs` of virtual time (default 365 days), and with a
+   * TypeError for a `done` that answers a promise.
+   */
   advanceUntil(done: () => boolean, limitMs?: number): Promise<void>
+}
+
+/** Time that is no number would stand still for ever. */
+function checkStart(start: number): number {
+  if (Number.isFinite(start)) return start
+  throw new TypeError(
+    `virtualClock starts at ms since the epoch, such as Date.UTC(2024, 0, 1); they are ${start}`,
+  )
 }
 
 /** Time goes forwards, and comes to an end. */
 function checkSpan(what: string, ms: number): number {
   if (Number.isFinite(ms) && ms >= 0) return ms
   throw new TypeError(`${what} takes ms from 0 on; they are ${ms}`)
+}
+
+/** A promise is no answer yet, and would count as true. */
+function isDone(done: () => boolean): boolean {
+  const answer: unknown = done()
+  if (typeof answer !== 'object' || answer === null) return Boolean(answer)
+  throw new TypeError('advanceUntil takes a condition that answers true or false, and no promise')
 }
 
 interface Timer {
@@ -30,7 +48,7 @@ const MOST_TURNS = 10_000
  * clock (a file, a socket) are not waited for. `start`: ms since the epoch. Default: 2024-01-01, the same in every run.
  */
 export function virtualClock(start: number = Date.UTC(2024, 0, 1)): VirtualClock {
-  let now = start
+  let now = checkStart(start)
   let handles = 0
   /** Every use of the clock: as long as it moves, the program is at work. */
   let uses = 0
@@ -90,7 +108,7 @@ export function virtualClock(start: number = Date.UTC(2024, 0, 1)): VirtualClock
     async advanceUntil(done, limitMs = YEAR_MS) {
       const end = now + checkSpan('advanceUntil', limitMs)
       await settled()
-      while (!done()) {
+      while (!isDone(done)) {
         if (await step(end)) continue
         throw new Error(`it did not happen within ${limitMs} ms of virtual time`)
       }

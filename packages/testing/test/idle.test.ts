@@ -53,6 +53,13 @@ describe('idle', () => {
     await queue.disconnect()
   })
 
+  it('refuses a name in place of an array of them', async () => {
+    const { queue } = await connected()
+    await queue.send('q', 1)
+    await expect(idle(queue, { queues: 'q' as never })).rejects.toThrow(/queues is an array/)
+    await queue.disconnect()
+  })
+
   it('refuses a time-out that is none', async () => {
     const { queue } = await connected()
     await expect(idle(queue, { timeoutMs: NaN })).rejects.toThrow(/timeoutMs is 0 or more/)

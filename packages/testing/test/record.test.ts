@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Message, MessageQueueFactory, RejectError, subscription } from '@mq/core'
+import { defineQueue, defineTopic, Message, MessageQueueFactory, RejectError, subscription } from '@mq/core'
 import { idle, record } from '../src/index.ts'
 
 describe('record', () => {
@@ -101,6 +101,27 @@ describe('record', () => {
     ] as const) {
       expect(() => seen.assertSent('q', body)).toThrow(says)
     }
+    await queue.disconnect()
+  })
+
+  it('takes queues and topics as they are defined', async () => {
+    const anything = { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } as const
+    const schema = { '~standard': anything }
+    const [orders, events] = [defineQueue('orders', { schema }), defineTopic('events', { schema })]
+    const queue = MessageQueueFactory.createForTesting()
+    const seen = record(queue)
+    await queue.connect()
+    const audit = subscription(events, 'audit')
+    await queue.consume(orders, () => Promise.reject(new RejectError('never')))
+    await queue.consume(audit, () => undefined)
+    await queue.send(orders, { id: 1 })
+    await queue.publish(events, { id: 2 })
+    await idle(queue)
+    seen.assertSent(orders, { id: 1 })
+    seen.assertSent(events, { id: 2 })
+    seen.assertHandled(audit, { id: 2 })
+    seen.assertDeadLettered(orders, 'rejected')
+    expect(() => seen.assertHandled(orders)).toThrow(/no message of orders was handled/)
     await queue.disconnect()
   })
 

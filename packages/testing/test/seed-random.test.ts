@@ -25,6 +25,22 @@ describe('seedRandom', () => {
     for (const count of tenths) expect(Math.abs(count - 100)).toBeLessThan(50)
   })
 
+  it('is given back whole, in whichever order and however often', () => {
+    const original = Math.random
+    const [first, second, third] = [seedRandom(1), seedRandom(2), seedRandom(3)]
+    second()
+    first()
+    expect(Math.random).not.toBe(original)
+    third()
+    expect(Math.random).toBe(original)
+
+    const mock = () => 0.5
+    Math.random = mock
+    third()
+    expect(Math.random).toBe(mock)
+    Math.random = original
+  })
+
   it('refuses a seed that is no whole number', () => {
     expect(() => seedRandom(0.5)).toThrow(/whole number/)
   })

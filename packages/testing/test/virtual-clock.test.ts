@@ -87,6 +87,16 @@ describe('virtual time', () => {
     await expect(virtualClock().advanceUntil(() => false, 1000)).rejects.toThrow(/1000 ms of virtual time/)
   })
 
+  it('refuses a condition that answers a promise, which would count as true', async () => {
+    const later = (() => Promise.resolve(false)) as unknown as () => boolean
+    await expect(virtualClock().advanceUntil(later)).rejects.toThrow(/true or false, and no promise/)
+  })
+
+  it('starts at a number', () => {
+    for (const start of [NaN, new Date(0), '2024'])
+      expect(() => virtualClock(start as number)).toThrow(/ms since the epoch/)
+  })
+
   it('never goes backwards, nor on for ever', async () => {
     const clock = virtualClock(0)
     await Promise.all([clock.advance(10), clock.advance(20), clock.advance(5)])

@@ -120,6 +120,11 @@ describe('withFaults', () => {
     expect(() => withFaults(memoryAdapter(), plan as FaultPlan, seed)).toThrow(says)
   })
 
+  it('takes undefined for what is not given', () => {
+    const plan: FaultPlan = { cut: undefined, stallMs: undefined, limit: undefined }
+    expect(withFaults(memoryAdapter(), plan, 1).injected).toEqual([])
+  })
+
   it('tells that nothing was stored when the connection breaks before a publish', async () => {
     const clock = virtualClock()
     const adapter = withFaults(quietMemory(clock), { cut: [1] }, 1, clock)
