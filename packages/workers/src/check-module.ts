@@ -6,7 +6,9 @@ import { loadingFile, loadingFlags, withoutInspector } from './thread-files.ts'
 
 /** Asks a pool's thread to load the module: what loads in a program's main thread need not load there. */
 const PROGRAM = `
-const [piscina, filename, module, ...execArgv] = process.argv.slice(1)
+const [timeoutMs, piscina, filename, module, ...execArgv] = process.argv.slice(1)
+// Whoever waits for it may be killed meanwhile, and then nobody ends it.
+setTimeout(() => process.exit(1), Number(timeoutMs))
 const { default: { Piscina } } = await import(piscina)
 const pool = new Piscina({ filename, execArgv, maxThreads: 1 })
 pool.on('error', () => undefined)
@@ -28,7 +30,7 @@ const piscina = pathToFileURL(createRequire(import.meta.url).resolve('piscina'))
  */
 export function checkModule(module: string, timeoutMs: number): void {
   const flags = loadingFlags()
-  const args = [piscina, fileURLToPath(loadingFile), module, ...flags]
+  const args = [String(timeoutMs), piscina, fileURLToPath(loadingFile), module, ...flags]
   const node = [...flags, '--input-type=module', '--eval', PROGRAM, '--', ...args]
   const { status, stderr, error } = spawnSync(process.execPath, node, {
     encoding: 'utf8',

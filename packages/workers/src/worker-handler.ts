@@ -21,9 +21,9 @@ export interface WorkerHandlerOptions {
    * Threads, 1-1024; as many messages run at once when the consumer's `concurrency` allows it. Default: `workerPoolSize` of the queue that it
    * handles a message of first; without one `WORKER_POOL_SIZE`, or 4.
    */
-  readonly poolSize?: number
+  readonly poolSize?: number | undefined
   /** ms that the module may take to load at registration. Default 30,000. */
-  readonly loadTimeoutMs?: number
+  readonly loadTimeoutMs?: number | undefined
 }
 
 /** A handler for `consume` and `registerFunctionHandler`. */
