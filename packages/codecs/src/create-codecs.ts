@@ -8,9 +8,9 @@ import { loadZstd } from './zstd.ts'
 /** The part of `MessageConfig` that codecs depend on. */
 export interface CodecSettings {
   /** Encrypts. Default: the first of `encryptionKeys`. */
-  readonly encryptionKey?: string | null
+  readonly encryptionKey?: string | null | undefined
   /** Further keys that still decrypt. */
-  readonly encryptionKeys?: readonly string[]
+  readonly encryptionKeys?: readonly string[] | undefined
 }
 
 /**

@@ -24,6 +24,7 @@ const CIPHERTEXT_AT = NONCE_AT + NONCE_BYTES
  * Nonces are random: change the key before it has encrypted 2^32 messages (NIST SP 800-38D, 8.3).
  */
 export function encryption(keys: readonly string[]): Encoding {
+  if (typeof keys === 'string') throw new TypeError('encryption takes an array of keys: encryption([key])')
   const known = keys.map((text) => {
     const key = keyBytes(text)
     return { key, id: keyId(key) }

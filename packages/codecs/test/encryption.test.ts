@@ -62,5 +62,6 @@ describe('encryption', () => {
 
   it('needs a key', () => {
     expect(() => encryption([])).toThrow(/at least one key/)
+    expect(() => encryption('ab'.repeat(32) as never)).toThrow(/an array of keys/)
   })
 })
