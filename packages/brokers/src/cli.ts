@@ -13,6 +13,10 @@ const usage = `usage: brokers up|down|status [name...]
   options of up: --tls  --acl (Redis)  --sasl (Kafka)  --port NUMBER`
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(`${usage}\n`)
+    return 0
+  }
   const request = parse(argv)
   if (typeof request === 'string') {
     process.stderr.write(`${request}\n${usage}\n`)

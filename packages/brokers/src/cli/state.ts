@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { runCommand } from '../command.ts'
-import { messageOf } from '../errors.ts'
+import { brokerError, messageOf } from '../errors.ts'
 import { stateFolder } from '../folders.ts'
 import { isAlive, signalGroup, startMark } from '../processes/process-table.ts'
 import type { NodeHandle } from '../processes/server-node.ts'
@@ -27,7 +27,12 @@ export function readEntry(name: BrokerName): Entry | undefined {
   if (!existsSync(file)) return undefined
   // An earlier version did not keep the options.
   type Kept = Omit<Entry, 'options'> & Partial<Pick<Entry, 'options'>>
-  return { options: {}, ...(JSON.parse(readFileSync(file, 'utf8')) as Kept) }
+  try {
+    return { options: {}, ...(JSON.parse(readFileSync(file, 'utf8')) as Kept) }
+  } catch (error) {
+    const help = 'end that server by hand, and remove the file'
+    throw brokerError('BROKER_COMMAND_FAILED', `${file} cannot be read (${messageOf(error)}): ${help}`, error)
+  }
 }
 
 export function readEntries(): Entry[] {

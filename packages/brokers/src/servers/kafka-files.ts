@@ -11,7 +11,7 @@ import {
 import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { runCommand } from '../command.ts'
-import { brokerError } from '../errors.ts'
+import { brokerError, messageOf } from '../errors.ts'
 import { cacheFolder } from '../folders.ts'
 import { intoPlace } from '../into-place.ts'
 import { withLock } from '../lock.ts'
@@ -110,11 +110,20 @@ async function downloadJars(folder: string, sources: readonly Source[]): Promise
   progress(`downloading Apache Kafka ${kafkaVersion} from Maven Central`)
   const pom = path.join(path.dirname(folder), 'pom.xml')
   writeFileSync(pom, pomText())
-  await runCommand(
-    found.tools.mvn,
-    ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`],
-    { timeoutMs: 900_000 },
-  )
+  try {
+    const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${folder}`]
+    await runCommand(found.tools.mvn, ['-q', '-B', '-f', pom, ...goal], { timeoutMs: 900_000 })
+  } catch (error) {
+    // Maven's first complaint says what is wrong, its last lines where to read about it.
+    const lines = messageOf(error).split('\n')
+    const why = lines.find((line) => line.startsWith('[ERROR]')) ?? lines[0]
+    const help = 'connect to the network once, or set KAFKA_BOOTSTRAP_SERVERS'
+    throw brokerError(
+      'BROKER_MISSING',
+      `Kafka cannot be downloaded from Maven Central (${why}): ${help}`,
+      error,
+    )
+  }
   rmSync(pom)
 }
 

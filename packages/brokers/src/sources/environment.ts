@@ -27,6 +27,8 @@ export function asksForOwn(options: StartOptions): boolean {
 
 /** Rejects with one line when a node of the address does not accept connections. */
 export async function checkAnswers({ variable, url }: Address): Promise<void> {
+  if (url.includes('://') && !URL.canParse(url))
+    throw brokerError('BROKER_MISSING', `${variable} gives no valid URL, scheme://host:port (value hidden)`)
   for (const { host, port } of endpoints(url)) {
     await tcpAnswers(host, port, 5_000).catch((error: unknown) => {
       const problem = messageOf(error) || 'no answer'

@@ -33,7 +33,10 @@ export function sourcesFor(given: readonly Source[] | undefined): readonly Sourc
   const names = text.split(',').map((name) => name.trim())
   const unknown = names.find((name) => !(allSources as readonly string[]).includes(name))
   if (unknown === undefined) return names as Source[]
-  throw new Error(`MQ_BROKERS_SOURCES has "${unknown}"; it takes ${allSources.join(', ')}`)
+  throw brokerError(
+    'BROKER_MISSING',
+    `MQ_BROKERS_SOURCES has "${unknown}"; it takes ${allSources.join(', ')}`,
+  )
 }
 
 /** For what has to run on this machine itself. */

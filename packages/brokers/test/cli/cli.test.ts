@@ -104,6 +104,53 @@ describe('the command line', () => {
     expect(result.err).toMatch(/^redis: REDIS_URL names 127\.0\.0\.1:1, which fails: .*ECONNREFUSED.*\n$/)
   })
 
+  it.each([
+    [
+      'a wrong list of sources',
+      { MQ_BROKERS_SOURCES: 'path,cloud' },
+      /^MQ_BROKERS_SOURCES has "cloud"; it takes /,
+    ],
+    [
+      'an address that is none',
+      { REDIS_URL: 'redis://:secret@:x' },
+      /^redis: REDIS_URL gives no valid URL(?!.*secret)/,
+    ],
+  ])('says so in one line: %s', async (_what, env, says) => {
+    const { code, out, err } = await brokers(['up', 'redis'], env)
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toMatch(says)
+    expect(err.trimEnd()).not.toContain('\n')
+  })
+
+  it('says so in one line when Kafka cannot be downloaded', async () => {
+    const program = (name: string, script: string) =>
+      writeFileSync(path.join(state, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    program('java', `echo 'openjdk version "17.0.1"'`)
+    program('mvn', "echo '[ERROR] Unknown host repo.maven.apache.org'; echo '[ERROR] [Help 1]'; exit 1")
+    const PATH = `${state}:${process.env['PATH'] ?? ''}`
+    const result = await brokers(['up', 'kafka'], { PATH, XDG_CACHE_HOME: state, MQ_BROKERS_SOURCES: 'path' })
+    expect(result).toMatchObject({ code: 1, out: '' })
+    expect(result.err.split('\n').at(-2)).toBe(
+      'kafka: Kafka cannot be downloaded from Maven Central ([ERROR] Unknown host repo.maven.apache.org): ' +
+        'connect to the network once, or set KAFKA_BOOTSTRAP_SERVERS',
+    )
+  })
+
+  it('names a record that it cannot read', async () => {
+    const record = path.join(state, 'up-redis.json')
+    writeFileSync(record, '{')
+    const { code, err } = await brokers(['status'])
+    expect(code).toBe(1)
+    expect(err).toMatch(/up-redis\.json cannot be read .*remove the file\n$/)
+    rmSync(record)
+  })
+
+  it('shows its usage when it is asked for', async () => {
+    const { code, out } = await brokers(['up', '--help'])
+    expect(code).toBe(0)
+    expect(out).toContain('usage: brokers up|down|status')
+  })
+
   it('starts a server of its own when options ask for one, whatever the environment names', async () => {
     const env = { REDIS_URL: 'redis://127.0.0.1:1' }
     const up = await brokers(['up', 'redis', '--acl'], env)
