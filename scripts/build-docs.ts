@@ -2,16 +2,16 @@
  * The documentation as one static site: the API of every published package from its docstrings, the documents beside it, and a search
  * over both. `pnpm run docs [FOLDER]` writes it, to `site/` by default; opening `site/index.html` needs no server and no network.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { Application, Converter, ReflectionKind, type Context, type TypeDocOptions } from 'typedoc'
-import { isMain } from './lib/main.ts'
+import { isMain, refuse } from './lib/main.ts'
 import { publishedPackages, root, sourceEntries } from './lib/workspace.ts'
 
 const site = join(root, 'site')
 
 /** Builds the site. Rejects when anything is wrong with it: a link to nothing, a name that cannot be resolved. */
-async function buildDocs(out: string = site): Promise<string> {
+async function buildDocs(out: string): Promise<string> {
   const published = publishedPackages().map(({ manifest }) => manifest.name)
   const entries = [...sourceEntries()].filter(([specifier]) =>
     published.some((name) => `${specifier}/`.startsWith(`${name}/`)),
@@ -69,7 +69,18 @@ function headingOf(file: string): string | undefined {
   return heading?.startsWith('@') ? `About ${heading}` : heading
 }
 
+/** Why the site must not be written there, or `null`: what is in the folder is deleted first. */
+function folderProblem(folder: string): string | null {
+  if (!existsSync(folder) || existsSync(join(folder, 'assets/navigation.js'))) return null
+  const isEmpty = statSync(folder).isDirectory() && readdirSync(folder).length === 0
+  return isEmpty ? null : `${folder} is no site, and would be deleted: name a new folder`
+}
+
 if (isMain(import.meta.url)) {
-  const out = await buildDocs(process.argv[2])
+  const [folder, ...more] = process.argv.slice(2)
+  if (folder?.startsWith('-') || more.length > 0) refuse('usage: pnpm run docs [FOLDER]')
+  const problem = folder === undefined ? null : folderProblem(folder)
+  if (problem !== null) refuse(problem)
+  const out = await buildDocs(folder ?? site)
   console.log(`documentation: ${relative(process.cwd(), join(out, 'index.html'))}`)
 }

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { run, type RunResult } from './lib/run.ts'
-import { isMain } from './lib/main.ts'
+import { isMain, refuseArguments } from './lib/main.ts'
 import { publishedPackages, root } from './lib/workspace.ts'
 
 export function build(inherit: boolean): Promise<RunResult> {
@@ -14,4 +14,7 @@ export function build(inherit: boolean): Promise<RunResult> {
   })
 }
 
-if (isMain(import.meta.url)) process.exitCode = (await build(true)).code
+if (isMain(import.meta.url)) {
+  refuseArguments('pnpm build')
+  process.exitCode = (await build(true)).code
+}

@@ -1,5 +1,5 @@
 /** Documents fail the build when they are wrong: fences compile, links resolve, generated blocks are current. */
-import { relative } from 'node:path'
+import { resolve } from 'node:path'
 import { documents, readDocument } from './docs/documents.ts'
 import { fenceProblems } from './docs/fences.ts'
 import { linkProblems } from './docs/links.ts'
@@ -19,13 +19,19 @@ async function staleness(path: string): Promise<string[]> {
   }
 }
 
-/** @param only paths below the root to look at; all documents when empty */
+/** @param only paths of documents to look at, from the root; all of them when empty */
 export async function checkDocs(only: readonly string[] = []): Promise<string[]> {
-  const paths = documents().filter((path) => only.length === 0 || only.includes(relative(root, path)))
+  const wanted = only.map((path) => resolve(root, path))
+  const all = documents()
+  const paths = all.filter((path) => wanted.length === 0 || wanted.includes(path))
   const fences = paths.flatMap((document) =>
     fencesOf(readDocument(document)).map((fence) => ({ ...fence, document })),
   )
-  const problems = [...fenceProblems(fences), ...paths.flatMap((path) => linkProblems(root, path))]
+  const problems = [
+    ...wanted.filter((path) => !all.includes(path)).map((path) => `${path}: there is no such document`),
+    ...fenceProblems(fences),
+    ...paths.flatMap((path) => linkProblems(root, path)),
+  ]
   for (const path of paths) problems.push(...(await staleness(path)))
   return problems.map((problem) => problem.replace(`${root}/`, ''))
 }

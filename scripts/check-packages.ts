@@ -3,18 +3,9 @@
  * are-the-types-wrong, installs them into an empty project and runs the quick start and the examples there.
  * Needs a build (`pnpm build`) and, for the newest Node, the registry.
  */
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inTemporaryFolder } from './lib/ending.ts'
 import { isMain, report } from './lib/main.ts'
 import {
   copyExamples,
@@ -184,15 +175,12 @@ export async function checkPackages(): Promise<string[]> {
   const license = readFileSync(join(root, 'LICENSE'), 'utf8')
   const published = publishedPackages()
   const problems = published.flatMap((one) => metadataProblems(one, license))
-  const destination = mkdtempSync(join(tmpdir(), 'mq-pack-'))
-  try {
+  await inTemporaryFolder('mq-pack-', async (destination) => {
     const packed: Packed[] = []
     for (const one of published) packed.push(await pack(one, destination))
     for (const one of packed) problems.push(...(await lintTarball(one)))
     problems.push(...(await smoke(packed, join(destination, 'project'))))
-  } finally {
-    rmSync(destination, { recursive: true, force: true })
-  }
+  })
   return problems
 }
 

@@ -2,18 +2,9 @@
  * Each package has a version of its own. This runs `changeset version` on scratch copies of the workspace and
  * looks at what moved: a minor or a patch moves its package alone, a major moves what it puts out of range.
  */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { inTemporaryFolder } from './lib/ending.ts'
 import { isMain, report } from './lib/main.ts'
 import { mustRun } from './lib/run.ts'
 import { publishedPackages, root, workspacePackages, type WorkspacePackage } from './lib/workspace.ts'
@@ -30,9 +21,15 @@ function copy(path: string, scratch: string): void {
   cpSync(source, join(scratch, path))
 }
 
-/** The part of the workspace that releases look at: manifests, change logs and the configuration. */
-function scratchCopy(): string {
-  const scratch = mkdtempSync(join(tmpdir(), 'mq-release-'))
+/** Works in a copy of what releases look at: manifests, change logs and the configuration. */
+function inScratchCopy<T>(work: (scratch: string) => Promise<T>): Promise<T> {
+  return inTemporaryFolder('mq-release-', (scratch) => {
+    copyTo(scratch)
+    return work(scratch)
+  })
+}
+
+function copyTo(scratch: string): void {
   for (const path of ['package.json', 'pnpm-workspace.yaml', 'pnpm-lock.yaml', config]) copy(path, scratch)
   for (const { folder } of workspacePackages()) {
     copy(join(relative(root, folder), 'package.json'), scratch)
@@ -40,7 +37,6 @@ function scratchCopy(): string {
   }
   // The change log generator is looked up from the configuration's folder.
   symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'))
-  return scratch
 }
 
 function versions(packages: readonly WorkspacePackage[]): Versions {
@@ -62,18 +58,15 @@ async function version(scratch: string): Promise<void> {
 }
 
 /** Package name → new version, for what one changeset moved. Private packages are looked at too. */
-async function moved(name: string, bump: Bump): Promise<Versions> {
-  const scratch = scratchCopy()
-  try {
+function moved(name: string, bump: Bump): Promise<Versions> {
+  return inScratchCopy(async (scratch) => {
     writeFileSync(join(scratch, '.changeset/one.md'), `---\n'${name}': ${bump}\n---\n\nA change.\n`)
     await version(scratch)
     const before = versions(workspacePackages())
     return new Map(
       [...versions(workspacePackages(scratch))].filter(([key, value]) => before.get(key) !== value),
     )
-  } finally {
-    rmSync(scratch, { recursive: true, force: true })
-  }
+  })
 }
 
 export function nextVersion(current: string, bump: Bump): string {
@@ -108,15 +101,14 @@ function expectedMoves(packages: readonly WorkspacePackage[], name: string, bump
 async function waiting(): Promise<string[]> {
   const files = readdirSync(join(root, '.changeset')).filter((file) => /(?<!README)\.md$/.test(file))
   if (files.length === 0) return []
-  const scratch = scratchCopy()
   try {
-    for (const file of files) copy(join('.changeset', file), scratch)
-    await version(scratch)
+    await inScratchCopy((scratch) => {
+      for (const file of files) copy(join('.changeset', file), scratch)
+      return version(scratch)
+    })
     return []
   } catch (error) {
     return [`.changeset: ${error instanceof Error ? error.message : String(error)}`]
-  } finally {
-    rmSync(scratch, { recursive: true, force: true })
   }
 }
 

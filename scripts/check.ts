@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { build } from './build.ts'
+import { refuse } from './lib/main.ts'
 import { run } from './lib/run.ts'
 import { duration, tallyLine } from './lib/tally.ts'
 import { root } from './lib/workspace.ts'
@@ -46,11 +47,8 @@ const steps: Record<string, () => Promise<Outcome>> = {
 }
 
 const wanted = process.argv.slice(2)
-const unknown = wanted.filter((name) => !(name in steps))
-if (unknown.length > 0) {
-  console.error(`unknown step ${unknown.join(', ')}; steps: ${Object.keys(steps).join(', ')}`)
-  process.exit(2)
-}
+const unknown = wanted.filter((name) => !Object.hasOwn(steps, name))
+if (unknown.length > 0) refuse(`unknown step ${unknown.join(', ')}; steps: ${Object.keys(steps).join(', ')}`)
 
 const waiting = Object.entries(steps).filter(([name]) => wanted.length === 0 || wanted.includes(name))
 const total = waiting.length

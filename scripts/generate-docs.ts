@@ -5,7 +5,7 @@ import { format, resolveConfig } from 'prettier'
 import { documents, readDocument } from './docs/documents.ts'
 import { regenerate } from './docs/generators.ts'
 import { blocksOf } from './docs/markdown.ts'
-import { isMain } from './lib/main.ts'
+import { isMain, refuseArguments } from './lib/main.ts'
 import { root } from './lib/workspace.ts'
 
 /** What the document should be, or the same text where nothing in it is generated. */
@@ -16,6 +16,7 @@ export async function current(path: string, text: string): Promise<string> {
 }
 
 if (isMain(import.meta.url)) {
+  refuseArguments('pnpm docs:generate')
   for (const path of documents()) {
     const text = readDocument(path)
     const next = await current(path, text)

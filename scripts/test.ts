@@ -8,10 +8,11 @@
  * With Jest arguments (a path, -t …) it is a partial run: brokers are started as tests ask for them and results
  * are not held against the list.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkResults, requiredBrokers } from './check-results.ts'
+import { inTemporaryFolder } from './lib/ending.ts'
+import { refuse } from './lib/main.ts'
 import { runJest } from './lib/run-jest.ts'
 import { duration, tallyLine } from './lib/tally.ts'
 import { adapterNames, root } from './lib/workspace.ts'
@@ -30,6 +31,8 @@ const flags = new Set<string>(
 )
 const jestArguments = process.argv.slice(2).filter((argument) => !flags.has(argument) && argument !== '--')
 const partial = jestArguments.length > 0
+if (jestArguments.some((argument) => /^--watch(All)?(=true)?$/.test(argument)))
+  refuse('pnpm test runs once; to watch: NODE_OPTIONS=--experimental-vm-modules npx jest --watchAll PATH')
 const matrix = flags.has('--matrix')
 /** The Debian release whose servers `test:matrix` runs against: Redis 8.0 and RabbitMQ 4.0. */
 const otherDebian = 'trixie'
@@ -46,10 +49,10 @@ async function requireServers(): Promise<void> {
   await requireBrokers(fromDebian, { debian: otherDebian })
 }
 
-async function runSuite(suite: string): Promise<JestReport> {
-  const folder = mkdtempSync(join(tmpdir(), 'mq-test-'))
-  const file = join(folder, 'report.json')
-  try {
+/** `null`: Jest answered something, such as its options, and ran nothing. */
+function runSuite(suite: string): Promise<JestReport | null> {
+  return inTemporaryFolder('mq-test-', async (folder) => {
+    const file = join(folder, 'report.json')
     const { code, left } = await runJest(
       [
         '--experimental-vm-modules',
@@ -66,13 +69,15 @@ async function runSuite(suite: string): Promise<JestReport> {
     )
     if (left !== null)
       console.error(['a test left this open, and Jest could not exit:', ...left].join('\n  '))
+    if (!existsSync(file)) {
+      if (code === 0) return null
+      throw new Error(`Jest ended with exit code ${code} and ran no test; what it says is above`)
+    }
     const report = JSON.parse(readFileSync(file, 'utf8')) as JestReport
     const explained = report.numFailedTests + report.numRuntimeErrorTestSuites
     // Jest can also fail for a reason that no test shows, an open handle or a crash for example.
     return code !== 0 && explained === 0 ? { ...report, numRuntimeErrorTestSuites: 1 } : report
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 }
 
 try {
@@ -85,6 +90,7 @@ try {
   let unrun = 0
   for (const suite of suites) {
     const report = await runSuite(suite)
+    if (report === null) process.exit(0)
     passed += report.numPassedTests
     failed += report.numFailedTests + report.numRuntimeErrorTestSuites
     unrun += report.numPendingTests + report.numTodoTests

@@ -11,3 +11,15 @@ export function report(subject: string, problems: readonly string[]): void {
   if (problems.length > 0) process.exitCode = 1
   console.log(problems.length === 0 ? `${subject}: fine` : `${subject}: ${problems.length} problem(s)`)
 }
+
+/** Ends with exit code 2 and one line: what was ignored would be believed to hold. */
+export function refuse(problem: string): never {
+  console.error(problem)
+  process.exit(2)
+}
+
+/** For a script without arguments. */
+export function refuseArguments(name: string): void {
+  const given = process.argv.slice(2)
+  if (given.length > 0) refuse(`${name} takes no arguments; it was given ${given.join(' ')}`)
+}

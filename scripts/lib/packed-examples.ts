@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { whenClosed } from './ending.ts'
 import { readManifest, workspacePackages, type WorkspacePackage } from './workspace.ts'
 
 /** How an example's sources are run: a Node and the flags that it needs for TypeScript. */
@@ -78,7 +78,7 @@ export async function runPackedExample(
       child.kill('SIGTERM')
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const [code] = (await once(child, 'close')) as [number | null]
+  const code = await new Promise<number | null>((resolve) => whenClosed(child, resolve))
   if (code === 0 && stderr === '' && outputMatches(stdout, declared)) return null
   return `examples/${directory} from the tarballs, ${node}: exit code ${code}\n${stdout}${stderr}`
 }

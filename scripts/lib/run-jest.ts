@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { whenClosed } from './ending.ts'
 
 export interface JestRun {
   /** 1 when a signal ended it. */
@@ -52,7 +53,7 @@ export async function runJest(
     console.error(error.message)
     code = 1
   })
-  child.on('exit', (status) => {
+  whenClosed(child, (status) => {
     code = status ?? 1
   })
   const ended = () => code !== null

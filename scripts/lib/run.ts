@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { whenClosed } from './ending.ts'
 
 export interface RunResult {
   /** Exit code; 1 when a signal ended the process or it could not start. */
@@ -17,7 +18,7 @@ export interface RunOptions {
   inherit?: boolean
 }
 
-/** Runs a program to its end and never rejects: a program that cannot start is a result with code 1. */
+/** Runs a program to its end and never rejects: a program that cannot start is a result with code 1. It ends with this process. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -37,9 +38,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     child.on('error', (error) => {
       resolve({ code: 1, output: `${output}${command}: ${error.message}\n`, stdout })
     })
-    child.on('close', (code) => {
-      resolve({ code: code ?? 1, output, stdout })
-    })
+    whenClosed(child, (code) => resolve({ code: code ?? 1, output, stdout }))
   })
 }
 

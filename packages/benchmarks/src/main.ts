@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 const flags = process.argv.slice(2).filter((each) => each.startsWith('--'))
 const names = process.argv.slice(2).filter((each) => !each.startsWith('--'))
 const unknown = [
-  ...names.filter((name) => !(name in BENCHES)),
+  ...names.filter((name) => !Object.hasOwn(BENCHES, name)),
   ...flags.filter((flag) => flag !== '--smoke' && flag !== '--quick'),
 ]
 if (unknown.length > 0) {
