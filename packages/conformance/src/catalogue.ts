@@ -1,6 +1,7 @@
 import type { Item } from './item.ts'
 import { browse } from './items/browse.ts'
 import { capabilities } from './items/capabilities.ts'
+import { concurrent } from './items/concurrent.ts'
 import { conflicts } from './items/conflicts.ts'
 import { consume } from './items/consume.ts'
 import { contract } from './items/contract.ts'
@@ -11,6 +12,7 @@ import { disconnected } from './items/disconnected.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
+import { fieldsElsewhere } from './items/fields-elsewhere.ts'
 import { givenUp } from './items/given-up.ts'
 import { lifecycle } from './items/lifecycle.ts'
 import { limits } from './items/limits.ts'
@@ -64,8 +66,10 @@ export const items: readonly Item[] = [
   contract,
   waking,
   disconnected,
+  concurrent,
   receiveEdges,
   fields,
+  fieldsElsewhere,
   givenUp,
   counts,
   receiver,

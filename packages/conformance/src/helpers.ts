@@ -185,6 +185,21 @@ export function eachOnce(actual: readonly unknown[], expected: readonly unknown[
   assert.deepEqual(sorted(actual), sorted(expected), `${what}: each exactly once`)
 }
 
+/** How long work takes at best, in ms: it is done again, some times, while that is not below `enough`, as on a busy machine. */
+export async function quickest(
+  t: TestContext,
+  enough: number,
+  work: () => Promise<unknown>,
+): Promise<number> {
+  let took = Infinity
+  for (let i = 0; i < 4 && took >= enough; i++) {
+    const startedAt = t.now()
+    await work()
+    took = Math.min(took, t.now() - startedAt)
+  }
+  return took
+}
+
 /** Receives until `n` deliveries came. */
 export async function receiveAll(t: TestContext, receiver: Receiver, n: number): Promise<Delivery[]> {
   const all: Delivery[] = []

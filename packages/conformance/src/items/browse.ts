@@ -54,8 +54,15 @@ export const browse = group('receiver', (item) => {
     // The one whose position it is may be gone.
     const after = await open(adapter, name, 'browse', seen[2]?.position)
     const rest = await shown(after, signal)
-    if (!t.capabilities.browseHides) assert.deepEqual(idsOf(rest), idsOf(seen.slice(3)))
-    else t.refused('browseHides')
+    if (t.capabilities.browseHides) t.refused('browseHides')
+    else {
+      assert.deepEqual(idsOf(rest), idsOf(seen.slice(3)))
+      // What is gone is gone, and behind the last there is nothing.
+      assert.deepEqual([...(await after.ack(seen.slice(0, 1)))], ['lost'])
+      const end = await open(adapter, name, 'browse', seen.at(-1)?.position)
+      assert.deepEqual(idsOf(await shown(end, signal)), [], 'behind the last')
+      await end.close(signal)
+    }
     await after.close(signal)
     settled(await holder.ack(leased), 1)
     await holder.close(signal)

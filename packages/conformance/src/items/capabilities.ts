@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import type { Capabilities } from '@mq/core/adapter'
 import { outbound, plainSettings, source } from '../fixtures.ts'
 import { receiveAll } from '../helpers.ts'
@@ -7,6 +8,9 @@ import { found, leased, settled } from '../stage.ts'
 
 /** 1 MiB, less what the rest of a message may take. */
 const PORTABLE_BODY_BYTES = 1024 * 1024 - 16 * 1024
+/** More than a broker need take. */
+const LARGE_BODY_BYTES = 3 * 1024 * 1024
+const NO_BYTES = new Uint8Array(0)
 
 type Check = (value: unknown) => boolean
 
@@ -61,14 +65,27 @@ export const capabilities = group('capabilities', (item) => {
     assert.deepEqual({ ...queue.capabilities }, { ...adapter.capabilities })
   })
 
-  item('body-limit', 'a body of the portable size is accepted', async (t) => {
-    const adapter = await t.connected()
-    const target = { queue: t.name() }
-    await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-    const message = outbound(target, { body: new Uint8Array(PORTABLE_BODY_BYTES) })
-    const [outcome] = await adapter.publish([message], t.deadline())
-    assert.equal(outcome?.ok, true)
-  })
+  item(
+    'body-limit',
+    'a body of the portable size is accepted, and a larger one where it may be',
+    async (t) => {
+      const adapter = await t.connected()
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+      const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      for (const bytes of [PORTABLE_BODY_BYTES, Math.min(t.capabilities.maxBodyBytes, LARGE_BODY_BYTES)]) {
+        const message = outbound(target, { body: randomBytes(bytes) })
+        const [outcome] = await adapter.publish([message], t.deadline())
+        assert.equal(outcome?.ok, true, `${bytes} bytes`)
+        const held = await receiveAll(t, receiver, 1)
+        assert.ok(
+          Buffer.compare(held[0]?.body ?? NO_BYTES, message.body) === 0,
+          `${bytes} bytes came otherwise`,
+        )
+        settled(await receiver.ack(held), 1)
+      }
+    },
+  )
 
   item(
     'ownership',

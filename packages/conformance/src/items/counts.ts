@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import type { OutboundMessage } from '@mq/core/adapter'
 import { failure, outbound, plainSettings, source } from '../fixtures.ts'
-import { receiveAll } from '../helpers.ts'
+import { eachOnce, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { leased, settled } from '../stage.ts'
 
@@ -95,13 +96,43 @@ export const counts = group('contract', (item) => {
     const target = { queue: t.name() }
     const settings = { ...plainSettings, maxPriority: 255 }
     await adapter.declare(target, { settings, pattern: undefined, ifExists: 'take' })
-    const batch = [9, 250, 100, 20].map((priority) => outbound(target, { priority }))
+    // Neighbours, too, at either end and where a number grows longer.
+    const priorities = [9, 250, 100, 20, 0, 128, 254, 1, 10, 127, 99, 255, 64, 2, 200]
+    const batch = priorities.map((priority) => outbound(target, { priority }))
     await adapter.publish(batch, t.deadline())
     await t.until(async () => (await adapter.size(target)) === batch.length, 'all of them ready')
     const receiver = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
     const got: number[] = []
     for (const _ of batch) got.push((await receiveAll(t, receiver, 1))[0]?.priority ?? -1)
-    const levelOf = (priority: number) => Math.floor((priority * levels) / 256)
-    assert.deepEqual(got.map(levelOf), [250, 100, 20, 9].map(levelOf))
+    eachOnce(got, priorities, 'priorities')
+    // How many a level takes together, and where it begins, is the broker's business.
+    const apart = levels === 256 ? 1 : 512 / levels
+    for (const [i, priority] of got.entries()) {
+      const highest = Math.max(priority, ...got.slice(i))
+      assert.ok(highest - priority < apart, `${priority} came before ${highest}`)
+    }
+    if (levels < 10) return
+    // Every level of a queue with few, twice.
+    const few = { queue: t.name() }
+    await adapter.declare(few, {
+      settings: { ...plainSettings, maxPriority: 9 },
+      pattern: undefined,
+      ifExists: 'take',
+    })
+    const all = [4, 7, 0, 9, 2, 6, 1, 8, 3, 5]
+    const twice = [...all, ...all].map((priority) => outbound(few, { priority }))
+    for (const message of twice) await adapter.publish([message], t.deadline())
+    await t.until(async () => (await adapter.size(few)) === twice.length, 'all of them ready')
+    const receiving = await adapter.open(source(few, { mode: 'pull' }), () => undefined)
+    const order: OutboundMessage[] = []
+    for (const _ of twice) {
+      const [next] = await receiveAll(t, receiving, 1)
+      order.push(...twice.filter(({ id }) => id === next?.id))
+    }
+    const inTurn = [...twice].sort((a, b) => b.priority - a.priority)
+    assert.deepEqual(
+      order.map(({ id, priority }) => `${priority} ${id}`),
+      inTurn.map(({ id, priority }) => `${priority} ${id}`),
+    )
   })
 })

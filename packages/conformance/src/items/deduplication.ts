@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Delivery, OutboundMessage } from '@mq/core/adapter'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { collect, drain, eachOnce, nothing, receiveAll, rejects, take } from '../helpers.ts'
+import { collect, drain, eachOnce, nothing, numbers, receiveAll, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const deduplication = group('extras', (item) => {
@@ -34,6 +34,42 @@ export const deduplication = group('extras', (item) => {
       await queue.createQueue({ ...config, name: another })
       await queue.send(another, 'elsewhere', { deduplicationId: 'a' })
       assert.equal((await take(t, queue, another)).body, 'elsewhere')
+    },
+  )
+
+  item(
+    'dedupe-same',
+    'the id alone makes a duplicate, from whomever and whatever became of the first',
+    async (t) => {
+      if (t.capabilities.dedupe !== 'broker') return t.refused('dedupe')
+      const [queue, other] = [await t.connect(), await t.connect()]
+      const name = t.name()
+      const config = { name, deduplicationWindowMs: 600_000 }
+      await queue.createQueue(config)
+      await other.createQueue(config)
+      const long = 'x'.repeat(200)
+      // Close to each other, and not the same.
+      const ids = ['a', 'A', ' a', 'a:b', 'ä', `${long}1`, `${long}2`]
+      // More than a broker may want to remember.
+      ids.push(...numbers(300).map((n) => `n${n}`))
+      await queue.sendBatch(
+        ids.map((deduplicationId) => ({ body: deduplicationId, queueName: name, deduplicationId })),
+      )
+      const dead = await take(t, queue, name)
+      await queue.reject(dead)
+      const retried = await take(t, queue, name)
+      await queue.reject(retried, { requeue: true })
+      eachOnce([dead.body, ...(await drain(queue, name)).map(({ body }) => body)], ids)
+      for (const deduplicationId of new Set(['a', 'A', 'n0', dead.body as string, retried.body as string])) {
+        for (const by of [other, queue])
+          await by.send(name, 'again', {
+            deduplicationId,
+            key: 'k',
+            headers: { an: 'other' },
+            correlationId: 'c',
+          })
+      }
+      await nothing(queue, name)
     },
   )
 
@@ -93,14 +129,14 @@ export const deduplication = group('extras', (item) => {
   item('dedupe-window', 'after the window the same deduplicationId is delivered again', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    const config = { name, deduplicationWindowMs: 250 }
+    const config = { name, deduplicationWindowMs: 1000 }
     if (t.capabilities.dedupe !== 'broker') {
       await rejects(queue.createQueue(config), 'MQ_UNSUPPORTED')
       return t.refused('dedupe')
     }
     await queue.createQueue(config)
     await queue.send(name, 'one', { deduplicationId: 'a' })
-    await t.quiet(350)
+    await t.quiet(1050)
     await queue.send(name, 'two', { deduplicationId: 'a' })
     const bodies = (await drain(queue, name)).map(({ body }) => body)
     eachOnce(bodies, ['one', 'two'])
@@ -109,13 +145,13 @@ export const deduplication = group('extras', (item) => {
   item('dedupe-whole', 'a duplicate is one until the whole window is over', async (t) => {
     if (t.capabilities.dedupe !== 'broker') return t.refused('dedupe')
     const queue = await t.connect()
-    const deduplicationWindowMs = 3000
+    const deduplicationWindowMs = 4000
     for (let tries = 0; tries < 5; tries++) {
       const name = t.name()
       await queue.createQueue({ name, deduplicationWindowMs })
       const sentAt = t.now()
       await queue.send(name, 'one', { deduplicationId: 'a' })
-      await t.quiet(deduplicationWindowMs * 0.6)
+      await t.quiet(deduplicationWindowMs * 0.9)
       await queue.send(name, 'two', { deduplicationId: 'a' })
       // Too late to say, where this machine stalled.
       if (t.now() - sentAt >= deduplicationWindowMs) continue

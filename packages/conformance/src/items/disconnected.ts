@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import type { SettleOutcome } from '@mq/core/adapter'
 import { outbound, plainSettings, source } from '../fixtures.ts'
 import { receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
+import { within } from '../schedule.ts'
 
 /** An adapter without its connection, and what was opened before. */
 export const disconnected = group('contract', (item) => {
@@ -14,7 +16,10 @@ export const disconnected = group('contract', (item) => {
       const declaration = { settings: plainSettings, pattern: undefined, ifExists: 'take' } as const
       await adapter.declare(target, declaration)
       const pulling = source(target, { mode: 'pull' })
-      const old = await adapter.open(pulling, () => undefined)
+      const old = await adapter.open({ ...pulling, leaseMs: t.leaseMs }, () => undefined)
+      const left = outbound(target)
+      await adapter.publish([left], t.deadline())
+      const held = await receiveAll(t, old, 1)
       await adapter.disconnect(t.deadline())
       const stored = await (async () => adapter.publish([outbound(target)], t.deadline(2000)))().then(
         ([outcome]) => outcome?.ok,
@@ -30,7 +35,20 @@ export const disconnected = group('contract', (item) => {
       for (const [name, call] of Object.entries(calls)) await assert.rejects(call(), `${name} resolved`)
       await adapter.connect({ lost: () => undefined, blocked: () => undefined }, t.deadline())
       const receiver = await adapter.open(pulling, () => undefined)
-      assert.deepEqual([...(await receiver.receive(10, t.deadline(), 0))], [], 'what was refused')
+      const back = await receiveAll(t, receiver, 1)
+      back.push(...(await receiver.receive(10, t.deadline(), 0)))
+      assert.deepEqual(
+        back.map(({ id }) => id),
+        [left.id],
+        'what was refused',
+      )
+      // It belongs to another receiver by now, and is none of the former one's business.
+      const settling = (async () => old.ack(held))().catch((): SettleOutcome[] => [])
+      const outcomes = await within(t.clock, settling, t.patienceMs, () => 'a former receiver did not settle')
+      assert.ok(!outcomes.includes('settled'), 'a former receiver settled')
+      assert.deepEqual([...(await receiver.release(back))], ['settled'])
+      const again = await receiveAll(t, receiver, 1)
+      assert.deepEqual([...(await receiver.ack(again))], ['settled'])
       const message = outbound(target)
       assert.equal((await adapter.publish([message], t.deadline()))[0]?.ok, true)
       const stale = await (async () => old.receive(10, t.deadline(2000), 0))().catch(() => [])

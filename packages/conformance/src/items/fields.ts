@@ -9,6 +9,7 @@ import { edgeHeaders, everyByte } from '../samples.ts'
 
 const HIGHEST_PRIORITY = 9
 const SHORT_LEASE_MS = 300
+const DELAY_MS = 200
 const NO_BYTES = new Uint8Array(0)
 
 /** What every copy of a message keeps, a dead letter too. */
@@ -46,13 +47,20 @@ const WAYS_BACK: readonly {
   readonly counts: number
   /** Only where a lease makes the owner. */
   readonly lease?: true
+  /** For how long it is away, in ms. */
+  readonly away?: number
   readonly step: (receiver: Receiver, delivery: Delivery, another: Another) => Promise<unknown>
 }[] = [
   { path: 'left', counts: 0, step: (receiver, _, another) => closed(receiver).then(() => another()) },
   { path: 'released', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
   { path: 'retried', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 0) },
   { path: 'released after a retry', counts: 0, step: (receiver, delivery) => receiver.release([delivery]) },
-  { path: 'retried later', counts: 1, step: (receiver, delivery) => receiver.retry([delivery], 50) },
+  {
+    path: 'retried later',
+    counts: 1,
+    away: DELAY_MS,
+    step: (receiver, delivery) => receiver.retry([delivery], DELAY_MS),
+  },
   {
     path: 'left after a retry',
     counts: 0,
@@ -104,7 +112,7 @@ export function same(delivery: Delivery | undefined, message: OutboundMessage, p
   )
 }
 
-function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
+export function sameAlive(delivery: Delivery | undefined, message: OutboundMessage, path: string): void {
   same(delivery, message, path)
   for (const field of ALIVE) assert.equal(delivery?.[field], message[field], `${path}: ${field}`)
   assert.equal(delivery?.deliveryCount, message.deliveryCount, `${path}: deliveryCount`)
@@ -155,18 +163,17 @@ export const fields = group('contract', (item) => {
     const alone = OPTIONAL.map((field) => outbound({ queue: name }, { [field]: full(t, name)[field] }))
     // Long ago, and beyond what 32 bits hold in seconds.
     const times = [0, 1, 5_000_000_000_123].map((timestamp) => outbound({ queue: name }, { timestamp }))
-    const apart = [full(t, name), bare, ...alone, ...times]
+    const often = outbound({ queue: name }, { deliveryCount: 70_000 })
+    const apart = [full(t, name), bare, often, ...alone, ...times]
     const together = [full(t, name), outbound({ queue: name }), full(t, name, { body: NO_BYTES })]
     for (const message of apart) await publish(t, adapter, [message])
     await publish(t, adapter, together)
     const sent = [...apart, ...together]
     const got = await receiveAll(t, await adapter.open(source({ queue: name }), () => undefined), sent.length)
     for (const message of sent) {
-      sameAlive(
-        got.find(({ id }) => id === message.id),
-        message,
-        'sent',
-      )
+      const delivery = got.find(({ id }) => id === message.id)
+      sameAlive(delivery, message, 'sent')
+      assert.ok(delivery?.raw !== undefined, 'sent: raw')
     }
   })
 
@@ -175,9 +182,12 @@ export const fields = group('contract', (item) => {
     await withEach(t, async ({ settings, over }) => {
       const name = t.name()
       await declare(adapter, name, settings)
-      const message = full(t, name, { ...over, delayMs: 50 })
+      const receiver = await open(adapter, name)
+      const message = full(t, name, { ...over, delayMs: DELAY_MS })
+      const sentAt = t.now()
       await publish(t, adapter, [message])
-      const [delivery] = await receiveAll(t, await open(adapter, name), 1)
+      const [delivery] = await receiveAll(t, receiver, 1)
+      assert.ok(t.now() - sentAt >= DELAY_MS - 2, `came after ${t.now() - sentAt} ms`)
       sameAlive(delivery, message, 'delayed')
     })
   })
@@ -195,14 +205,16 @@ export const fields = group('contract', (item) => {
       const held = async () => (await receiveAll(t, receiver, 1))[0] as Delivery
       let delivery = await held()
       let { deliveryCount } = message
-      for (const { path, counts, step } of ways) {
+      for (const { path, counts, away = 0, step } of ways) {
         const { firstFailedAt } = delivery
+        const leftAt = t.now()
         await step(receiver, delivery, another)
         delivery = await held()
+        assert.ok(t.now() - leftAt >= away - 2, `${path}: came after ${t.now() - leftAt} ms`)
         deliveryCount += counts
         sameAlive(delivery, { ...message, deliveryCount }, path)
         if (counts > 0) assert.ok(delivery.firstFailedAt !== undefined, `${path}: firstFailedAt`)
-        if (firstFailedAt !== undefined)
+        if (counts === 0 || firstFailedAt !== undefined)
           assert.equal(delivery.firstFailedAt, firstFailedAt, `${path}: firstFailedAt`)
       }
     })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Delivery, Receiver } from '@mq/core/adapter'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { drain, eachOnce, numbers, receiveAll, rejects, take } from '../helpers.ts'
+import { drain, eachOnce, numbers, receiveAll, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 /** Most that a queue takes, and what becomes of what is above that. */
@@ -91,7 +91,7 @@ export const limits = group('extras', (item) => {
     const body = new Uint8Array(1024)
     let refused = 0
     for (let i = 0; i < 10; i++) {
-      const [result] = await Promise.allSettled([queue.send(name, body)])
+      const [result] = await Promise.allSettled([queue.send(name, body, i % 2 === 0 ? {} : { ttl: 600_000 })])
       if (result.status === 'rejected') {
         refused++
         assert.equal((result.reason as { code: string }).code, 'MQ_QUEUE_FULL')
@@ -122,6 +122,52 @@ export const limits = group('extras', (item) => {
     if (kept === 'exact') assert.equal(dropped.length, 2, 'dropped')
     eachOnce(dropped, numbers(dropped.length), 'dropped')
     assert.deepEqual(numbersOf(await drain(queue, name)), numbers(6).slice(dropped.length))
+    if (kept !== 'exact') return t.refused('limits')
+    // For a large one several go.
+    for (const n of numbers(4)) await queue.send(name, body, { headers: { n: String(n) } })
+    await queue.send(name, new Uint8Array(3000).fill(1), { headers: { n: '4' } })
+    await t.until(async () => (await queue.getQueueSize(name)) === 2, 'two left')
+    assert.deepEqual(numbersOf(await drain(queue, name)), [3, 4])
+  })
+
+  item('limits-both', 'of two limits each is kept, within one call as well', async (t) => {
+    if (t.capabilities.limits !== 'exact') return t.refused('limits')
+    const adapter = await t.connected()
+    const target = { queue: t.name() }
+    const settings = { ...plainSettings, maxLength: 3, maxLengthBytes: 4096 }
+    await adapter.declare(target, { settings, pattern: undefined, ifExists: 'take' })
+    const fits: Record<number, readonly boolean[]> = { 2000: [true, true, false], 10: [true, false, false] }
+    for (const bytes of [2000, 10]) {
+      const batch = numbers(3).map(() => outbound(target, { body: new Uint8Array(bytes).fill(1) }))
+      const outcomes = await adapter.publish(batch, t.deadline())
+      assert.deepEqual(
+        outcomes.map(({ ok }) => ok),
+        fits[bytes],
+        `of ${bytes} bytes each`,
+      )
+      for (const outcome of outcomes)
+        if (!outcome.ok) assert.equal(adapter.classify(outcome.error).code, 'MQ_QUEUE_FULL')
+    }
+  })
+
+  item('drop-oldest-call', 'a large call drops as many as it has to, and none that is leased', async (t) => {
+    const { limits: kept } = t.capabilities
+    if (kept === 'none') return t.refused('limits')
+    const queue = await t.connect()
+    const name = t.name()
+    await queue.createQueue({ name, maxLength: 3, overflow: 'drop-oldest' })
+    await queue.send(name, 'held')
+    const held = await take(t, queue, name)
+    await sendNumbers(queue, name, 7)
+    await t.until(async () => (await queue.deadLetters(name).count()) >= 4, 'four dropped')
+    const dropped = (await queue.deadLetters(name).list()).messages.map(({ body }) => body)
+    // What is leased may count, and then there is room for less.
+    eachOnce(dropped, numbers(dropped.length), 'dropped')
+    await queue.acknowledge(held)
+    assert.deepEqual(
+      (await drain(queue, name)).map(({ body }) => body),
+      numbers(7).slice(dropped.length),
+    )
     if (kept !== 'exact') t.refused('limits')
   })
 

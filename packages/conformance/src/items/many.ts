@@ -42,18 +42,16 @@ export const many = group('receiver', (item) => {
   )
 
   item('retry-several', 'retry of several with a delay is about each of them', async (t) => {
-    const stage = await leased(t, 3)
+    const stage = await leased(t, MANY)
     const before = t.now()
-    settled(await stage.receiver.retry(stage.deliveries, 300), 3)
-    const other = await stage.adapter.open(source({ queue: stage.name }), () => undefined)
+    settled(await stage.receiver.retry(stage.deliveries, 300), MANY)
+    const target = { queue: stage.name }
+    const other = await stage.adapter.open(source(target, { prefetch: MANY }), () => undefined)
     const back = await receiveAll(t, other, 1)
     assert.ok(t.now() - before >= 298, `the first came back after ${t.now() - before} ms`)
-    back.push(...(await receiveAll(t, other, 2)))
+    back.push(...(await receiveAll(t, other, MANY - 1)))
     eachOnce(idsOf(back), stage.ids)
-    assert.deepEqual(
-      back.map(({ deliveryCount }) => deliveryCount),
-      [1, 1, 1],
-    )
+    assert.deepEqual([...new Set(back.map(({ deliveryCount }) => deliveryCount))], [1])
   })
 
   for (const operation of OPERATIONS) {

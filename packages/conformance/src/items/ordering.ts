@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { RejectError, type Message } from '@mq/core'
-import { collect, eachOnce, gate, nothing, numbers, sendNumbers, take } from '../helpers.ts'
+import { outbound, source } from '../fixtures.ts'
+import { collect, eachOnce, gate, nothing, numbers, receiveAll, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
 export const ordering = group('order', (item) => {
@@ -40,7 +41,9 @@ export const ordering = group('order', (item) => {
     const door = gate()
     const done: unknown[] = []
     await queue.sendBatch(numbers(3).map((i) => ({ body: `slow ${i}`, key: 'slow', queueName: name })))
-    await queue.sendBatch(numbers(8).map((i) => ({ body: `quick ${i}`, key: `quick-${i}`, queueName: name })))
+    // Alike, and others.
+    const quick = ['Slow', 'slow1', 'slo', 'slow-1', 'slow:1', 's', 'slöw', 'other']
+    await queue.sendBatch(quick.map((key, i) => ({ body: `quick ${i}`, key, queueName: name })))
     await collect(t, queue, name, { concurrency: 2, prefetch: 10 }, async ({ key, body }) => {
       if (key === 'slow') await door.passed
       done.push(body)
@@ -193,6 +196,40 @@ export const ordering = group('order', (item) => {
     },
   )
 
+  item(
+    'arriving',
+    'whatever arrives waits behind its key: delayed, redriven or sent by another',
+    async (t) => {
+      const name = t.name()
+      const [queue, other] = [await t.connect(), await t.connect()]
+      await queue.createQueue({ name, ordered: true, partitions: 1 })
+      await queue.send(name, 'head', { key: 'k' })
+      let held = await take(t, queue, name)
+      // Where what waits for its time gives its key free, that is so of what is delayed as of what is retried.
+      const { retryKeepsOrder } = t.capabilities
+      if (retryKeepsOrder) await queue.send(name, 'delayed', { key: 'k', delay: 200 })
+      await other.send(name, 'of another', { key: 'k' })
+      const redriven = outbound(
+        { queue: name },
+        { key: 'k', redriven: true, body: Buffer.from('"redriven"') },
+      )
+      const [outcome] = await (await t.connected()).publish([redriven], t.deadline())
+      assert.equal(outcome?.ok, true, 'not accepted')
+      await t.quiet(500)
+      const got: unknown[] = []
+      const expected = ['of another', 'redriven', ...(retryKeepsOrder ? ['delayed'] : [])]
+      while (got.length < expected.length) {
+        const early = await queue.receive(name)
+        assert.equal(early?.body ?? null, null, `while ${String(held.body)} is held`)
+        await queue.acknowledge(held)
+        held = await take(t, queue, name)
+        got.push(held.body)
+      }
+      eachOnce(got, expected)
+      if (!retryKeepsOrder) t.refused('retryKeepsOrder')
+    },
+  )
+
   item('without-key', 'messages without a key wait for none: they run at once', async (t) => {
     const name = t.name()
     const queue = await t.connect()
@@ -209,6 +246,19 @@ export const ordering = group('order', (item) => {
     const queue = await t.connect()
     await queue.createQueue({ name, ordered: true, partitions: 1 })
     await queue.sendBatch(numbers(3).map((body) => ({ body, key: 'a', queueName: name })))
+    const adapter = await t.connected()
+    const pull = source({ queue: name }, { mode: 'pull', ordered: true })
+    const receiver = await adapter.open(pull, () => undefined)
+    for (let i = 0; i < 2; i++) {
+      const held = await receiveAll(t, receiver, 1)
+      assert.deepEqual(
+        held.map(({ body }) => Buffer.from(body).toString()),
+        ['0'],
+      )
+      await receiver.release(held)
+    }
+    await receiver.close(t.deadline())
+    await adapter.disconnect(t.deadline())
     assert.equal((await take(t, queue, name)).body, 0)
     // Received and unsettled: given back, uncounted.
     await queue.disconnect()

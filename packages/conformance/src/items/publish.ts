@@ -243,6 +243,9 @@ export const publish = group('publish', (item) => {
     await queue.send(message)
     const ids = (await drain(queue, name)).map(({ id }) => id)
     assert.deepEqual(ids, [message.id, message.id])
+    // Once more, when both were handled.
+    await queue.send(message)
+    assert.equal((await take(t, queue, name)).id, message.id)
   })
 
   item(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Delivery } from '@mq/core/adapter'
-import { failure, plainSettings, source } from '../fixtures.ts'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { CLOCKS_APART_MS, eachOnce, later, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { deadOf, EFFECTS, found, leased, mortal, OPERATIONS, settle, settled } from '../stage.ts'
@@ -63,19 +63,28 @@ export const receiver = group('receiver', (item) => {
   )
 
   item('dead-letter', 'deadLetter moves each with its own failure, and keeps the rest', async (t) => {
-    const stage = await mortal(t, 2)
+    const stage = await mortal(t, 4)
     const target = deadOf(stage)
-    const [one, two] = stage.deliveries as [Delivery, Delivery]
+    const [one, ...others] = stage.deliveries as [Delivery, ...Delivery[]]
     settled(await stage.receiver.retry([one], 0), 1)
-    const deliveries = [...(await receiveAll(t, stage.receiver, 1)), two]
+    const deliveries = [...(await receiveAll(t, stage.receiver, 1)), ...others]
     const infos = [
       failure({ queue: stage.name, attempts: 300 }),
       failure({ queue: stage.name, reason: 'invalid', host: 'other' }),
+      // Nothing that could be told.
+      failure({ queue: 'a', attempts: 0, error: { name: '', message: '', stack: '' }, host: '' }),
+      failure({
+        queue: 'a.b',
+        subscription: 'c.d',
+        reason: 'undecodable',
+        error: { name: 'Ünfähig', message: ` ${'long '.repeat(1000)}`, stack: '漢\n' },
+      }),
     ]
-    settled(await stage.receiver.deadLetter(deliveries, infos, target), 2)
+    settled(await stage.receiver.deadLetter(deliveries, infos, target), infos.length)
     await stage.receiver.close(t.deadline())
     assert.deepEqual(await found(t, stage, 0), [])
-    const dead = await receiveAll(t, await stage.adapter.open(source(target), () => undefined), 2)
+    const letters = await stage.adapter.open(source(target), () => undefined)
+    const dead = await receiveAll(t, letters, infos.length)
     for (const [i, id] of stage.deliveries.map((delivery) => delivery.id).entries()) {
       const letter = dead.find((delivery) => delivery.id === id)
       assert.deepEqual(letter?.deadLetter, infos[i])
@@ -146,13 +155,48 @@ export const receiver = group('receiver', (item) => {
     },
   )
 
+  item(
+    'renew-length',
+    'a lease is as long as it was asked for, from its beginning or its renewal',
+    async (t) => {
+      if (t.capabilities.ownership === 'connection') return t.refused('ownership')
+      const adapter = await t.connected()
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+      const leaseMs = 4000
+      const own = await adapter.open(source(target, { mode: 'pull', leaseMs }), () => undefined)
+      const other = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+      const longest = 2 * leaseMs - 1000
+      let lasted = Infinity
+      // The best of some: a stall of this machine is not the broker's, which looks now and then.
+      for (let tries = 0; tries < 3 && lasted > longest; tries++) {
+        await adapter.publish([outbound(target), outbound(target)], t.deadline())
+        await t.quiet(leaseMs / 4)
+        const began = t.now()
+        const [, renewed] = (await receiveAll(t, own, 2)) as [Delivery, Delivery]
+        // Nor does it last longer for what was left of the one before.
+        for (let i = 0; i < 3; i++) settled(await own.renew([renewed]), 1)
+        const theirs = await receiveAll(t, other, 1)
+        assert.ok(t.now() - began >= leaseMs - 10, `one ran out after ${t.now() - began} ms`)
+        theirs.push(...(await receiveAll(t, other, 1)))
+        lasted = t.now() - began
+        settled(await other.ack(theirs), 2)
+      }
+      assert.ok(lasted <= longest, `at best it ran out after ${lasted} ms`)
+    },
+  )
+
   item('expires', 'without renewal a lease runs out: another gets the message, uncounted', async (t) => {
     const stage = await leased(t, 1, 300)
     if (t.capabilities.ownership === 'connection') await stage.adapter.disconnect(t.deadline())
     const other = await t.connected()
-    const [again] = await receiveAll(t, await other.open(source({ queue: stage.name }), () => undefined), 1)
-    assert.deepEqual([again?.id, again?.deliveryCount], [stage.ids[0], 0])
-    assert.ok((again?.redeliveries ?? 0) >= 1, 'redeliveries')
+    const theirs = await other.open(source({ queue: stage.name }), () => undefined)
+    const [again] = (await receiveAll(t, theirs, 1)) as [Delivery]
+    assert.deepEqual([again.id, again.deliveryCount], [stage.ids[0], 0])
+    assert.ok(again.redeliveries >= 1, 'redeliveries')
+    // Whose own lease is longer.
+    await t.quiet(1000)
+    settled(await theirs.ack([again]), 1)
     if (t.capabilities.ownership === 'connection') t.refused('ownership')
   })
 

@@ -12,8 +12,11 @@ export const requests = group('request', (item) => {
     await answerer.consume(name, ({ body }) =>
       body === 'nothing' ? undefined : body === 'much' ? MUCH : { doubled: (body as number) * 2 },
     )
-    const reply = await asker.request(name, 21, { timeoutMs: t.patienceMs })
-    assert.deepEqual(reply.body, { doubled: 42 })
+    // By whoever answers as well.
+    for (const by of [asker, answerer]) {
+      const reply = await by.request(name, 21, { timeoutMs: t.patienceMs })
+      assert.deepEqual(reply.body, { doubled: 42 })
+    }
     assert.equal((await asker.request(name, 'nothing', { timeoutMs: t.patienceMs })).body, null)
     assert.deepEqual((await asker.request(name, 'much', { timeoutMs: t.patienceMs })).body, MUCH)
     assert.equal(

@@ -3,8 +3,9 @@ import { subscription } from '@mq/core'
 import type { BrokerAdapter, Delivery, Receiver, Target } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
 import { outbound, plainSettings, source } from '../fixtures.ts'
-import { drain, eachOnce, MOST_LATE_MS, receiveAll } from '../helpers.ts'
+import { drain, eachOnce, later, MOST_LATE_MS, numbers, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
+import { within } from '../schedule.ts'
 import { settled } from '../stage.ts'
 
 const open = (adapter: BrokerAdapter, target: Target, leaseMs?: number): Promise<Receiver> =>
@@ -26,6 +27,7 @@ export const subscriptions = group('topics', (item) => {
     const adapter = await t.connected()
     const target = await subscribed(t, adapter, t.name('topic'), 's')
     const { topic } = target
+    const bystander = await subscribed(t, adapter, topic, 'another')
     const messages = [outbound({ topic }), outbound({ topic }), outbound({ topic })]
     await adapter.publish(messages, t.deadline())
     const receiver = await open(adapter, target)
@@ -34,6 +36,9 @@ export const subscriptions = group('topics', (item) => {
     settled(await receiver.release([one]), 1)
     const [again] = (await receiveAll(t, receiver, 1)) as [Delivery]
     assert.deepEqual([again.id, again.deliveryCount], [one.id, 0], 'released')
+    settled(await receiver.retry([again], 50), 1)
+    const [retried] = (await receiveAll(t, receiver, 1)) as [Delivery]
+    assert.deepEqual([retried.id, retried.deliveryCount], [one.id, 1], 'retried')
     await receiver.close(t.deadline())
     const other = await open(adapter, target)
     const left = await receiveAll(t, other, 3)
@@ -43,6 +48,73 @@ export const subscriptions = group('topics', (item) => {
       'of a closed receiver',
     )
     settled(await other.ack(left), 3)
+    // None of it came to another one.
+    const beside = await open(adapter, bystander)
+    const apart = [...(await receiveAll(t, beside, 3)), ...(await beside.receive(10, t.deadline(), 0))]
+    eachOnce(
+      apart.map(({ id }) => id),
+      messages.map(({ id }) => id),
+      'in the other subscription',
+    )
+    assert.ok(
+      apart.every(({ deliveryCount }) => deliveryCount === 0),
+      'counted in the other subscription',
+    )
+  })
+
+  item('many', 'a large call to a topic is copied whole to each subscription', async (t) => {
+    const adapter = await t.connected()
+    const topic = t.name('topic')
+    const targets = [await subscribed(t, adapter, topic, 'a'), await subscribed(t, adapter, topic, 'b')]
+    const messages = numbers(300).map((n) => outbound({ topic }, { headers: { n: String(n) } }))
+    const pull = { mode: 'pull', prefetch: messages.length } as const
+    // One that waits already, and is told by another connection.
+    const awake = await adapter.open(
+      source(await subscribed(t, adapter, topic, 'awake'), pull),
+      () => undefined,
+    )
+    const picky = { topic, subscription: 'picky' }
+    await adapter.declare(picky, { settings: plainSettings, pattern: 'no.such', ifExists: 'take' })
+    const waiting = later(awake.receive(1, t.deadline(t.patienceMs * 4), t.patienceMs * 4))
+    await t.quiet(50)
+    const outcomes = await (await t.connected()).publish(messages, t.deadline())
+    assert.deepEqual([outcomes.length, outcomes.every(({ ok }) => ok)], [messages.length, true], 'outcomes')
+    assert.equal((await within(t.clock, waiting, t.patienceMs, () => 'receive waited on')).length, 1)
+    for (const target of targets) {
+      await t.until(async () => (await adapter.size(target)) === messages.length, 'size 300')
+      const receiver = await adapter.open(source(target, pull), () => undefined)
+      const got = await receiveAll(t, receiver, messages.length)
+      got.push(...(await receiver.receive(10, t.deadline(), 0)))
+      const told = (list: readonly Pick<Delivery, 'id' | 'headers'>[]) =>
+        list.map(({ id, headers }) => `${id} ${headers['n']}`)
+      eachOnce(told(got), told(messages), target.subscription)
+    }
+    assert.deepEqual([...(await (await open(adapter, picky)).receive(10, t.deadline(), 0))], [], 'unmatched')
+  })
+
+  item('size', 'size and purge of a subscription leave out what is leased or delayed', async (t) => {
+    const adapter = await t.connected()
+    const { size, purgeLiveSubscription, purgeDelayed } = t.capabilities
+    const target = await subscribed(t, adapter, t.name('topic'), 's')
+    const { topic } = target
+    await adapter.publish([outbound({ topic }), outbound({ topic }), outbound({ topic })], t.deadline())
+    await t.until(async () => (await adapter.size(target)) === 3, 'size 3')
+    const receiver = await open(adapter, target)
+    const held = await receiveAll(t, receiver, 1)
+    if (size !== 'ready') return t.refused('size')
+    await adapter.publish([outbound({ topic }, { delayMs: 600_000 })], t.deadline())
+    await t.quiet(50)
+    await t.until(async () => (await adapter.size(target)) === 2, 'size 2')
+    if (!purgeLiveSubscription) return t.refused('purgeLiveSubscription')
+    const dead = { queue: `${topic}.s.dlq` }
+    await adapter.declare(dead, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    await adapter.publish([outbound(dead)], t.deadline())
+    assert.equal(await adapter.purge(target), purgeDelayed ? 3 : 2)
+    await t.until(async () => (await adapter.size(dead)) === 1, 'its dead letter left')
+    await t.until(async () => (await adapter.size(target)) === 0, 'size 0')
+    settled(await receiver.retry(held, 0), 1)
+    const [back] = await receiveAll(t, receiver, 1)
+    assert.deepEqual([back?.id, back?.deliveryCount], [held[0]?.id, 1])
   })
 
   item('lease', 'a lease of a subscription’s message runs out as one of a queue’s does', async (t) => {
@@ -51,12 +123,14 @@ export const subscriptions = group('topics', (item) => {
     const target = await subscribed(t, adapter, t.name('topic'), 's')
     const message = outbound({ topic: target.topic })
     await adapter.publish([message], t.deadline())
+    const bystander = await subscribed(t, adapter, target.topic, 'another')
     const receiver = await open(adapter, target, 300)
     const held = await receiveAll(t, receiver, 1)
     const [again] = await receiveAll(t, await open(adapter, target), 1)
     assert.deepEqual([again?.id, again?.deliveryCount], [message.id, 0])
     assert.ok((again?.redeliveries ?? 0) >= 1, 'redeliveries')
     assert.deepEqual([...(await receiver.ack(held))], ['lost'])
+    assert.equal(await adapter.size(bystander), 0, 'it came to another subscription')
   })
 
   item('missing', 'a subscription that does not exist is MQ_QUEUE_NOT_FOUND, and is not made', async (t) => {
@@ -110,23 +184,33 @@ export const subscriptions = group('topics', (item) => {
     }
   })
 
-  item('delay-punctual', 'what is delayed to a topic comes when it is due, and not long after', async (t) => {
-    const adapter = await t.connected()
-    const target = await subscribed(t, adapter, t.name('topic'), 's')
-    const receiver = await open(adapter, target)
-    const delayMs = 1000
-    let took = Infinity
-    // The best of some: a stall of this machine is not the broker's.
-    for (let tries = 0; tries < 3 && took > delayMs + MOST_LATE_MS; tries++) {
-      const startedAt = t.now()
-      await adapter.publish([outbound({ topic: target.topic }, { delayMs })], t.deadline())
-      const got = await receiveAll(t, receiver, 1)
-      took = t.now() - startedAt
-      assert.ok(took >= delayMs - 2, `came after ${took} ms`)
-      settled(await receiver.ack(got), 1)
-    }
-    assert.ok(took <= delayMs + MOST_LATE_MS, `at best after ${took} ms`)
-  })
+  item(
+    'delay-punctual',
+    'what is delayed to a topic, or retried, comes when it is due, and not long after',
+    async (t) => {
+      const adapter = await t.connected()
+      const target = await subscribed(t, adapter, t.name('topic'), 's')
+      const receiver = await open(adapter, target)
+      const delayMs = 1000
+      let took = Infinity
+      // The best of some: a stall of this machine is not the broker's.
+      for (let tries = 0; tries < 3 && took > delayMs + MOST_LATE_MS; tries++) {
+        const startedAt = t.now()
+        await adapter.publish([outbound({ topic: target.topic }, { delayMs })], t.deadline())
+        const got = await receiveAll(t, receiver, 1)
+        took = t.now() - startedAt
+        assert.ok(took >= delayMs - 2, `came after ${took} ms`)
+        const retriedAt = t.now()
+        settled(await receiver.retry(got, delayMs), 1)
+        const again = await receiveAll(t, receiver, 1)
+        const tookAgain = t.now() - retriedAt
+        assert.ok(tookAgain >= delayMs - 2, `came again after ${tookAgain} ms`)
+        took = Math.max(took, tookAgain)
+        settled(await receiver.ack(again), 1)
+      }
+      assert.ok(took <= delayMs + MOST_LATE_MS, `at best after ${took} ms`)
+    },
+  )
 
   item('ordered', 'a subscription of an ordered kind keeps the order of each key', async (t) => {
     const queue = await t.connect({ defaultQueueConfig: { ordered: true, partitions: 1 } })

@@ -153,19 +153,19 @@ export const time = group('time', (item) => {
   item('ttl-whole', 'a message does not expire before its ttl is over', async (t) => {
     const queue = await t.connect()
     const name = t.name()
-    const ttl = 3000
+    const ttl = 6000
     // Some brokers take their time with the first of a queue.
     await queue.send(name, 'first')
     await queue.acknowledge(await take(t, queue, name))
-    for (let tries = 0; tries < 5; tries++) {
+    for (let tries = 0; tries < 3; tries++) {
       const sentAt = t.now()
       await queue.send(name, 'x', { ttl })
-      await t.quiet(ttl * 0.6)
+      await t.quiet(ttl * 0.81)
       const message = await queue.receive(name)
       const took = t.now() - sentAt
       if (message !== null) return
-      // Too late to say, where this machine stalled.
-      assert.ok(took > ttl * 0.9, `expired before ${took} ms of ${ttl}`)
+      // By a clock of its own, or too late to say, where this machine stalled.
+      assert.ok(took > ttl - CLOCKS_APART_MS, `expired before ${took} ms of ${ttl}`)
     }
     t.skip('this machine stalls too often')
   })

@@ -106,6 +106,12 @@ export const topics = group('topics', (item) => {
       middle: '*.eu.*',
       word: '*',
       exact: 'orders.eu.new',
+      some: '#.#',
+      last: '#.*',
+      first: '*.#',
+      two: '*.*',
+      twice: '#.eu.#.new',
+      wide: 'orders.*.new',
     }
     for (const [name, pattern] of Object.entries(patterns))
       await queue.createSubscription(topic, name, { pattern })
@@ -121,29 +127,35 @@ export const topics = group('topics', (item) => {
       'ordersx',
       'orders-eu-new',
       'Orders.new',
+      // No word, and words that are empty.
+      '',
+      'orders.',
+      '.new',
+      'orders..new',
+      'eu.eu.new',
     ]
     // Some the same as the one before them, and some not.
     const twice = keys.flatMap((key) => [key, key])
-    await Promise.all(twice.map((routingKey) => queue.publish(topic, routingKey, { routingKey })))
+    await Promise.all(twice.map((routingKey) => queue.publish(topic, [routingKey], { routingKey })))
+    const worded = keys.filter((key) => key !== '')
     const expected: Record<keyof typeof patterns, string[]> = {
-      one: ['orders.new'],
+      one: ['orders.new', 'orders.'],
       all: keys,
-      tail: ['orders', 'orders.new', 'orders.eu.new', 'orders.eu.west.new'],
-      head: [
-        'orders.new',
-        'orders.eu.new',
-        'orders.eu.west.new',
-        'my.orders.eu.new',
-        'bills.eu.new',
-        'Orders.new',
-      ],
-      around: ['orders.new', 'orders.eu.new', 'orders.eu.west.new'],
-      middle: ['orders.eu.new', 'bills.eu.new'],
+      tail: ['orders', 'orders.new', 'orders.eu.new', 'orders.eu.west.new', 'orders.', 'orders..new'],
+      head: worded.filter((key) => key.endsWith('.new')),
+      around: ['orders.new', 'orders.eu.new', 'orders.eu.west.new', 'orders..new'],
+      middle: ['orders.eu.new', 'bills.eu.new', 'eu.eu.new'],
       word: ['orders', 'bills', 'ordersx', 'orders-eu-new'],
       exact: ['orders.eu.new'],
+      some: keys,
+      last: worded,
+      first: worded,
+      two: ['orders.new', 'Orders.new', 'orders.', '.new'],
+      twice: ['orders.eu.new', 'orders.eu.west.new', 'my.orders.eu.new', 'bills.eu.new', 'eu.eu.new'],
+      wide: ['orders.eu.new', 'orders..new'],
     }
     for (const name of Object.keys(patterns) as (keyof typeof patterns)[]) {
-      const bodies = (await drain(queue, subscription(topic, name))).map(({ body }) => body)
+      const bodies = (await drain(queue, subscription(topic, name))).map(({ body }) => (body as string[])[0])
       const all = expected[name].flatMap((key) => [key, key])
       eachOnce(bodies, all, `pattern ${patterns[name]}`)
     }

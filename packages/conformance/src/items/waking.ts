@@ -13,7 +13,7 @@ interface Scene {
   readonly adapter: BrokerAdapter
   readonly queue: string
   /** Opens the one that will wait. It may fetch ahead: what another one is to have is taken before. */
-  waiter(): Promise<Receiver>
+  waiter(leaseMs?: number): Promise<Receiver>
   other(leaseMs?: number): Promise<Receiver>
 }
 
@@ -83,6 +83,15 @@ const RAN_OUT: Cause = {
   },
 }
 
+const OWN_RAN_OUT: Cause = {
+  what: 'a lease of its own that ran out',
+  async before(scene) {
+    const receiver = await scene.waiter(scene.t.leaseMs)
+    const delivery = await held(scene, receiver)
+    return { receiver, happens: () => Promise.resolve(delivery.id) }
+  },
+}
+
 const KEY_FREE: Cause = {
   what: 'the acknowledgement of what was before it in its key',
   settings: { ordered: true },
@@ -102,7 +111,7 @@ export const waking = group('contract', (item) => {
       const { ownership, retryKeepsOrder } = t.capabilities
       const adapter = await t.connected()
       const causes = [RELEASED, RETRIED, DELAYED, CLOSED]
-      if (ownership === 'lease') causes.push(RAN_OUT)
+      if (ownership === 'lease') causes.push(RAN_OUT, OWN_RAN_OUT)
       if (retryKeepsOrder) causes.push(KEY_FREE)
       const one = async ({ what, settings, before }: Cause): Promise<void> => {
         const queue = t.name()
@@ -117,7 +126,7 @@ export const waking = group('contract', (item) => {
           t,
           adapter,
           queue,
-          waiter: () => open({ mode, prefetch: 2 }),
+          waiter: (leaseMs = 30_000) => open({ mode, prefetch: 2, leaseMs }),
           other: (leaseMs = 30_000) => open({ mode: 'pull', leaseMs }),
         })
         const waiting = later(receiver.receive(1, t.deadline(t.patienceMs * 4), t.patienceMs * 4))

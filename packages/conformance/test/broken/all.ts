@@ -13,10 +13,13 @@ import { leasing } from './leasing.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
 import { sequences } from './model.ts'
+import { nearly } from './nearly.ts'
 import { publishing } from './publishing.ts'
 import { receiving } from './receiving.ts'
 import { settling } from './settling.ts'
 import { subscribing } from './subscribing.ts'
+import { ofASubscription } from './subscriptions.ts'
+import { together } from './together.ts'
 import { waiting } from './waiting.ts'
 import { ways } from './ways.ts'
 
@@ -42,5 +45,8 @@ export const brokenAdapters: readonly Broken[] = [
   ...guessing,
   ...apart,
   ...alike,
+  ...together,
+  ...ofASubscription,
+  ...nearly,
   ...sequences,
 ]

@@ -9,6 +9,8 @@ export const EVERY_WAY: readonly string[] = [
   'contract.fields-delayed',
   'contract.fields-dropped',
   'contract.fields-expired',
+  'contract.fields-kinds',
+  'contract.fields-reply',
   'contract.fields-returned',
   'contract.fields-topic',
 ]

@@ -22,7 +22,7 @@ const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]
   ['routingKey', ['topics.pattern']],
   ['priority', ['contract.priority-numbers', 'extras.priority', 'extras.priority-returned']],
   ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
-  ['deduplicationId', ['contract.fields', 'extras.dedupe', 'extras.dedupe-returned']],
+  ['deduplicationId', ['contract.fields', 'extras.dedupe', 'extras.dedupe-returned', 'extras.dedupe-same']],
 ]
 
 /** Faults that show where one call is about several messages, and they do not fare alike. */
@@ -36,7 +36,7 @@ export const calls: readonly Broken[] = [
         return outcomes.some(({ ok }) => ok) ? outcomes.map(() => ({ ok: true })) : outcomes
       },
     }),
-    fails: ['contract.publish-partial'],
+    fails: ['contract.publish-partial', 'extras.limits-both'],
   },
   {
     name: 'answers outcomes of publish in another order',
@@ -44,7 +44,7 @@ export const calls: readonly Broken[] = [
       ...inner,
       publish: async (batch, signal) => [...(await inner.publish(batch, signal))].reverse(),
     }),
-    fails: ['contract.publish-partial'],
+    fails: ['contract.publish-partial', 'extras.limits-both'],
   },
   ...(['release', 'retry', 'deadLetter', 'renew'] as const).flatMap((operation) => [
     {

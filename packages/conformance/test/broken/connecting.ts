@@ -22,7 +22,13 @@ export const connecting: readonly Broken[] = [
         },
       }
     },
-    fails: ['contract.disconnect', 'failure.cut', 'failure.lost-receive', 'failure.restart'],
+    fails: [
+      'contract.disconnect',
+      'contract.disconnected',
+      'failure.cut',
+      'failure.lost-receive',
+      'failure.restart',
+    ],
   },
   {
     name: 'takes an intended disconnect for a loss',
@@ -106,6 +112,7 @@ export const connecting: readonly Broken[] = [
       'extras.dedupe-refused',
       'extras.drop-oldest-due',
       'extras.exclusive',
+      'extras.limits-both',
       'extras.max-bytes',
       'extras.max-length',
       'failure.deleted',

@@ -8,8 +8,10 @@ export const deadLettering: readonly Broken[] = [
     fails: [
       'consume.batch-outcomes',
       'consume.receive-poison',
+      'contract.concurrent',
       'contract.counts-new',
       'contract.fields-dead',
+      'contract.fields-kinds',
       'dead-letters.busy',
       'dead-letters.content',
       'dead-letters.get',
@@ -38,8 +40,6 @@ export const deadLettering: readonly Broken[] = [
       'payload.undecodable',
       'receiver.dead-letter',
       'receiver.dead-letter-refused',
-      'receiver.many-deadLetter',
-      'receiver.outcomes-deadLetter',
       'retry.attempts',
       'retry.default-policy',
       'retry.handle-error',
@@ -71,6 +71,8 @@ export const deadLettering: readonly Broken[] = [
     },
     fails: [
       'consume.receive-poison',
+      'contract.concurrent',
+      'contract.fields-kinds',
       'dead-letters.busy',
       'dead-letters.once',
       'dead-letters.one-subscription',
@@ -79,6 +81,7 @@ export const deadLettering: readonly Broken[] = [
       'dead-letters.redrive-all',
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
+      'extras.dedupe-same',
       'extras.process-message',
       'lifecycle.process-exits',
       'model.random',
@@ -86,9 +89,6 @@ export const deadLettering: readonly Broken[] = [
       'order.unblocked',
       'receiver.dead-letter',
       'receiver.dead-letter-refused',
-      'receiver.many-deadLetter',
-      'receiver.outcomes-deadLetter',
-      'receiver.stale-deadLetter',
       'request.error',
       'retry.attempts',
       'retry.default-policy',
@@ -129,7 +129,13 @@ export const deadLettering: readonly Broken[] = [
           )
         },
       })),
-    fails: ['contract.fields-dead', 'dead-letters.metadata', 'receiver.dead-letter', 'settle.reject'],
+    fails: [
+      'contract.fields-dead',
+      'contract.fields-kinds',
+      'dead-letters.metadata',
+      'receiver.dead-letter',
+      'settle.reject',
+    ],
   },
   {
     name: 'chooses the dead-letter queue by itself',
@@ -140,7 +146,7 @@ export const deadLettering: readonly Broken[] = [
           return receiver.deadLetter(deliveries, failures, 'queue' in target ? { queue } : target)
         },
       })),
-    fails: ['contract.fields-dead', 'dead-letters.named'],
+    fails: ['contract.concurrent', 'contract.fields-dead', 'contract.fields-kinds', 'dead-letters.named'],
   },
   {
     name: 'says of a dead letter that was refused that it was moved',

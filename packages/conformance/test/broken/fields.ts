@@ -32,6 +32,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
       'contract.fields-delayed',
       'contract.fields-returned',
       'contract.fields-topic',
+      'contract.fields-kinds',
       'lifecycle.process-exits',
       'publish.reply-to',
       'request.answered-first',
@@ -62,6 +63,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     [
       ...EVERY_WAY,
       'dead-letters.content',
+      'order.arriving',
       'order.delayed',
       'order.failed-blocks',
       'order.per-key',

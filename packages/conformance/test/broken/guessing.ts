@@ -20,7 +20,13 @@ const onField =
 const BOM = Buffer.from([0xef, 0xbb, 0xbf])
 
 /** What ends when a message is dead is not compared there. */
-const ALIVE = EVERY_WAY.filter((id) => !/-(dead|dropped|expired)$/.test(id))
+const ALIVE = EVERY_WAY.filter((id) => !/-(dead|dropped|expired|reply)$/.test(id))
+
+/** What goes by a field, and so by what tells two of its values apart. */
+const TELLING_APART: Partial<Record<keyof OutboundMessage, readonly string[]>> = {
+  key: ['order.slow-key'],
+  deduplicationId: ['extras.dedupe-same'],
+}
 
 /** Faults that show in values which look like something else, or like more than they are. */
 export const guessing: readonly Broken[] = [
@@ -74,12 +80,15 @@ export const guessing: readonly Broken[] = [
   ...(['id', 'key', 'correlationId', 'deduplicationId', 'replyTo', 'contentType'] as const).map((field) => ({
     name: `lower-cases the ${field}`,
     fault: onField((message) => ({ [field]: message[field]?.toLowerCase() })),
-    fails: field === 'replyTo' ? ALIVE : EVERY_WAY,
+    fails: [...(field === 'replyTo' ? ALIVE : EVERY_WAY), ...(TELLING_APART[field] ?? [])],
   })),
   ...(['key', 'correlationId', 'deduplicationId', 'replyTo'] as const).map((field) => ({
     name: `cuts the ${field} at 64 characters`,
     fault: onField((message) => ({ [field]: message[field]?.slice(0, 64) })),
-    fails: field === 'replyTo' ? ALIVE : EVERY_WAY,
+    fails:
+      field === 'replyTo'
+        ? ALIVE
+        : [...EVERY_WAY, ...(field === 'deduplicationId' ? ['extras.dedupe-same'] : [])],
   })),
   {
     name: 'takes the parameters off a content type',
@@ -115,6 +124,6 @@ export const guessing: readonly Broken[] = [
     fault: onField(({ destination, body }) =>
       'reply' in destination ? { body: body.subarray(0, 65_536) } : {},
     ),
-    fails: ['request.result'],
+    fails: ['contract.fields-reply', 'request.result'],
   },
 ]

@@ -73,7 +73,7 @@ export const kinds: readonly Broken[] = [
   {
     name: 'ignores x-expires',
     fault: declaring(() => ({ expires: null })),
-    fails: ['queues.expires'],
+    fails: ['queues.conflict-each', 'queues.expires'],
   },
   {
     name: 'lets a queue expire while it is consumed',
@@ -124,7 +124,7 @@ export const kinds: readonly Broken[] = [
         },
       }
     },
-    fails: ['extras.max-bytes'],
+    fails: ['extras.limits-both', 'extras.max-bytes'],
   },
   {
     name: 'takes an id that another queue had for a duplicate',
@@ -180,7 +180,7 @@ export const kinds: readonly Broken[] = [
             : receiver.ack(deliveries),
       }))
     },
-    fails: ['extras.dedupe-returned'],
+    fails: ['contract.fields-kinds', 'extras.dedupe-returned', 'extras.dedupe-same'],
   },
   {
     name: 'compares the ttl and the dead-letter queue of an existing queue alone',

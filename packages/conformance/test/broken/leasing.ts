@@ -44,6 +44,7 @@ export const leasing: readonly Broken[] = [
       'receiver.many-renew',
       'receiver.outcomes-renew',
       'receiver.renew',
+      'receiver.renew-length',
       'receiver.renew-one',
       'settle.renewed',
       'settle.renewed-ahead',
@@ -67,7 +68,9 @@ export const leasing: readonly Broken[] = [
         }
       }),
     fails: [
+      'contract.concurrent',
       'contract.fields-returned',
+      'contract.never-shared',
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
       'extras.dedupe-returned',
@@ -84,7 +87,9 @@ export const leasing: readonly Broken[] = [
     name: 'keeps what is unsettled after close, until the lease runs out',
     fault: (inner) => onReceiver(inner, () => ({ close: () => Promise.resolve() })),
     fails: [
+      'contract.concurrent',
       'contract.fields-returned',
+      'contract.never-shared',
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
       'extras.auto-delete',
@@ -114,6 +119,6 @@ export const leasing: readonly Broken[] = [
           return outcomes
         },
       })),
-    fails: ['receiver.renew'],
+    fails: ['receiver.renew', 'receiver.renew-length'],
   },
 ]

@@ -48,7 +48,7 @@ export const many: readonly Broken[] = [
   ...(['release', 'retry', 'deadLetter', 'renew'] as const).map((operation) => ({
     name: `does ${operation} for the first ${AT_MOST} of a call alone`,
     fault: forTheFirst(operation),
-    fails: [`receiver.many-${operation}`],
+    fails: [`receiver.many-${operation}`, ...(operation === 'retry' ? ['receiver.retry-several'] : [])],
   })),
   {
     name: 'delays the first of a retry alone',
@@ -95,7 +95,7 @@ export const many: readonly Broken[] = [
           },
         }
       }),
-    fails: ['receiver.renew'],
+    fails: ['receiver.renew', 'receiver.renew-length'],
   },
   {
     name: 'reports all that it holds as lost when one is',

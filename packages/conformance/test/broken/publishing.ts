@@ -13,16 +13,18 @@ export const publishing: readonly Broken[] = [
       'consume.order',
       'contract.publish-outcomes',
       'contract.size-many',
+      'extras.dedupe-same',
       'failure.rebalance',
       'failure.restart',
       'publish.burst',
       'receiver.browse-many',
       'receiver.many-ack',
-      'receiver.many-deadLetter',
       'receiver.many-release',
       'receiver.many-renew',
       'receiver.many-retry',
+      'receiver.retry-several',
       'shutdown.flushed',
+      'topics.many',
     ],
   },
   {
@@ -44,11 +46,12 @@ export const publishing: readonly Broken[] = [
       'publish.burst',
       'receiver.browse-many',
       'receiver.many-ack',
-      'receiver.many-deadLetter',
       'receiver.many-release',
       'receiver.many-renew',
       'receiver.many-retry',
+      'receiver.retry-several',
       'shutdown.flushed',
+      'topics.many',
     ],
   },
   {
@@ -62,6 +65,8 @@ export const publishing: readonly Broken[] = [
       'contract.publish-partial',
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
+      'extras.drop-oldest-call',
+      'extras.limits-both',
       'extras.priority',
       'order.crash-repeats',
       'order.failed-blocks',
@@ -99,6 +104,8 @@ export const publishing: readonly Broken[] = [
     name: 'ignores the delay',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, delayMs: 0 })),
     fails: [
+      'contract.fields-delayed',
+      'contract.fields-kinds',
       'extras.drop-oldest-due',
       'model.random',
       'queues.size',
@@ -111,6 +118,7 @@ export const publishing: readonly Broken[] = [
       'time.long',
       'time.punctual',
       'topics.delay-punctual',
+      'topics.size',
     ],
   },
   {
@@ -118,13 +126,15 @@ export const publishing: readonly Broken[] = [
     fault: (inner) =>
       onPublish(inner, (message) => ({ ...message, delayMs: Math.floor(message.delayMs / 2) })),
     fails: [
-      'topics.delay-punctual',
+      'contract.fields-delayed',
+      'contract.fields-kinds',
       'model.random',
       'time.delay',
       'time.delay-order',
       'time.delay-restart',
       'time.delay-topic',
       'time.punctual',
+      'topics.delay-punctual',
     ],
   },
   {
@@ -145,6 +155,7 @@ export const publishing: readonly Broken[] = [
       'contract.fields-browsed',
       'contract.fields-delayed',
       'contract.fields-expired',
+      'contract.fields-kinds',
       'contract.fields-returned',
       'contract.fields-topic',
       'order.unblocked',
@@ -183,6 +194,7 @@ export const publishing: readonly Broken[] = [
       'extras.dedupe-apart',
       'extras.dedupe-delayed',
       'extras.dedupe-first',
+      'extras.dedupe-same',
       'extras.dedupe-store',
       'extras.dedupe-whole',
       'publish.round-trip',
@@ -195,6 +207,7 @@ export const publishing: readonly Broken[] = [
       'contract.fields',
       'contract.fields-browsed',
       'contract.fields-delayed',
+      'contract.fields-kinds',
       'contract.fields-returned',
       'contract.fields-topic',
       'dead-letters.redrive-one',
@@ -213,7 +226,7 @@ export const publishing: readonly Broken[] = [
         return message
       })
     },
-    fails: ['publish.same-id-twice', 'receiver.token-same-id'],
+    fails: ['contract.fields-reply', 'publish.same-id-twice', 'receiver.token-same-id'],
   },
   {
     name: 'loses the headers',
@@ -240,6 +253,7 @@ export const publishing: readonly Broken[] = [
       'settle.requeue',
       'time.ttl-dead-letter',
       'topics.fields',
+      'topics.many',
     ],
   },
   {
@@ -256,7 +270,7 @@ export const publishing: readonly Broken[] = [
   {
     name: 'truncates large bodies',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, body: message.body.subarray(0, 65_536) })),
-    fails: [...EVERY_WAY, 'payload.large', 'request.result'],
+    fails: [...EVERY_WAY, 'capabilities.body-limit', 'payload.large', 'request.result'],
   },
   {
     name: 'treats bodies as UTF-8 text',
@@ -267,6 +281,7 @@ export const publishing: readonly Broken[] = [
       })),
     fails: [
       ...EVERY_WAY,
+      'capabilities.body-limit',
       'payload.bytes',
       'payload.compression',
       'payload.content-types',
@@ -285,6 +300,7 @@ export const publishing: readonly Broken[] = [
       'contract.fields-browsed',
       'contract.fields-dead',
       'contract.fields-delayed',
+      'contract.fields-reply',
       'contract.fields-returned',
       'contract.fields-topic',
       'payload.empty',
@@ -310,6 +326,7 @@ export const publishing: readonly Broken[] = [
       'failure.rebalance',
       'publish.burst',
       'shutdown.flushed',
+      'topics.many',
     ],
   },
   {

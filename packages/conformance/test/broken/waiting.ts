@@ -121,6 +121,7 @@ export const waiting: readonly Broken[] = [
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
       'receiver.deleted',
+      'topics.many',
     ],
   },
   {
@@ -196,7 +197,7 @@ export const waiting: readonly Broken[] = [
           return receiver.ack(deliveries)
         },
       })),
-    fails: ['order.failed-blocks'],
+    fails: ['contract.fields-kinds', 'order.failed-blocks'],
   },
   {
     name: 'takes messages without a key for those of one',
@@ -212,7 +213,7 @@ export const waiting: readonly Broken[] = [
           },
         }),
       ),
-    fails: ['order.without-key'],
+    fails: ['contract.fields-reply', 'order.without-key'],
   },
 ]
 
