@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { conformanceIds } from '@mq/conformance'
 import type { BrokerAdapter, Delivery } from '@mq/core/adapter'
 import { brokenAdapters } from './broken/all.ts'
-import { onDelivery } from './broken/broken.ts'
+import { onDelivery, onReceiver } from './broken/broken.ts'
 import { failedIds, runBroken } from './broken/run.ts'
 
 /** That these and no others of the whole suite fail is for the slow run. */
@@ -31,6 +31,14 @@ describe('the suite passes an adapter that', () => {
     expect(failedIds(results)).toEqual([])
     const skipped = Object.entries(results.items).filter(([, { outcome }]) => outcome === 'skipped')
     expect(skipped.map(([id]) => id)).toEqual(['shutdown.signal'])
+  }, 120_000)
+
+  it('hands out one message at a time', async () => {
+    const fault = (inner: BrokerAdapter) =>
+      onReceiver(inner, (receiver) => ({
+        receive: (_, signal, waitMs) => receiver.receive(1, signal, waitMs),
+      }))
+    expect(failedIds(await runBroken({ name: 'hands out one at a time', fault }))).toEqual([])
   }, 120_000)
 
   it('hands out deliveries that answer with getters', async () => {

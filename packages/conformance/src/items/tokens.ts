@@ -71,7 +71,10 @@ export const tokens = group('receiver', (item) => {
     const stage = await leased(t, 4)
     const target = { queue: stage.name }
     const other = await stage.adapter.open(source(target, { mode: 'pull' }), () => undefined)
-    const look = async () => (await other.receive(10, t.deadline(), 0)).length
+    const look = async (): Promise<number> => {
+      const { length } = await other.receive(10, t.deadline(), 0)
+      return length === 0 ? 0 : length + (await look())
+    }
     settled(await stage.receiver.release(stage.deliveries.slice(0, 1)), 1)
     assert.equal(await look(), 1, 'released')
     settled(await stage.receiver.retry(stage.deliveries.slice(1, 2), 0), 1)
