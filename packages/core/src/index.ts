@@ -20,7 +20,7 @@ export { MessageConfig, type MessageConfigInput } from './config/message-config.
 export { MessageQueueConfig, type MessageQueueConfigInput } from './config/message-queue-config.ts'
 export { ProducerConfig, type ProducerConfigInput } from './config/producer-config.ts'
 export { QueueConfig, type QueueConfigInput } from './config/queue-config.ts'
-export type { Consumer, ConsumerStats, StopResult } from './consume/consumer.ts'
+export type { Consumer, ConsumerStats } from './consume/consumer.ts'
 export type { SubscriptionOptions } from './manage/administration.ts'
 export type {
   DeadLetterFilter,
@@ -97,7 +97,7 @@ export type { SendFields, SendOptions } from './send/routes.ts'
 export type { BodyOf, BodySchema, InputOf } from './message/schema.ts'
 export type { StandardSchemaV1 } from './message/standard-schema.ts'
 export type { MessageQueueStats, ProcessingTime } from './manage/stats.ts'
-export type { StopOptions } from './stop-options.ts'
+export type { StopOptions, StopResult } from './stop-options.ts'
 export type { ConnectionState } from './supervisor.ts'
 export type { TraceIds, Tracer, TraceSpan } from './message/trace.ts'
 export {

@@ -6,6 +6,13 @@ export interface StopOptions {
   timeoutMs?: number | undefined
 }
 
+export interface StopResult {
+  /** Whether every handler ended in time. */
+  readonly drained: boolean
+  /** Ids whose handler was aborted; they come again, uncounted. */
+  readonly abandoned: string[]
+}
+
 /** Throws `ValidationError`: a time that is none would abort every handler at once. */
 export function checkStopOptions(options: StopOptions, where: string): void {
   checkOptions(options, ['timeoutMs'], where)

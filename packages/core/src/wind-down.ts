@@ -1,5 +1,5 @@
 import type { Parts } from './assembly.ts'
-import type { StopResult } from './consume/consumer.ts'
+import type { StopResult } from './stop-options.ts'
 
 /** How long `disconnect` waits for running handlers unless told otherwise. */
 export const DRAIN_MS = 30_000

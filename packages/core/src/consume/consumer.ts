@@ -6,7 +6,7 @@ import { endWithin } from '../deadline.ts'
 import { Drain } from './drain.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { checkStopOptions, type StopOptions } from '../stop-options.ts'
+import { checkStopOptions, type StopOptions, type StopResult } from '../stop-options.ts'
 import { MessageQueueError } from '../errors.ts'
 import { END_MS, Fetcher } from './fetcher.ts'
 import { CircuitBreaker, RateLimiter, TurnGate } from './gates.ts'
@@ -35,13 +35,6 @@ export interface ConsumerStats {
   readonly circuit: 'closed' | 'open' | 'half-open'
   /** No run ended for `consumer.maxPollIntervalMs` although one is under way, or the broker cannot be read from. */
   readonly stuck: boolean
-}
-
-export interface StopResult {
-  /** Whether every handler ended in time. */
-  readonly drained: boolean
-  /** Ids whose handler was aborted; they come again, uncounted. */
-  readonly abandoned: string[]
 }
 
 /** What a consumer needs of the MessageQueue that made it. */

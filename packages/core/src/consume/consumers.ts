@@ -1,7 +1,7 @@
 import { answerOf } from './batch-answer.ts'
 import { checkMs } from '../check-options.ts'
 import { withoutUndefined } from '../config/data.ts'
-import { Consumer, type ConsumerHost, type StopResult } from './consumer.ts'
+import { Consumer, type ConsumerHost } from './consumer.ts'
 import type { Engine } from '../engine.ts'
 import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
 import type { HandlerContext, HandlerOptions } from './handler.ts'
@@ -21,6 +21,7 @@ import { Verdicts } from './verdicts.ts'
 import { composeProcess } from '../middleware/compose.ts'
 import { CONFIG, RunContext } from './context.ts'
 import { admit } from './admission.ts'
+import type { StopResult } from '../stop-options.ts'
 
 interface Registration {
   readonly queue: ResolvedQueue

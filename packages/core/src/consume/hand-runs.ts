@@ -1,5 +1,5 @@
 import type { Clock } from '../adapter/clock.ts'
-import type { StopResult } from './consumer.ts'
+import type { StopResult } from '../stop-options.ts'
 import { Drain } from './drain.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'

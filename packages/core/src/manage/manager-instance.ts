@@ -1,7 +1,6 @@
 import type { MessageQueueConfigInput } from '../config/message-queue-config.ts'
-import type { StopResult } from '../consume/consumer.ts'
 import { ValidationError } from '../errors.ts'
-import { checkStopOptions, type StopOptions } from '../stop-options.ts'
+import { checkStopOptions, type StopOptions, type StopResult } from '../stop-options.ts'
 import { MessageQueueManager, type ManagerOptions } from './manager.ts'
 
 let instance: MessageQueueManager | null = null
