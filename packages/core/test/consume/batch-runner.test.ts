@@ -191,5 +191,5 @@ describe('a batch', () => {
     await until(() => consumer.stats().handled === size)
     expect(sizes).toEqual([size, 1])
     await consumer.stop()
-  })
+  }, 120_000)
 })
