@@ -1,5 +1,4 @@
 import { constants } from 'node:os'
-import { performance } from 'node:perf_hooks'
 import { systemClock, type Clock } from '../adapter/clock.ts'
 import { checkOptions } from '../check-options.ts'
 import { MessageQueueConfig, type MessageQueueConfigInput } from '../config/message-queue-config.ts'
@@ -62,9 +61,6 @@ interface Started {
   readonly wasConnected: boolean
   readonly consumers: { stop(): Promise<unknown> }[]
 }
-
-/** What comes twice within this was asked for once. */
-const SAME_SIGNAL_MS = 1000
 
 /** Starts, watches and stops several queues together. Every `healthCheckInterval` seconds it logs whose health changed (0: never). */
 export class MessageQueueManager {
@@ -286,19 +282,15 @@ export class MessageQueueManager {
 
   /**
    * SIGINT and SIGTERM stop the manager; the process then ends by itself, unless something else keeps it alive. A second signal ends it
-   * at once, with status 128 + the signal's number; the same one within a second is no second one, since `npm start` passes on the Ctrl-C
-   * that the terminal has sent already. Answers a function that takes the listeners away again.
+   * at once, with status 128 + the signal's number. Answers a function that takes the listeners away again.
    */
   stopOnSignals(options: StopOptions = {}): () => void {
     checkStopOptions(options, 'stopOnSignals')
     if (this.#uninstall !== null) return this.#uninstall
-    let asked: { readonly signal: string; readonly at: number } | null = null
+    let asked = false
     const listener = (signal: 'SIGINT' | 'SIGTERM') => {
-      if (asked !== null) {
-        if (signal === asked.signal && performance.now() - asked.at < SAME_SIGNAL_MS) return
-        process.exit(128 + constants.signals[signal])
-      }
-      asked = { signal, at: performance.now() }
+      if (asked) process.exit(128 + constants.signals[signal])
+      asked = true
       this.#logger.info({ signal }, 'stopping; the same signal again ends the process at once')
       void this.stop(options)
     }

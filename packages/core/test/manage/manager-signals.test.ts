@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
-import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, describe, expect, it } from '@jest/globals'
 import { MessageQueueManager } from '../../src/manage/manager.ts'
 import { fakeQueue } from '../fake-queue.ts'
 import { recordingLogger } from '../middleware/recording-logger.ts'
@@ -82,26 +81,6 @@ describe('stopOnSignals', () => {
     await says('draining')
     child.kill('SIGINT')
     expect(await exited).toEqual({ code: 130, signal: null })
-  })
-
-  it('takes a signal that comes twice within a second for one, and later for another', async () => {
-    const exit = jest.spyOn(process, 'exit').mockImplementation(() => undefined as never)
-    const now = jest.spyOn(performance, 'now').mockReturnValue(0)
-    stopped.push(() => jest.restoreAllMocks())
-    const before = process.listeners('SIGINT')
-    const manager = new MessageQueueManager({ healthCheckInterval: 0 }, { logger: recordingLogger().logger })
-    stopped.push(manager.stopOnSignals())
-    const [listener] = process.listeners('SIGINT').filter((each) => !before.includes(each))
-    const signal = () => (listener as (signal: string) => void)('SIGINT')
-    signal()
-    signal()
-    now.mockReturnValue(999)
-    signal()
-    expect(exit).not.toHaveBeenCalled()
-    now.mockReturnValue(1000)
-    signal()
-    expect(exit).toHaveBeenCalledWith(130)
-    await manager.stop()
   })
 
   it.each(['SIGINT', 'SIGTERM'] as const)(
