@@ -43,7 +43,10 @@ export class Unsettled {
 
   /** In place of one that it has of the same tag. */
   replace(held: Held): void {
-    this.#list[held.raw.fields.deliveryTag - this.#base] = held
+    const { deliveryTag } = held.raw.fields
+    const at = deliveryTag - this.#base
+    if (at < 0) this.#kept.set(deliveryTag, held)
+    else this.#list[at] = held
   }
 
   /** One that it has. */

@@ -46,7 +46,15 @@ it('what is kept takes no room for what came and went since', () => {
   const last = heldOf(16_000_000)
   list.add(last)
   expect([list.size, list.lowest, list.all()]).toEqual([3, 1, [...kept, last]])
-  for (const each of kept) {
+  const again = [heldOf(1), heldOf(2)]
+  for (const each of again) list.replace(each)
+  expect([list.size, list.lowest, list.all(), list.has(kept[0] as Held)]).toEqual([
+    3,
+    1,
+    [...again, last],
+    false,
+  ])
+  for (const each of again) {
     expect(list.has(each)).toBe(true)
     list.delete(each)
     expect(list.has(each)).toBe(false)
