@@ -14,7 +14,7 @@ import { unconfirmed } from './confirm.ts'
 import { type Connection, FULL_MS } from './connection.ts'
 import { classify, replyCode } from './errors.ts'
 import { createIdleLinks, type IdleLinks } from './idle-links.ts'
-import { inTurn } from './in-turn.ts'
+import { rotated } from './rotated.ts'
 import { hashTag } from './keys.ts'
 import {
   type Address,
@@ -132,7 +132,7 @@ export async function connectCluster(
     let last: unknown = new AdapterError('MQ_UNAVAILABLE', 'no node of the cluster answers', {
       retryable: true,
     })
-    for (const node of inTurn(nodes, [...nodes.values()])) {
+    for (const node of rotated(nodes, [...nodes.values()])) {
       try {
         topology = readTopology(
           await untilAborted(node.command.send(['CLUSTER', 'SLOTS']), until),
@@ -144,7 +144,7 @@ export async function connectCluster(
       }
     }
     const given = options.cluster ?? []
-    const seeds = inTurn(given, [...topology.masters.values()].map((m) => m.address).concat(given))
+    const seeds = rotated(given, [...topology.masters.values()].map((m) => m.address).concat(given))
     const within = topology.masters.size === 0 ? oneOf(options, seeds.length) : short
     for (const address of seeds) {
       until.throwIfAborted()

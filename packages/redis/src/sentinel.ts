@@ -1,6 +1,6 @@
 import { AdapterError } from '@mq/core/adapter'
 import { classify } from './errors.ts'
-import { inTurn } from './in-turn.ts'
+import { rotated } from './rotated.ts'
 import { type Address, ask, oneOf } from './link.ts'
 import type { ResolvedOptions } from './options.ts'
 
@@ -12,7 +12,7 @@ export async function masterOf(options: ResolvedOptions, signal: AbortSignal): P
   const credentials = { username: sentinel.username, password: sentinel.password }
   const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', sentinel.name]
   let last: unknown = undefined
-  for (const address of inTurn(sentinel, sentinel.nodes)) {
+  for (const address of rotated(sentinel, sentinel.nodes)) {
     signal.throwIfAborted()
     try {
       const reply = await ask({ address, options: within, credentials }, question, signal)
