@@ -95,12 +95,12 @@ export class SingleRunner {
   }
 
   async #prepare(held: Held, message: Message, deduplication: Deduplication | null): Promise<void> {
-    const windowMs = this.#plan.deduplicationWindowMs ?? 0
-    if (deduplication !== null && !(await deduplication.admit(held, message, windowMs, this.#host.settled))) {
-      return this.#skip(held)
+    if (deduplication !== null) {
+      const windowMs = this.#plan.deduplicationWindowMs ?? 0
+      const isNew = await deduplication.admit(held, message, windowMs, this.#host.settled)
+      // It may have expired while the store was asked.
+      if (!isNew || admit(this.#engine, this.#plan, this.#verdicts, held) === null) return this.#skip(held)
     }
-    // It may have expired while the store was asked.
-    if (admit(this.#engine, this.#plan, this.#verdicts, held) === null) return this.#skip(held)
     if (this.#plan.mode === 'none') {
       const result = await acknowledgeFirst(held)
       if (result !== null) {
