@@ -1,13 +1,27 @@
-/** Each bucket ends 5 % above the one before, so a percentile is at most that far off. */
-const GROWTH = Math.log(1.05)
-/** 1 µs, in seconds: everything below is in the first bucket. */
-const SMALLEST = 1e-6
-/** The last bucket begins at about three hours. */
-const BUCKETS = 475
-/** Longest duration of each bucket, in seconds. */
-const UP_TO = Float64Array.from({ length: BUCKETS }, (_, index) =>
-  index === BUCKETS - 1 ? Infinity : SMALLEST * Math.exp(index * GROWTH),
-)
+/** Buckets of an octave, equally wide: each ends at most 1/32 above its beginning, and a percentile is at most that far off. */
+const PER_OCTAVE = 32
+/** Bits of a float (IEEE 754, 32 bits) below its exponent and the 5 that tell the buckets of an octave apart. */
+const BELOW = 23 - Math.log2(PER_OCTAVE)
+
+const float = new Float32Array(1)
+const bits = new Uint32Array(float.buffer)
+
+/** A float's exponent and the upper bits of its fraction, as one number: it grows with the float, by one from bucket to bucket. */
+function place(seconds: number): number {
+  float[0] = seconds
+  return (bits[0] as number) >>> BELOW
+}
+
+/** 2^-20 s, about 1 µs: everything below is in the first bucket. */
+const FIRST = place(2 ** -20)
+/** The last bucket ends nowhere; it begins at some four and a half hours. */
+const BUCKETS = place(2 ** 14) - FIRST + 1
+/** Where each bucket ends, in seconds. */
+const UP_TO = Float64Array.from({ length: BUCKETS }, (_, index) => {
+  if (index === BUCKETS - 1) return Infinity
+  bits[0] = (FIRST + index + 1) << BELOW
+  return float[0] as number
+})
 
 /** Durations in seconds, counted in buckets of fixed number: its size does not depend on how many there were. */
 export class Histogram {
@@ -16,8 +30,6 @@ export class Histogram {
   #sum = 0
   #min = Infinity
   #max = 0
-  /** Where the one before was counted. */
-  #last = 0
 
   get count(): number {
     return this.#count
@@ -29,21 +41,12 @@ export class Histogram {
   }
 
   record(seconds: number): void {
-    const index = this.#indexOf(seconds)
+    const index = seconds > 0 ? Math.min(Math.max(place(seconds) - FIRST, 0), BUCKETS - 1) : 0
     this.#counts[index] = (this.#counts[index] as number) + 1
     this.#count++
     this.#sum += seconds
     this.#min = Math.min(this.#min, seconds)
     this.#max = Math.max(this.#max, seconds)
-  }
-
-  /** Runs that follow each other take about as long: only one that left the bucket of the one before is worth a logarithm. */
-  #indexOf(seconds: number): number {
-    const last = this.#last
-    if (last > 0 && seconds > (UP_TO[last - 1] as number) && seconds <= (UP_TO[last] as number)) return last
-    const bucket = seconds <= SMALLEST ? 0 : Math.ceil(Math.log(seconds / SMALLEST) / GROWTH)
-    this.#last = Math.min(bucket, BUCKETS - 1)
-    return this.#last
   }
 
   /** The duration that a share (0-1) of all stayed at or below, in seconds; 0 when there were none. */

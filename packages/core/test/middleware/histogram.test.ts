@@ -20,4 +20,15 @@ describe('Histogram', () => {
     expect(histogram.count).toBe(4)
     expect(histogram.sum).toBeCloseTo(20000.06, 6)
   })
+
+  it('is at most a thirty-second off, from microseconds to hours', () => {
+    for (let seconds = 1e-6; seconds < 16_000; seconds *= 1.0137) {
+      const histogram = new Histogram()
+      histogram.record(0)
+      histogram.record(seconds)
+      histogram.record(20_000)
+      expect(histogram.percentile(0.5)).toBeGreaterThanOrEqual(seconds)
+      expect(histogram.percentile(0.5) / seconds).toBeLessThanOrEqual(1 + 1 / 32)
+    }
+  })
 })
