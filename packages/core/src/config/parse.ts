@@ -1,5 +1,5 @@
 import type { Static, TObject, TSchema } from 'typebox'
-import { Value } from 'typebox/value'
+import { Check } from 'typebox/schema'
 import { ConfigurationError, type ConfigurationProblem } from '../errors.ts'
 import { copy, isData, isRecord } from './data.ts'
 import { expectation, MOST_SECONDS, type FieldNotes } from './field.ts'
@@ -55,7 +55,7 @@ export function collector<S extends TObject>(definition: Definition<S>): Collect
       const value = given[name]
       if (collect !== undefined) parsed[name] = collect(value, under(report, name))
       else if (value === undefined && !(name in given)) setDefault(parsed, name, field, report)
-      else if (Value.Check(field, value) && isData(value)) parsed[name] = copy(value)
+      else if (Check(field, value) && isData(value)) parsed[name] = copy(value)
       else if (value !== undefined) report(name, shown(field, own[name]), expected(field, value))
     }
     finish?.(parsed as Static<S>, given, report)

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Compile } from 'typebox/schema'
 import type { BackoffPolicy } from '../backoff.ts'
 import type { ConsumerConfig } from '../config/consumer-config.ts'
 import { withoutUndefined } from '../config/data.ts'
@@ -56,7 +56,8 @@ export function checkHandlerOptions(options: HandlerOptions): void {
     throw new ValidationError('Handler options are an object')
   const given = withoutUndefined(options)
   if (!schema.Check(given)) {
-    const problems = schema.Errors(given).flatMap((error) => {
+    const [, errors] = schema.Errors(given)
+    const problems = errors.flatMap((error) => {
       // Of each unknown option besides, in words that help nobody.
       if (error.keyword === 'boolean') return []
       const part = error.instancePath.slice(1).replaceAll('/', '.')

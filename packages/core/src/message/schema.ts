@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from './standard-schema.ts'
 import type { Static, TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Compile } from 'typebox/schema'
 import { MessageQueueError, toError, ValidationError } from '../errors.ts'
 
 /** What classes, functions, arrays and other validators have, and no TypeBox or JSON Schema: TypeBox's own type lets every object pass. */
@@ -110,7 +110,8 @@ function typeboxValidator(schema: TSchema): Validate {
   const validator = Compile(schema)
   return (body) => {
     if (validator.Check(body)) return body
-    throw invalid(validator.Errors(body).map((error) => `${error.instancePath} ${error.message}`.trim()))
+    const [, errors] = validator.Errors(body)
+    throw invalid(errors.map((error) => `${error.instancePath} ${error.message}`.trim()))
   }
 }
 
