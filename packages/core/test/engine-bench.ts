@@ -1,3 +1,4 @@
+import type { OutboundMessage, QueueSettings } from '../src/adapter/index.ts'
 import { assemble, type MessageQueueOptions, type Parts } from '../src/assembly.ts'
 import type { MessageQueueConfigInput } from '../src/config/message-queue-config.ts'
 import type { HandlerFunction, HandlerOptions } from '../src/consume/handler.ts'
@@ -131,3 +132,19 @@ export function deferred<T = void>(): {
 }
 
 export { settled }
+
+/** What the outbox says of a message: its id once it is stored, or why it is not. */
+export function sendBy(
+  { outbox }: EngineBench,
+  message: OutboundMessage,
+  key = 'q',
+  {
+    label = 'q',
+    settings,
+    signal,
+  }: { label?: string; settings?: QueueSettings; signal?: AbortSignal | undefined } = {},
+): Promise<string> {
+  return new Promise((resolve, reject) =>
+    outbox.send(message, key, label, settings, signal, { resolve, reject }),
+  )
+}

@@ -1,12 +1,19 @@
 import type { Certainty, OutboundMessage } from '../adapter/contract.ts'
 
+/** Whoever waits for a message: one of `resolve` and `reject` is called, or both of them where the second comes too late to matter. */
+export interface Sent {
+  resolve(id: string): void
+  reject(error: unknown): void
+  /** It got through all middleware: what fails from now on may have been stored. */
+  passed?(): void
+}
+
 /** A message that was sent and is not settled. */
 export interface Entry {
   readonly message: OutboundMessage
   /** When it was sent, by `Clock.monotonic`: its delay and its time-out count from here. */
   readonly at: number
-  readonly resolve: (id: string) => void
-  readonly reject: (error: Error) => void
+  readonly sent: Sent
   /** Written to the broker at least once. */
   attempted: boolean
   /** Its caller gave up or its time was up: nobody waits for the outcome. */

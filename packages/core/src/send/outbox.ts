@@ -7,7 +7,7 @@ import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
 import { classify, publishError } from '../wrap-error.ts'
 import { abortedError } from './aborted.ts'
-import { type Batch, deadlineOf, type Entry, newBatch } from './batch.ts'
+import { type Batch, deadlineOf, type Entry, newBatch, type Sent } from './batch.ts'
 import { canBeMade, type Lane, Lanes } from './lanes.ts'
 
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
@@ -40,12 +40,15 @@ export class Outbox {
 
   /** Counts a message that cannot go yet, its destination being declared; answers since when. Throws when there is no room for it. */
   hold(message: OutboundMessage, label: string): number {
-    const size = message.body.length + OVERHEAD_BYTES
-    if (this.#bytes + size > this.#engine.config.producer.bufferMemory)
-      throw this.#bufferFull(message.id, label)
+    this.#count(message, label)
+    return this.#engine.clock.monotonic()
+  }
+
+  #count({ id, body }: OutboundMessage, label: string): void {
+    const size = body.length + OVERHEAD_BYTES
+    if (this.#bytes + size > this.#engine.config.producer.bufferMemory) throw this.#bufferFull(id, label)
     this.#bytes += size
     this.#pending++
-    return this.#engine.clock.monotonic()
   }
 
   /** One that was held will not go. */
@@ -64,42 +67,37 @@ export class Outbox {
     this.#lanes.forget(laneKey)
   }
 
-  /** Resolves with the id on durable acceptance. `laneKey` identifies the destination; `since`: when it was held, and counted. */
+  /**
+   * Tells `sent` the id on durable acceptance, or why not. `laneKey` identifies the destination; `since`: when it was held, and counted.
+   * Throws when there is no room.
+   */
   send(
     message: OutboundMessage,
     laneKey: string,
     label: string,
     settings: QueueSettings | undefined,
     signal: AbortSignal | undefined,
+    sent: Sent,
     since?: number,
-  ): Promise<string> {
-    const { config } = this.#engine
-    const size = message.body.length + OVERHEAD_BYTES
-    if (since === undefined) {
-      if (this.#bytes + size > config.producer.bufferMemory)
-        return Promise.reject(this.#bufferFull(message.id, label))
-      this.#bytes += size
-      this.#pending++
-    }
+  ): void {
+    if (since === undefined) this.#count(message, label)
+    const { clock, config } = this.#engine
     const lane = this.#lanes.of(message, laneKey, label, settings)
-    return new Promise<string>((resolve, reject) => {
-      this.#schedule(lane)
-      const batch = this.#batchFor(lane, size)
-      const entry: Entry = {
-        message,
-        // The clock is read once for what one tick sends, unless that waits for company.
-        at: since ?? (config.producer.lingerMs === 0 ? lane.tickAt : this.#engine.clock.monotonic()),
-        resolve,
-        reject,
-        attempted: false,
-        abandoned: false,
-        released: false,
-        unlisten: null,
-      }
-      batch.entries.push(entry)
-      if (signal !== undefined) this.#abortable(entry, label, signal)
-      if (batch.entries.length >= lane.maxBatch) this.#close(lane)
-    })
+    this.#schedule(lane)
+    const batch = this.#batchFor(lane, message.body.length + OVERHEAD_BYTES)
+    const entry: Entry = {
+      message,
+      // The clock is read once for what one tick sends, unless that waits for company.
+      at: since ?? (config.producer.lingerMs === 0 ? lane.tickAt : clock.monotonic()),
+      sent,
+      attempted: false,
+      abandoned: false,
+      released: false,
+      unlisten: null,
+    }
+    batch.entries.push(entry)
+    if (signal !== undefined) this.#abortable(entry, label, signal)
+    if (batch.entries.length >= lane.maxBatch) this.#close(lane)
   }
 
   #batchFor(lane: Lane, size: number): Batch {
@@ -185,7 +183,7 @@ export class Outbox {
         if (outcome.ok) {
           this.#engine.stats.messagesSent++
           this.#settle(entry)
-          entry.resolve(entry.message.id)
+          entry.sent.resolve(entry.message.id)
           continue
         }
         if (outcome.certainty === 'unknown') batch.certainty = 'unknown'
@@ -275,7 +273,7 @@ export class Outbox {
       stats.errorCount++
       const certainty = entry.attempted ? batch.certainty : 'not-stored'
       const error = last ?? timedOut(deliveryTimeoutMs)
-      entry.reject(publishError(adapter, entry.message.id, lane.label, error, certainty))
+      entry.sent.reject(publishError(adapter, entry.message.id, lane.label, error, certainty))
     }
   }
 
@@ -295,7 +293,7 @@ export class Outbox {
     for (const entry of entries) {
       this.#settle(entry)
       this.#engine.stats.errorCount++
-      entry.reject(
+      entry.sent.reject(
         publishError(
           this.#engine.adapter,
           entry.message.id,
@@ -318,7 +316,7 @@ export class Outbox {
     const abort = () => {
       entry.abandoned = true
       const certainty = entry.attempted ? 'unknown' : 'not-stored'
-      entry.reject(abortedError(entry.message.id, label, signal, certainty))
+      entry.sent.reject(abortedError(entry.message.id, label, signal, certainty))
       // What was never written takes no room any more, however long its turn takes to come.
       if (!entry.attempted) this.#settle(entry)
     }

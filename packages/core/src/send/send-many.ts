@@ -2,10 +2,83 @@ import type { Certainty } from '../adapter/contract.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError, PublishError, toError, ValidationError, type PublishFailure } from '../errors.ts'
 import type { Message, MessageInit } from '../message/message.ts'
+import { notStored } from '../wrap-error.ts'
+import type { Sent } from './batch.ts'
 import type { Outbox } from './outbox.ts'
 import { routeOf, type SendOptions } from './routes.ts'
 import type { Sender } from './sender.ts'
-import { orRejected } from '../wrap-error.ts'
+
+type Messages = readonly (Message | MessageInit)[]
+
+/** What became of the messages of one call. */
+class Fates {
+  readonly ids: string[]
+  readonly failures: PublishFailure[] = []
+  readonly #messages: Messages
+  #open = 0
+  #whenNone: () => void = () => undefined
+
+  constructor(messages: Messages) {
+    this.#messages = messages
+    this.ids = new Array<string>(messages.length)
+  }
+
+  /** The next one to hear of. */
+  at(index: number): Sent {
+    this.#open++
+    return new Fate(this, index)
+  }
+
+  stored(index: number, id: string): void {
+    this.ids[index] = id
+    this.#over()
+  }
+
+  failed(index: number, cause: unknown, passed: boolean): void {
+    const certainty: Certainty =
+      (MessageQueueError.is(cause) ? cause.certainty : undefined) ?? (passed ? 'unknown' : 'not-stored')
+    this.failures.push({ index, id: this.#messages[index]?.id ?? '', certainty, cause })
+    this.#over()
+  }
+
+  #over(): void {
+    if (--this.#open === 0) this.#whenNone()
+  }
+
+  /** Resolves when all are known that were asked for. */
+  async all(): Promise<void> {
+    if (this.#open > 0) await new Promise<void>((resolve) => (this.#whenNone = resolve))
+  }
+}
+
+/** Of one message. Hears once: of one that its caller gave up, the outbox tells again in the end. */
+class Fate implements Sent {
+  readonly #fates: Fates
+  readonly #index: number
+  #passed = false
+  #told = false
+
+  constructor(fates: Fates, index: number) {
+    this.#fates = fates
+    this.#index = index
+  }
+
+  passed(): void {
+    this.#passed = true
+  }
+
+  resolve(id: string): void {
+    if (this.#told) return
+    this.#told = true
+    this.#fates.stored(this.#index, id)
+  }
+
+  reject(error: unknown): void {
+    if (this.#told) return
+    this.#told = true
+    this.#fates.failed(this.#index, error, this.#passed)
+  }
+}
 
 /**
  * Sends all, in order; resolves with the ids, or rejects once with every failure; with `NotConnectedError` where there is no connection for any.
@@ -13,40 +86,36 @@ import { orRejected } from '../wrap-error.ts'
  */
 export async function sendMany(
   { sender, outbox }: { readonly sender: Sender; readonly outbox: Outbox },
-  messages: readonly (Message | MessageInit)[],
+  messages: Messages,
   options: SendOptions,
 ): Promise<string[]> {
   if (!Array.isArray(messages))
     throw new ValidationError('sendBatch takes an array of messages', { certainty: 'not-stored' })
-  // Of what got through all middleware: an error of somebody else's may have been thrown after the message was stored.
-  const passed = new Set<number>()
-  const send = (message: Message | MessageInit, index: number): Promise<string> =>
-    orRejected(() => sender.send(message, routeOf(message, options), () => void passed.add(index)))
-  let results: PromiseSettledResult<string>[] = []
-  let slice: Promise<string>[] = []
+  const fates = new Fates(messages)
+  let failedBefore = 0
+  let slice = 0
   let goesOn = true
-  for (const [index, message] of (messages as readonly (Message | MessageInit)[]).entries()) {
-    if (goesOn && slice.length > 0 && !outbox.hasRoom) {
-      const settled = await Promise.allSettled(slice)
+  for (let index = 0; index < messages.length; index++) {
+    if (goesOn && slice > 0 && !outbox.hasRoom) {
+      await fates.all()
       // While nothing gets through there is nothing to wait for.
-      goesOn = settled.some(({ status }) => status === 'fulfilled')
-      results = results.concat(settled)
-      slice = []
+      goesOn = fates.failures.length - failedBefore < slice
+      failedBefore = fates.failures.length
+      slice = 0
     }
-    slice.push(send(message, index))
+    slice++
+    const sent = fates.at(index)
+    try {
+      const message = messages[index] as Message | MessageInit
+      sender.deliver(message, routeOf(message, options), sent)
+    } catch (error) {
+      sent.reject(notStored(error))
+    }
   }
-  results = results.concat(await Promise.allSettled(slice))
-  const failures: PublishFailure[] = []
-  results.forEach((result, index) => {
-    if (result.status === 'fulfilled') return
-    const cause: unknown = result.reason
-    const message = messages[index] as MessageInit | undefined
-    const certainty: Certainty =
-      (MessageQueueError.is(cause) ? cause.certainty : undefined) ??
-      (passed.has(index) ? 'unknown' : 'not-stored')
-    failures.push({ index, id: message?.id ?? '', certainty, cause })
-  })
-  if (failures.length === 0) return results.map((result) => (result as PromiseFulfilledResult<string>).value)
+  await fates.all()
+  const { ids, failures } = fates
+  if (failures.length === 0) return ids
+  failures.sort((a, b) => a.index - b.index)
   const first = failures[0] as PublishFailure
   // No message's fault: the whole call came too early, or too late.
   if (failures.every(({ cause }) => MessageQueueError.is(cause) && cause.code === ErrorCode.NOT_CONNECTED))

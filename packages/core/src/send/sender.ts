@@ -19,6 +19,7 @@ import type { Middleware } from '../middleware/types.ts'
 import { checkHeaders } from '../message/names.ts'
 import { currentTrace, endSpan, startSpan } from '../span.ts'
 import { abortedError } from './aborted.ts'
+import type { Sent } from './batch.ts'
 import { replyKey } from './lanes.ts'
 import { Openings } from './openings.ts'
 import type { Outbox } from './outbox.ts'
@@ -63,31 +64,43 @@ export class Sender {
     this.#defaultHeaders = Object.keys(headers).length === 0 ? null : headers
   }
 
+  /** Resolves with the id on durable acceptance. Never throws synchronously. */
+  send(fields: MessageInit, route: Route): Promise<string> {
+    return new Promise((resolve, reject) => this.deliver(fields, route, { resolve, reject }))
+  }
+
   /**
-   * Resolves with the id on durable acceptance. Never throws synchronously. Takes the fields of a message, or a message: without
-   * middleware and tracing none is made of mere fields. `passed` is called once it got through all middleware: what fails then may be stored.
+   * The same for one of many, which need no promise each. Takes the fields of a message, or a message: without middleware and tracing
+   * none is made of mere fields. Never throws.
    */
-  send(fields: MessageInit, route: Route, passed?: () => void): Promise<string> {
+  deliver(fields: MessageInit, route: Route, sent: Sent): void {
     try {
       this.#engine.supervisor.adapterFor('send')
       const { enableTracing } = this.#engine.config
-      if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route)
+      if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route, sent)
       const message = Message.is(fields) ? fields : new Message(fields)
-      return enableTracing ? this.#traced(message, route, passed) : this.#through(message, route, passed)
+      const passed = () => sent.passed?.()
+      const id = enableTracing ? this.#traced(message, route, passed) : this.#through(message, route, passed)
+      id.then(
+        (stored) => sent.resolve(stored),
+        (error: unknown) => sent.reject(error),
+      )
     } catch (error) {
-      return Promise.reject(refused(error))
+      sent.reject(refused(error))
     }
   }
 
-  #through(message: Message, route: Route, passed?: () => void): Promise<string> {
-    if (this.#middlewares.length === 0) return this.#accept(message, route)
+  #through(message: Message, route: Route, passed: () => void): Promise<string> {
+    const accept = (inner: Message) =>
+      new Promise<string>((resolve, reject) => this.#accept(inner, route, { resolve, reject }))
+    if (this.#middlewares.length === 0) return accept(message)
     return composeSend(this.#middlewares, (inner) => {
-      passed?.()
-      return this.#accept(inner, route)
+      passed()
+      return accept(inner)
     })(addressed(message, route))
   }
 
-  async #traced(message: Message, route: Route, passed?: () => void): Promise<string> {
+  async #traced(message: Message, route: Route, passed: () => void): Promise<string> {
     const parent = traceOf(message) ?? currentTrace()
     const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids: TraceIds = span ?? { traceId: newTraceId(), ...parent, spanId: newSpanId() }
@@ -105,18 +118,18 @@ export class Sender {
     }
   }
 
-  #accept(message: MessageInit, route: Route): Promise<string> {
+  #accept(message: MessageInit, route: Route, sent: Sent): void {
     try {
       const { destination, config } = route
       const settings = this.#engine.topology.settingsOf(route.key)
       if (settings !== undefined && !this.#openings.has(route.key))
-        return this.#hand(this.#fit(this.#encode(message, route), settings), route, settings)
-      if ('reply' in destination) return this.#hand(this.#encode(message, route), route, undefined)
+        this.#hand(this.#fit(this.#encode(message, route), settings), route, settings, sent)
+      else if ('reply' in destination) this.#hand(this.#encode(message, route), route, undefined, sent)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
       // refused leaves no trace on the broker.
-      return this.#onceDeclared(this.#encode(message, route), route, destination, config)
+      else this.#onceDeclared(this.#encode(message, route), route, destination, config, sent)
     } catch (error) {
-      return Promise.reject(refused(error))
+      sent.reject(refused(error))
     }
   }
 
@@ -126,7 +139,8 @@ export class Sender {
     { key, label, signal }: Route,
     destination: DeclareTarget,
     config: QueueConfig | undefined,
-  ): Promise<string> {
+    sent: Sent,
+  ): void {
     const { id } = outbound
     const outbox = this.#outbox
     const {
@@ -136,42 +150,45 @@ export class Sender {
     } = this.#engine
     const since = outbox.hold(outbound, label)
     const sentAt = this.#engine.clock.now()
-    return new Promise<string>((resolve, reject) => {
-      let aborted = false
-      const abort = () => {
-        aborted = true
+    let aborted = false
+    const abort = () => {
+      aborted = true
+      outbox.release(outbound)
+      sent.reject(abortedError(id, label, signal as AbortSignal, 'not-stored'))
+    }
+    const handOver = (known: QueueSettings) => {
+      signal?.removeEventListener('abort', abort)
+      if (aborted) return
+      try {
+        outbox.send(this.#fit(outbound, known, sentAt), key, label, known, signal, sent, since)
+      } catch (error) {
         outbox.release(outbound)
-        reject(abortedError(id, label, signal as AbortSignal, 'not-stored'))
+        sent.reject(refused(error))
       }
-      const handOver = (known: QueueSettings) => {
-        signal?.removeEventListener('abort', abort)
-        if (aborted) return
-        try {
-          resolve(outbox.send(this.#fit(outbound, known, sentAt), key, label, known, signal, since))
-        } catch (error) {
-          outbox.release(outbound)
-          reject(refused(error))
-        }
-      }
-      const fail = (error: unknown) => {
-        signal?.removeEventListener('abort', abort)
-        if (aborted) return
-        outbox.release(outbound)
-        reject(publishError(adapter, id, label, error, 'not-stored'))
-      }
-      if (signal?.aborted === true) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
-      this.#openings.inTurn(
-        key,
-        topology.ensure(destination, config, producer.deliveryTimeoutMs),
-        handOver,
-        fail,
-      )
-    })
+    }
+    const fail = (error: unknown) => {
+      signal?.removeEventListener('abort', abort)
+      if (aborted) return
+      outbox.release(outbound)
+      sent.reject(publishError(adapter, id, label, error, 'not-stored'))
+    }
+    if (signal?.aborted === true) return abort()
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#openings.inTurn(
+      key,
+      topology.ensure(destination, config, producer.deliveryTimeoutMs),
+      handOver,
+      fail,
+    )
   }
 
-  #hand(outbound: OutboundMessage, route: Route, settings: QueueSettings | undefined): Promise<string> {
-    return this.#outbox.send(outbound, route.key, route.label, settings, route.signal)
+  #hand(
+    outbound: OutboundMessage,
+    { key, label, signal }: Route,
+    settings: QueueSettings | undefined,
+    sent: Sent,
+  ): void {
+    this.#outbox.send(outbound, key, label, settings, signal, sent)
   }
 
   /** What depends on the queue: priorities, and the ttl that it gives all its messages, from when they were sent. */
@@ -276,7 +293,9 @@ export class Sender {
   ): Promise<string> {
     const outbound = this.#encode(message, route)
     const headers = extra === undefined ? outbound.headers : { ...outbound.headers, ...extra }
-    return this.#hand({ ...outbound, headers }, route, undefined)
+    return new Promise((resolve, reject) =>
+      this.#hand({ ...outbound, headers }, route, undefined, { resolve, reject }),
+    )
   }
 
   /** A dead letter goes back: its bytes as they are, its count and ttl anew. `changed`: it is not what that queue took before. */
@@ -288,7 +307,9 @@ export class Sender {
     const outbound = { ...letter, sendToken: this.#token() }
     if (changed) this.#checkSize(outbound.body.length, outbound.id)
     const fitted = changed && settings !== undefined ? this.#fit(outbound, settings) : outbound
-    return this.#hand(fitted, routeTo(letter.destination), settings)
+    return new Promise((resolve, reject) =>
+      this.#hand(fitted, routeTo(letter.destination), settings, { resolve, reject }),
+    )
   }
 }
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, it } from '@jest/globals'
 import type { Destination, PublishOutcome } from '../../src/adapter/index.ts'
-import { connectedBench, deferred, settled } from '../engine-bench.ts'
+import { connectedBench, deferred, sendBy, settled } from '../engine-bench.ts'
 import { message } from '../memory/fixture.ts'
 
 setFlagsFromString('--expose-gc')
@@ -14,7 +14,7 @@ it('what is known of destinations that are sent to no more does not pile up', as
   for (let n = 0; n < 2500; n++) {
     const destination = { queue: `of user ${n}` }
     places.push(new WeakRef(destination))
-    await bench.outbox.send(message('a', { destination }), destination.queue, 'q', undefined, undefined)
+    await sendBy(bench, message('a', { destination }), destination.queue)
     bench.adapter.published.length = 0
   }
   await settled()
@@ -24,7 +24,7 @@ it('what is known of destinations that are sent to no more does not pile up', as
 
 it('what has a key goes to a topic one call at a time, and nothing else to it waits for that', async () => {
   const bench = await connectedBench()
-  const { adapter, outbox } = bench
+  const { adapter } = bench
   const settings = await bench.engine.topology.ensure({ topic: 't' })
   const calls = () => adapter.published.map((batch) => batch.map(({ id }) => id))
   const busy: PublishOutcome = { ok: false, error: new Error('busy'), certainty: 'not-stored' }
@@ -39,7 +39,7 @@ it('what has a key goes to a topic one call at a time, and nothing else to it wa
     return batch.map((): PublishOutcome => (refused ? busy : { ok: true }))
   }
   const send = (id: string, key: string | undefined) =>
-    outbox.send(message(id, { destination: { topic: 't' }, key }), 't', 't', settings, undefined)
+    sendBy(bench, message(id, { destination: { topic: 't' }, key }), 't', { label: 't', settings })
   const sent = [send('a', 'k')]
   await settled()
   sent.push(send('b', 'k'))

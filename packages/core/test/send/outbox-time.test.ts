@@ -1,12 +1,20 @@
 import { describe, expect, it } from '@jest/globals'
 import { AdapterError, ErrorCode } from '../../src/adapter/index.ts'
-import { connectedBench, deferred, lastOf, refusal, settled, type EngineBench } from '../engine-bench.ts'
+import {
+  connectedBench,
+  deferred,
+  lastOf,
+  refusal,
+  sendBy,
+  settled,
+  type EngineBench,
+} from '../engine-bench.ts'
 import { message } from '../memory/fixture.ts'
 
 const calls = (bench: EngineBench) => bench.adapter.published.map((batch) => batch.map(({ id }) => id))
 
 function send(bench: EngineBench, id: string, changed = {}, signal?: AbortSignal) {
-  return bench.outbox.send(message(id, changed), 'q', 'q', undefined, signal)
+  return sendBy(bench, message(id, changed), 'q', { signal })
 }
 
 describe('what waits for its turn', () => {

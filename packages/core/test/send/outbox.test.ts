@@ -11,6 +11,7 @@ import {
   deferred,
   lastOf,
   refusal,
+  sendBy,
   settled,
   until,
   type EngineBench,
@@ -22,7 +23,7 @@ const ids = (batch: readonly OutboundMessage[] | undefined) => batch?.map(({ id 
 const calls = (bench: EngineBench) => bench.adapter.published.map(ids)
 
 function send(bench: EngineBench, id: string, changed: Partial<OutboundMessage> = {}, signal?: AbortSignal) {
-  return bench.outbox.send(message(id, changed), 'q', 'q', undefined, signal)
+  return sendBy(bench, message(id, changed), 'q', { signal })
 }
 
 type Answer = () => PublishOutcome
@@ -44,10 +45,7 @@ describe('gathering', () => {
   it('never mixes destinations in a call', async () => {
     const bench = await connectedBench()
     const other = { destination: { queue: 'other' } }
-    await Promise.all([
-      send(bench, 'a'),
-      bench.outbox.send(message('b', other), 'other', 'other', undefined, undefined),
-    ])
+    await Promise.all([send(bench, 'a'), sendBy(bench, message('b', other), 'other', { label: 'other' })])
     expect(calls(bench)).toEqual([['a'], ['b']])
   })
 
@@ -112,7 +110,7 @@ describe('gathering', () => {
       }
       const sent = []
       for (const id of ['a', 'b', 'c']) {
-        sent.push(bench.outbox.send(message(id), 'q', 'q', { ...settings, ordered }, undefined))
+        sent.push(sendBy(bench, message(id), 'q', { settings: { ...settings, ordered } }))
         await settled()
       }
       expect(bench.adapter.published).toHaveLength(most)
