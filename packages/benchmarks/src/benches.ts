@@ -21,7 +21,7 @@ export interface Bench {
 /** Sides are loaded on demand: a process that measures memory must not hold the clients of every broker. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
   memory: {
-    messages: 100_000,
+    messages: 400_000,
     growing: 100_000,
     sides: async () => (await import('./memory.ts')).memorySides,
     backlog: [1_000, 100_000, 1_000_000],
