@@ -93,55 +93,39 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     return got
   }
 
-  /** One message from each of these, at most, and at least one if any comes in time. */
-  const wait = async (
-    from: readonly string[],
-    max: number,
-    signal: AbortSignal,
-    waitMs: number,
-  ): Promise<readonly Held[]> => {
+  /** One message from this queue, if any comes in time. */
+  const wait = async (physical: string, signal: AbortSignal, waitMs: number): Promise<readonly Held[]> => {
     const { channel, settler, consumers } = session
     await connection.rpc(channel.prefetch(1), 'setting the prefetch')
-    const tags = new Map<string, string>()
     let cancelled = false
     // No `AbortSignal.any`: on Node 20 a signal keeps a little of each for as long as it lives, and some last as long as their loop.
     const over = new AbortController()
     const end = (): void => over.abort()
-    for (const physical of from) {
-      const { consumerTag } = await connection.rpc(
-        channel.consume(physical, (raw) => {
-          if (raw === null) {
-            cancelled = true
-            return end()
-          }
-          const held = decode(raw, physical, undefined)
-          settler.add(held)
-          inbox.push(held)
-        }),
-        'subscribing',
-      )
-      tags.set(physical, consumerTag)
-    }
+    const { consumerTag } = await connection.rpc(
+      channel.consume(physical, (raw) => {
+        if (raw === null) {
+          cancelled = true
+          return end()
+        }
+        const held = decode(raw, physical, undefined)
+        settler.add(held)
+        inbox.push(held)
+      }),
+      'subscribing',
+    )
     let got: Held[] = []
     if (signal.aborted || again.length > 0) end()
     else signal.addEventListener('abort', end, { once: true })
     stir = end
     try {
-      got = [...(await inbox.take(max, over.signal, waitMs))]
+      got = [...(await inbox.take(1, over.signal, waitMs))]
     } finally {
       signal.removeEventListener('abort', end)
-      for (const { queue: physical } of ordered ? got : []) {
-        consumers.set(physical, tags.get(physical) as string)
-        tags.delete(physical)
-      }
-      if (!settler.closed)
-        await Promise.all([...tags.values()].map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
+      if (ordered && got.length > 0) consumers.set(physical, consumerTag)
+      else if (!settler.closed) await connection.rpc(channel.cancel(consumerTag), 'cancelling')
     }
-    // What came between the first and the cancelling.
-    const rest = inbox.drain()
-    const room = Math.max(0, max - got.length)
-    if (rest.length > room) await settler.release(rest.slice(room))
-    got.push(...rest.slice(0, room))
+    // What came before the cancelling.
+    got.push(...inbox.drain())
     if (cancelled && got.length === 0) {
       // The queue is gone, or its leader moved: then whoever asks again is served again.
       await topology.recheck(queue)
@@ -150,32 +134,67 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     return got
   }
 
-  const waiting = async (physical: string): Promise<number> =>
-    connection.admin(async (admin) => (await admin.checkQueue(physical)).messageCount, role)
+  /**
+   * One message of a queue that has any. Never of several at once: what nobody asked for would be given back, which the server counts until the message seems to be
+   * poison; and its consumer is cancelled by then, so that others would get the next of its key first.
+   */
+  const getOrdered = async (
+    free: readonly string[],
+    signal: AbortSignal,
+    until: number,
+    waitMs: number,
+  ): Promise<readonly Held[]> => {
+    const mine = session
+    const from = looks++
+    const take = async (physical: string, ms: number): Promise<readonly Held[]> =>
+      ms <= 0 || signal.aborted || again.length > 0 || mine.ended ? [] : wait(physical, signal, ms)
+    /** Where another consumer may be the active one. */
+    const others: string[] = []
+    for (let n = 0; n < free.length; n++) {
+      const physical = free[(from + n) % free.length] as string
+      const { messageCount, consumerCount } = await connection.admin(
+        (admin) => admin.checkQueue(physical),
+        role,
+      )
+      if (messageCount === 0) continue
+      if (consumerCount > 0) others.push(physical)
+      else {
+        const got = await take(physical, SHORT_WAIT_MS)
+        if (got.length > 0) return got
+      }
+    }
+    for (const physical of others) {
+      const left = waitMs === 0 ? SHORT_WAIT_MS : Math.min(SHORT_WAIT_MS, until - performance.now())
+      const got = await take(physical, left)
+      if (got.length > 0) return got
+    }
+    return []
+  }
 
   const receiveOrdered = async (
     max: number,
     signal: AbortSignal,
     waitMs: number,
   ): Promise<readonly Held[]> => {
-    for (const [physical, held] of busy) if (held.state === 'settled') busy.delete(physical)
-    if (again.length > 0) return again.splice(0, max)
-    const free = queues.filter((physical) => !busy.has(physical))
-    let from = free
-    if (waitMs === 0) {
-      const counts = await Promise.all(free.map((physical) => waiting(physical)))
-      from = free.filter((_, n) => (counts[n] as number) > 0)
+    const mine = session
+    const until = performance.now() + waitMs
+    for (;;) {
+      for (const [physical, held] of busy) if (held.state === 'settled') busy.delete(physical)
+      if (again.length > 0) return again.splice(0, max)
+      const free = queues.filter((physical) => !busy.has(physical))
+      // A consumer waits where there is but one queue; of several it is asked where something is.
+      const got =
+        queues.length === 1 && free.length === 1 && waitMs > 0
+          ? await wait(queue, signal, until - performance.now())
+          : await getOrdered(free, signal, until, waitMs)
+      // Back in their queue by the end of the channel.
+      if (mine.ended) return []
+      for (const held of got) busy.set(held.queue, held)
+      if (got.length > 0) return got
+      if (mine.settler.closed) return inbox.take(max, signal, 0)
+      if (again.length === 0) await pause(Math.min(POLL_MS, until - performance.now()), signal)
+      if (signal.aborted || performance.now() >= until) return again.splice(0, max)
     }
-    if (from.length === 0) {
-      // Nothing may come before something is settled.
-      if (waitMs > 0) await pause(Math.min(waitMs, POLL_MS), signal)
-      return []
-    }
-    const got = await wait(from, max, signal, waitMs === 0 ? SHORT_WAIT_MS : waitMs)
-    // Back in their queue by the end of the channel.
-    if (session.ended) return []
-    for (const held of got) busy.set(held.queue, held)
-    return got.length > 0 ? got : again.splice(0, max)
   }
 
   /** The next of their queues may go to anybody: they are about to be settled. */
@@ -211,7 +230,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           const left = until - performance.now()
           if (got.length > 0 || left <= 0 || signal.aborted) return got
           // A queue that goes with its last consumer must not have one for a moment only.
-          if (!known.autoDelete) return await wait(queues, max, signal, left)
+          if (!known.autoDelete) return await wait(queue, signal, left)
           await pause(Math.min(left, POLL_MS), signal)
         }
       } catch (error) {

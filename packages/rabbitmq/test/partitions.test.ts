@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { connected, declare, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
+import type { Delivery } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { adapter, broker, channel, foreign } from './bench.ts'
 import { take } from './take.ts'
@@ -71,6 +72,27 @@ describe('an ordered queue of several partitions', () => {
       const looking = await foreign.createChannel()
       looking.on('error', () => undefined)
       await expect(looking.checkQueue(name)).rejects.toMatchObject({ code: 404 })
+    }
+  })
+
+  it('takes nothing that it gives back at once, since that counts until a message seems to be poison', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    const sent = Array.from({ length: 36 }, (_, i) => outbound({ queue }, { key: keys[i % keys.length] }))
+    await adapter.publish(sent, live)
+    const receiver = await adapter.open(source({ queue }, { mode: 'pull', ordered: true }), () => undefined)
+    const got: Delivery[] = []
+    while (got.length < sent.length) {
+      const one = await receiver.receive(1, live, 20_000)
+      await receiver.ack(one)
+      got.push(...one)
+    }
+    await receiver.close(live)
+    expect(Math.max(...got.map(({ redeliveries }) => redeliveries))).toBe(0)
+    for (const key of keys) {
+      const ids = (list: readonly { key: string | undefined; id: string }[]) =>
+        list.filter((each) => each.key === key).map(({ id }) => id)
+      expect(ids(got)).toEqual(ids(sent))
     }
   })
 
