@@ -327,8 +327,19 @@ export function retryCopy(held: Held, now: number, ready: boolean): Properties {
     for (const [name, value] of Object.entries(deadLetterHeaders(held.deadLetter))) headers[name] ??= value
   headers[WireHeader.ATTEMPT] = held.deliveryCount + 1
   headers[WireHeader.FIRST_FAILED_AT] = held.firstFailedAt ?? now
-  if (ready && held.expiresAt !== undefined) expire(out, held.expiresAt)
+  const expiresAt = held.expiresAt ?? foreignExpiry(held, now)
+  if (expiresAt === undefined) return out
+  headers[WireHeader.EXPIRES_AT] ??= expiresAt
+  if (ready) expire(out, expiresAt)
   return out
+}
+
+/** When a message expires that its sender gave AMQP's own time alone. How long it waited until now is not known, so that it begins once more, and only once. */
+function foreignExpiry({ raw }: Held, now: number): number | undefined {
+  const { expiration } = raw.properties as { expiration?: unknown }
+  if (typeof expiration !== 'string' || expiration === '') return undefined
+  const ms = Number(expiration)
+  return Number.isFinite(ms) ? now + ms : undefined
 }
 
 const ENDS_WITH_DEATH = new Set<string>([

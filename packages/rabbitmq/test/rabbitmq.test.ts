@@ -53,6 +53,18 @@ describe('messages of other clients', () => {
     expect([again?.id, again?.deliveryCount]).toEqual([first?.id, 1])
   })
 
+  it('that expire still do after a retry', async () => {
+    const { queue } = await declare(adapter, fresh())
+    channel.sendToQueue(queue, Buffer.from('x'), { expiration: '600000' })
+    const receiver = await adapter.open(source({ queue }), () => undefined)
+    const before = Date.now()
+    expect(await receiver.retry(await take(receiver, 1), 0)).toEqual(['settled'])
+    const [again] = await take(receiver, 1)
+    expect((again?.raw as Message).properties.expiration).toMatch(/^(600000|59\d{4})$/)
+    expect(again?.expiresAt).toBeGreaterThanOrEqual(before + 600_000)
+    await receiver.close(live)
+  })
+
   it('that were moved here from another queue bring none of its redeliveries', async () => {
     const { queue } = await declare(adapter, fresh())
     channel.sendToQueue(queue, Buffer.from('x'), { headers: { 'x-delivery-count': 50 } })

@@ -41,6 +41,18 @@ describe('a foreign message', () => {
     expect(copy.headers).not.toHaveProperty('type')
   })
 
+  it.each([true, false])('that expires still does when it is tried again (ready at once: %s)', (ready) => {
+    const now = Date.now()
+    const copy = retryCopy(decode(foreign({ expiration: '600000' }), 'q', undefined), now, ready)
+    // Where it waits first, the server would end the wait by it.
+    expect(copy.expiration === undefined).toBe(!ready)
+    if (ready) expect(Number(copy.expiration)).toBeLessThanOrEqual(600_000)
+    const again = decode(foreign(copy), 'q', undefined)
+    expect(again.expiresAt).toBe(now + 600_000)
+    const later = retryCopy(again, now + 5_000, ready)
+    expect(decode(foreign(later), 'q', undefined).expiresAt).toBe(now + 600_000)
+  })
+
   it.each([
     ['contentType', 'contentType'],
     ['contentEncoding', 'contentEncoding'],
