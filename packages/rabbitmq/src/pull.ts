@@ -8,6 +8,7 @@ import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { inspect, openError, type ReceiverSetup } from './receiver.ts'
 import { createSettler, type Settler } from './settler.ts'
+import { createWaits } from './waits.ts'
 import { decode, type Held } from './wire.ts'
 
 /** How often a queue is asked again where no consumer may wait for a message. */
@@ -15,9 +16,6 @@ const POLL_MS = 50
 
 /** How long the end of a channel may take, in ms. */
 const END_MS = 5_000
-
-/** Longest wait for another attempt: Node takes longer ones for 1 ms. */
-const LONGEST_MS = 2 ** 31 - 1
 
 /** How long the only consumer of a queue that said it is not empty waits for its message. */
 const SHORT_WAIT_MS = 500
@@ -45,6 +43,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
   const role = known.exclusive ? 'consume' : 'admin'
   const queues = Array.from({ length: known.partitions }, (_, n) => partitionQueue(queue, n))
   const inbox = createInbox()
+  const waits = createWaits()
   let closing: Promise<void> | null = null
   let looks = 0
 
@@ -57,6 +56,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     const begun: Session = { channel, settler, consumers: new Map(), ended: false }
     channel.on('close', () => {
       if (begun.ended) return
+      waits.stop()
       inbox.drain()
       inbox.fail(openError(source.target, closeCause(channel)))
       if (closing === null) setup.closed(receiver)
@@ -278,7 +278,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           again.push(held)
           stir()
         }
-        setTimeout(due, Math.min(delayMs + 1, LONGEST_MS)).unref()
+        waits.after(delayMs + 1, due)
         return 'settled'
       })
     },

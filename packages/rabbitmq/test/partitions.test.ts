@@ -1,5 +1,14 @@
-import { describe, expect, it } from '@jest/globals'
-import { connected, declare, fresh, live, outbound, plainSettings, source } from '@mq/conformance/fixtures'
+import { describe, expect, it, jest } from '@jest/globals'
+import {
+  connected,
+  declare,
+  fresh,
+  live,
+  outbound,
+  plainSettings,
+  source,
+  until,
+} from '@mq/conformance/fixtures'
 import type { Delivery } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { adapter, broker, channel, foreign } from './bench.ts'
@@ -93,6 +102,25 @@ describe('an ordered queue of several partitions', () => {
       const ids = (list: readonly { key: string | undefined; id: string }[]) =>
         list.filter((each) => each.key === key).map(({ id }) => id)
       expect(ids(got)).toEqual(ids(sent))
+    }
+  })
+
+  it('leaves no timer of what waits for another attempt where it was taken', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
+    await adapter.publish([outbound({ queue }, { key: 'k' })], live)
+    const receiver = await adapter.open(source({ queue }, { mode: 'pull', ordered: true }), () => undefined)
+    const held = await take(receiver, 1)
+    const set = jest.spyOn(globalThis, 'setTimeout')
+    const cleared = jest.spyOn(globalThis, 'clearTimeout')
+    try {
+      expect(await receiver.retry(held, 40 * 86_400_000)).toEqual(['settled'])
+      const timer = set.mock.results[set.mock.calls.findIndex(([, ms]) => ms === 2 ** 31 - 1)]?.value
+      expect(timer).toBeDefined()
+      await receiver.close(live)
+      await until(() => cleared.mock.calls.some(([each]) => each === timer))
+    } finally {
+      set.mockRestore()
+      cleared.mockRestore()
     }
   })
 
