@@ -93,9 +93,35 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     return got
   }
 
+  /** Instead of the one that ended on purpose. */
+  const beginAgain = async (): Promise<void> => {
+    session = await begin()
+    if (closing !== null) closeQuietly(session.channel)
+  }
+
+  /**
+   * Ends a consumer that got nothing in time. With order not by cancelling it: what is on its way by then would be here without a consumer, and the next of its key with
+   * another one. The end of the channel puts it back before anybody else is served.
+   */
+  const leaveOff = async (from: Session, physical: string, consumerTag: string): Promise<readonly Held[]> => {
+    const { channel, settler } = from
+    // What was settled lately would end with the channel. A consumer that stayed for want of an answer would take messages for nobody.
+    if (ordered && settler.written > 0 && !settler.closed)
+      await flush(connection, channel, physical, settler.written, role).catch(() => undefined)
+    if (settler.closed || from.ended) return []
+    if (ordered && inbox.size === 0 && settler.open === 0) {
+      from.ended = true
+      await closeChannel(channel, AbortSignal.timeout(END_MS))
+    } else if (ordered && inbox.size > 0) from.consumers.set(physical, consumerTag)
+    else await connection.rpc(channel.cancel(consumerTag), 'cancelling')
+    return inbox.drain()
+  }
+
   /** One message from this queue, if any comes in time. */
   const wait = async (physical: string, signal: AbortSignal, waitMs: number): Promise<readonly Held[]> => {
-    const { channel, settler, consumers } = session
+    if (session.ended) await beginAgain()
+    const mine = session
+    const { channel, settler, consumers } = mine
     await connection.rpc(channel.prefetch(1), 'setting the prefetch')
     let cancelled = false
     // No `AbortSignal.any`: on Node 20 a signal keeps a little of each for as long as it lives, and some last as long as their loop.
@@ -109,23 +135,23 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
         }
         const held = decode(raw, physical, undefined)
         settler.add(held)
-        inbox.push(held)
+        if (!mine.ended) inbox.push(held)
       }),
       'subscribing',
     )
-    let got: Held[] = []
     if (signal.aborted || again.length > 0) end()
     else signal.addEventListener('abort', end, { once: true })
     stir = end
+    let got: readonly Held[]
     try {
-      got = [...(await inbox.take(1, over.signal, waitMs))]
+      got = await inbox.take(1, over.signal, waitMs)
     } finally {
       signal.removeEventListener('abort', end)
-      if (ordered && got.length > 0) consumers.set(physical, consumerTag)
-      else if (!settler.closed) await connection.rpc(channel.cancel(consumerTag), 'cancelling')
     }
-    // What came before the cancelling.
-    got.push(...inbox.drain())
+    // Back in its queue by the end of the channel.
+    if (mine.ended) return []
+    if (ordered && got.length > 0) consumers.set(physical, consumerTag)
+    else got = [...got, ...(await leaveOff(mine, physical, consumerTag))]
     if (cancelled && got.length === 0) {
       // The queue is gone, or its leader moved: then whoever asks again is served again.
       await topology.recheck(queue)
@@ -144,10 +170,9 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     until: number,
     waitMs: number,
   ): Promise<readonly Held[]> => {
-    const mine = session
     const from = looks++
     const take = async (physical: string, ms: number): Promise<readonly Held[]> =>
-      ms <= 0 || signal.aborted || again.length > 0 || mine.ended ? [] : wait(physical, signal, ms)
+      ms <= 0 || signal.aborted || again.length > 0 ? [] : wait(physical, signal, ms)
     /** Where another consumer may be the active one. */
     const others: string[] = []
     for (let n = 0; n < free.length; n++) {
@@ -176,7 +201,6 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     signal: AbortSignal,
     waitMs: number,
   ): Promise<readonly Held[]> => {
-    const mine = session
     const until = performance.now() + waitMs
     for (;;) {
       for (const [physical, held] of busy) if (held.state === 'settled') busy.delete(physical)
@@ -187,11 +211,9 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
         queues.length === 1 && free.length === 1 && waitMs > 0
           ? await wait(queue, signal, until - performance.now())
           : await getOrdered(free, signal, until, waitMs)
-      // Back in their queue by the end of the channel.
-      if (mine.ended) return []
       for (const held of got) busy.set(held.queue, held)
       if (got.length > 0) return got
-      if (mine.settler.closed) return inbox.take(max, signal, 0)
+      if (session.settler.closed && !session.ended) return inbox.take(max, signal, 0)
       if (again.length === 0) await pause(Math.min(POLL_MS, until - performance.now()), signal)
       if (signal.aborted || performance.now() >= until) return again.splice(0, max)
     }
@@ -217,11 +239,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     async receive(max, signal, waitMs = 1000) {
       if (signal.aborted) return []
       if (session.settler.closed && !session.ended) return inbox.take(max, signal, 0)
-      if (session.ended) {
-        session = await begin()
-        if (closing !== null) closeQuietly(session.channel)
-      }
-      const mine = session
+      if (session.ended) await beginAgain()
       try {
         if (ordered) return await receiveOrdered(max, signal, waitMs)
         const until = performance.now() + waitMs
@@ -234,8 +252,8 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           await pause(Math.min(left, POLL_MS), signal)
         }
       } catch (error) {
-        if (mine.ended) return []
-        throw openError(source.target, mine.settler.closed ? closeCause(mine.channel) : error)
+        if (session.ended) return []
+        throw openError(source.target, session.settler.closed ? closeCause(session.channel) : error)
       }
     },
     async ack(deliveries) {

@@ -10,11 +10,55 @@ import {
   until,
 } from '@mq/conformance/fixtures'
 import type { Delivery } from '@mq/core/adapter'
+import { createRequire } from 'node:module'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { adapter, broker, channel, foreign } from './bench.ts'
 import { take } from './take.ts'
 
+/** The client's own. */
+const { Channel } = createRequire(createRequire(import.meta.url).resolve('amqplib'))(
+  './lib/channel_model.js',
+) as {
+  Channel: { prototype: { cancel(tag: string): Promise<unknown>; close(): Promise<unknown> } }
+}
+
 describe('an ordered queue that was not declared here', () => {
+  it('gives nobody else the next of a key when a message comes as a call for it ends', async () => {
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
+    const open = () => adapter.open(source({ queue }, { mode: 'pull', ordered: true }), () => undefined)
+    const [first, second] = [await open(), await open()]
+    const send = () =>
+      adapter.publish(
+        [1, 2].map((n) => outbound({ queue }, { id: `${n}`, key: 'k' })),
+        live,
+      )
+    // Sent, and arrived, between the end of the wait and what the server is told of it.
+    const late = async () => {
+      await send()
+      await until(async () => (await channel.checkQueue(queue)).messageCount === 1)
+    }
+    const { cancel, close } = Channel.prototype
+    Channel.prototype.cancel = async function (tag) {
+      Channel.prototype.cancel = cancel
+      await late()
+      return cancel.call(this, tag)
+    }
+    Channel.prototype.close = async function () {
+      Channel.prototype.close = close
+      await late()
+      return close.call(this)
+    }
+    let held: readonly Delivery[]
+    try {
+      held = await first.receive(1, live, 1500)
+    } finally {
+      Object.assign(Channel.prototype, { cancel, close })
+    }
+    const others = await second.receive(1, live, 2000)
+    expect([...held, ...others].map(({ id }) => id)).toEqual(['1'])
+    await Promise.all([first.close(live), second.close(live)])
+  })
+
   it('gives back before the next consumer becomes the active one', async () => {
     const { queue } = await declare(adapter, fresh('ordered'), { ordered: true })
     const sent = Array.from({ length: 5 }, () => outbound({ queue }, { key: 'k' }))
