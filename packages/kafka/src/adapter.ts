@@ -153,7 +153,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
             resolved.trim && ('queue' in target || topic === names.later) && topology.keepsForEver(topic),
           ),
         isAlone: createSolitude(over, names, (rival) => consumer.fail(rival)),
-        produceTo: (topic, partition, records) => publisher.produceTo(topic, partition, records),
+        produceTo: publisher.produceTo,
         ensureLater,
         ghosts,
         ended: (gone) => {

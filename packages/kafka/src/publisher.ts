@@ -55,8 +55,13 @@ export interface Publisher {
     keys: readonly (string | undefined)[],
     what: string,
   ): Promise<readonly PublishOutcome[]>
-  /** Records for one partition. Rejects unless it took them. */
-  produceTo(topic: string, partition: number, records: readonly RecordParts[]): Promise<void>
+  /** Records for one partition. `stored` hears of each that it took, which must not be sent again; rejects unless that is all. */
+  produceTo(
+    topic: string,
+    partition: number,
+    records: readonly RecordParts[],
+    stored?: (index: number) => void,
+  ): Promise<void>
 }
 
 export interface PublisherSetup {
@@ -284,7 +289,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       return publish(connection, batch, signal)
     },
     produce: (topic, records, keys, what) => produce(topic, records, keys, what, copying, NEVER),
-    async produceTo(topic, partition, records) {
+    async produceTo(topic, partition, records, stored) {
       const connection = setup.connection()
       const info = await connection.topic(topic)
       if (info === null || partition >= info.leaders.length) throw notFound(`topic "${topic}"`)
@@ -297,6 +302,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         `topic "${topic}"`,
         copying(connection),
       )
+      for (const [index, { ok }] of outcomes.entries()) if (ok) stored?.(index)
       for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
     },
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound } from '@mq/conformance/fixtures'
 import type { PublishOutcome } from '@mq/core/adapter'
@@ -67,6 +68,30 @@ describe('a call of more than one request', () => {
     )
     const outcomes = await adapter.publish(batch, live)
     expect(outcomes.map(({ ok }) => ok)).toEqual([false, true, true])
+  })
+})
+
+describe('records for one partition', () => {
+  it('are told apart by whether they were stored, where one is refused', async () => {
+    const queue = fresh()
+    const adapter = await connect()
+    const settings = { ...declaration.settings, arguments: { 'max.message.bytes': '20000' } }
+    await adapter.declare({ queue }, { ...declaration, settings })
+    const events = { lost: () => undefined, blocked: () => undefined }
+    const over = await connectTo(parseOptions(testOptions(url())), events, live)
+    const publisher = createPublisher({ connection: () => over, ensureLater: () => Promise.resolve() })
+    const records = [100, 30_000, 100].map((size) => ({
+      timestamp: Date.now(),
+      key: null,
+      value: randomBytes(size),
+      headers: [],
+    }))
+    const stored: number[] = []
+    const produced = publisher.produceTo(queue, 0, records, (index) => stored.push(index))
+    await expect(produced).rejects.toThrow('max.message.bytes')
+    over.close(undefined)
+    expect(stored).toEqual([0, 2])
+    expect(await adapter.size({ queue })).toBe(2)
   })
 })
 

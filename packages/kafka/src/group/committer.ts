@@ -3,6 +3,7 @@ import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Waiting } from './delayed.ts'
 import type { Membership } from './membership.ts'
 import { METADATA_LIMIT } from './notes.ts'
+import type { LogRecord } from '../log/batch-reader.ts'
 import { deleteRecords } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 import { isLeftOut } from './pattern.ts'
@@ -120,12 +121,12 @@ export function createCommitter(setup: CommitterSetup): Committer {
       }
       if (records.length === 0) return
       const to = await againOf(partition)
-      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs))
-      if (partition.gone) return
-      for (const { offset } of records) partition.complete(offset)
-      committer.schedule()
+      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs), (index) => {
+        partition.complete((records[index] as LogRecord).offset)
+        committer.schedule()
+      })
     } finally {
-      // All of them, or those whose records one request did not bring.
+      // Those that are not stored anew, or whose records one request did not bring.
       partition.delayAgain(left)
     }
   }

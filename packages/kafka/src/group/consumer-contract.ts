@@ -1,7 +1,7 @@
 import type { LogRecord } from '../log/batch-reader.ts'
-import type { RecordParts } from '../log/batch-writer.ts'
 import type { Connection } from '../connection.ts'
 import type { Names } from '../names.ts'
+import type { Publisher } from '../publisher.ts'
 import type { History } from './partition-contract.ts'
 
 /** What a consumer hands out to. */
@@ -61,7 +61,7 @@ export interface ConsumerSetup {
   readonly trims: (topic: string) => Promise<boolean>
   /** Whether no other group reads the same. Asked after a commit: of two that begin together one at least sees the other. */
   readonly isAlone: () => Promise<boolean>
-  readonly produceTo: (topic: string, partition: number, records: readonly RecordParts[]) => Promise<void>
+  readonly produceTo: Publisher['produceTo']
   /** Makes the topic that keeps what waits. */
   readonly ensureLater: () => Promise<void>
   /** Members that the brokers still wait for, by group. */

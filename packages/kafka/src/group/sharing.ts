@@ -6,6 +6,7 @@ import type { ConsumerSetup } from './consumer-contract.ts'
 import { committedOf } from './groups.ts'
 import type { Holdings } from './holdings.ts'
 import type { Membership, Parts } from './membership.ts'
+import type { LogRecord } from '../log/batch-reader.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
 import { isLeftOut } from './pattern.ts'
@@ -105,16 +106,19 @@ export function createSharing(setup: SharingSetup): Sharing {
       return false
     })
     if (records.length === 0) return
+    const left = new Set(records)
     try {
       const to = await elsewhere()
       if (to === null) throw new Error('every partition is read here')
-      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs))
+      await setup.produceTo(to.topic, to.partition, records.map(encodeAsIs), (index) => {
+        const record = records[index] as LogRecord
+        left.delete(record)
+        partition.complete(record.offset)
+      })
     } catch (error) {
       connection.options.logger.debug({ group: names.group, error }, 'what waits here could not be shared')
-      if (!partition.gone) for (const record of records) partition.giveBack(record)
-      return
     }
-    if (!partition.gone) for (const { offset } of records) partition.complete(offset)
+    if (!partition.gone) for (const record of left) partition.giveBack(record)
   }
 
   return {

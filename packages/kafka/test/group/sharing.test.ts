@@ -50,7 +50,10 @@ async function holding(keys: readonly string[], damaged = -1) {
 /** How what is held there is shared with others that wait for it. */
 function sharing(holdings: Holdings, produceTo: SharingSetup['produceTo'], sessionMs: number): Sharing {
   return createSharing({
-    connection: { topic: () => Promise.resolve({ leaders: [1] }) } as unknown as Connection,
+    connection: {
+      options: { logger: { debug: () => undefined } },
+      topic: () => Promise.resolve({ leaders: [1] }),
+    } as unknown as Connection,
     names,
     pattern: 'a.*',
     hasRemovals: false,
@@ -71,7 +74,9 @@ describe('what is ready behind a message that somebody holds', () => {
     const { partition, holdings } = await holding(['a.held', 'a.1'])
     let answer = (): void => undefined
     const produced = new Promise<void>((resolve) => (answer = resolve))
-    await sharing(holdings, () => produced, 30).prepare()
+    const produceTo: SharingSetup['produceTo'] = (_, _number, _copies, stored) =>
+      produced.then(() => stored?.(0))
+    await sharing(holdings, produceTo, 30).prepare()
     expect(partition.heldCount).toBe(2)
     answer()
     await until(() => partition.heldCount === 1)
@@ -83,10 +88,11 @@ describe('what is ready behind a message that somebody holds', () => {
     const keys = ['a.held', 'b.1', 'a.1', 'b.2', 'a.damaged', 'a.2']
     const { partition, holdings, taker } = await holding(keys, 4)
     const moved: unknown[] = []
-    const produceTo: SharingSetup['produceTo'] = (topic, number, copies) =>
-      Promise.resolve(
-        void moved.push(topic, number, ...copies.map(({ value }) => Buffer.from(value ?? []).toString())),
-      )
+    const produceTo: SharingSetup['produceTo'] = (topic, number, copies, stored) => {
+      moved.push(topic, number, ...copies.map(({ value }) => Buffer.from(value ?? []).toString()))
+      for (const index of copies.keys()) stored?.(index)
+      return Promise.resolve()
+    }
     await sharing(holdings, produceTo, 60_000).prepare()
     expect(moved).toEqual([names.later, 0, 'a.1', 'a.2'])
     expect([...partition.held()].map(({ offset }) => offset)).toEqual([0])
@@ -97,14 +103,34 @@ describe('what is ready behind a message that somebody holds', () => {
   })
 })
 
+describe('what is moved in part', () => {
+  it('leaves here what was not stored, and nothing of the rest', async () => {
+    const { partition, holdings, taker } = await holding(['a.held', 'a.1', 'a.2', 'a.3'])
+    const produceTo: SharingSetup['produceTo'] = (_, _number, _copies, stored) => {
+      stored?.(0)
+      stored?.(2)
+      return Promise.reject(new Error('no'))
+    }
+    await sharing(holdings, produceTo, 60_000).prepare()
+    expect(holdings.give(taker, 9, false).map(({ offset }) => offset)).toEqual([2])
+    expect([...partition.tracker.ranges()]).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
+  })
+})
+
 describe('what failed in its place', () => {
   it('is not moved: its copy would not have failed', async () => {
     const { partition, holdings, taker } = await holding(['a.held', 'a.failed', 'a.1'])
     const [failed] = holdings.give(taker, 1, false)
     if (failed !== undefined) partition.retryInPlace(failed, 0, 0)
     const moved: unknown[] = []
-    const produceTo: SharingSetup['produceTo'] = (_, _number, copies) =>
-      Promise.resolve(void moved.push(...copies.map(({ value }) => Buffer.from(value ?? []).toString())))
+    const produceTo: SharingSetup['produceTo'] = (_, _number, copies, stored) => {
+      moved.push(...copies.map(({ value }) => Buffer.from(value ?? []).toString()))
+      stored?.(0)
+      return Promise.resolve()
+    }
     await sharing(holdings, produceTo, 60_000).prepare()
     expect(moved).toEqual(['a.1'])
     expect(partition.historyOf(1).failures).toBe(1)
