@@ -8,12 +8,22 @@ export interface MemberView {
   readonly pinned: Readonly<Record<string, readonly number[]>>
   /** It wants nothing but what it has: it holds messages and does not ask for more. */
   readonly only: boolean
+  /** Partitions of one number hold the same keys in each of its topics: one member must have them all. */
+  readonly together?: boolean | undefined
 }
 
 export interface Assignment {
   readonly byMember: ReadonlyMap<string, Record<string, number[]>>
   /** Some partition is with nobody, because the one that reads it must let it go first: another round will follow. */
   readonly moving: boolean
+}
+
+/** What is shared out as one: what belongs together of several topics, or one topic. */
+interface Group {
+  readonly topics: readonly string[]
+  readonly count: number
+  /** Partition → the member that reads it, for each topic. */
+  readonly owners: readonly ReadonlyMap<number, string>[]
 }
 
 /**
@@ -28,20 +38,20 @@ export function assign(
   const byMember = new Map<string, Record<string, number[]>>(sorted.map(({ id }) => [id, {}]))
   const load = new Map<string, number>(sorted.map(({ id }) => [id, 0]))
   let moving = false
-  for (const topic of Object.keys(partitions).sort()) {
-    const count = partitions[topic] as number
-    const interested = sorted.filter(({ topics }) => topics.includes(topic))
-    const owners = ownersOf(interested, topic, count)
-    const targets = targetsOf(interested, topic, owners, count, load)
-    for (const [partition, target] of targets) {
-      const owner = owners.get(partition)
+  const all = Object.keys(partitions).sort()
+  const countOf = (topic: string): number => partitions[topic] as number
+  for (const topics of sorted.some(({ together }) => together) ? [all] : all.map((topic) => [topic])) {
+    const interested = sorted.filter((member) => topics.some((topic) => member.topics.includes(topic)))
+    const owners = topics.map((topic) => ownersOf(interested, topic, countOf(topic)))
+    const group = { topics, owners, count: Math.max(0, ...topics.map(countOf)) }
+    for (const [partition, target] of targetsOf(interested, group, load)) {
       load.set(target, (load.get(target) ?? 0) + 1)
-      if (owner !== undefined && owner !== target) {
+      if (owners.some((of) => (of.get(partition) ?? target) !== target)) {
         moving = true
         continue
       }
       const mine = byMember.get(target) as Record<string, number[]>
-      ;(mine[topic] ??= []).push(partition)
+      for (const topic of topics) if (partition < countOf(topic)) (mine[topic] ??= []).push(partition)
     }
   }
   return { byMember, moving }
@@ -60,11 +70,11 @@ function ownersOf(members: readonly MemberView[], topic: string, count: number):
 /** Partition → the member that should read it, in order of partitions. */
 function targetsOf(
   members: readonly MemberView[],
-  topic: string,
-  owners: ReadonlyMap<number, string>,
-  count: number,
+  { topics, count, owners: byTopic }: Group,
   load: ReadonlyMap<string, number>,
 ): Map<number, string> {
+  // Of two that each have a part of one the first is believed.
+  const owners = new Map(byTopic.flatMap((of) => [...of]).reverse())
   const targets = new Map<number, string>()
   const views = new Map(members.map((view) => [view.id, view]))
   const takers = members.filter(({ only }) => !only).map(({ id }) => id)
@@ -72,7 +82,7 @@ function targetsOf(
   for (let partition = 0; partition < count; partition++) {
     const owner = owners.get(partition)
     const view = owner === undefined ? undefined : views.get(owner)
-    if (view !== undefined && (view.only || view.pinned[topic]?.includes(partition)))
+    if (view !== undefined && (view.only || topics.some((topic) => view.pinned[topic]?.includes(partition))))
       targets.set(partition, view.id)
     else pool.push(partition)
   }

@@ -93,6 +93,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const handoff = createHandoff({
     connection,
     names,
+    ordered: setup.ordered,
     pattern: setup.pattern,
     hasRemovals: setup.hasRemovals,
     startFrom: setup.startFrom,
@@ -378,7 +379,7 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
   const changed = (partition: Partition): void => {
     committer.schedule()
     if (partition.leavingSince !== null && partition.heldCount === 0) handoff.watchLeaving()
-    if (waiting.size > 0 && partition.readyCount > 0) waiting.wake()
+    if (waiting.size > 0 && (partition.readyCount > 0 || partition.beside !== undefined)) waiting.wake()
     if (partition.delayed.size > 0) recall.watch()
     if (hasRoom(partition)) fetcher.poke()
   }

@@ -32,6 +32,7 @@ export interface Handoff {
 export interface HandoffSetup {
   readonly connection: Connection
   readonly names: Names
+  readonly ordered: boolean
   readonly pattern: string | undefined
   readonly hasRemovals: boolean
   readonly startFrom: 'earliest' | 'latest'
@@ -68,6 +69,10 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     partitions: topic === names.main && number === 0 ? counts.get(topicId) : undefined,
     delayedBytes: connection.options.delayedBytes,
     readsAhead: setup.hasRemovals,
+    beside: () =>
+      setup.ordered && names.mainIsShared
+        ? owned.get(`${topic === names.main ? names.later : names.main}/${number}`)
+        : undefined,
   })
 
   /** Starts to read these where the group left off. */

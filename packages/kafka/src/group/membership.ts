@@ -3,7 +3,7 @@ import type { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import { AdapterError, atMost, sharedController } from '@mq/core/adapter'
 import { NEVER, pause, within } from '../abort.ts'
-import { assign } from './assignor.ts'
+import { assign, type MemberView } from './assignor.ts'
 import type { Link } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError } from '../errors.ts'
@@ -44,7 +44,7 @@ export interface CommitEntry {
 
 export interface MembershipHooks {
   /** What this member reads and wants, asked for at each round. */
-  view(): { readonly owned: Parts; readonly pinned: Parts; readonly only: boolean }
+  view(): Omit<MemberView, 'id' | 'topics'>
   /** A round begins: commits what is done, by the generation that ends. */
   prepare(): Promise<void>
   /** The round's result. `moving`: another round will follow. */

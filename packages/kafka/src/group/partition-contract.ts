@@ -51,6 +51,12 @@ export interface Partition {
   /** Time of the record that is next; meaningless where none is ready. */
   readonly nextTime: number
   readonly heldCount: number
+  /** That of the other topic with the same keys, where no two of a key may be handed out at a time. */
+  readonly beside: Partition | undefined
+  /** What failed in place waits with this key. */
+  blocks(key: string): boolean
+  /** Something of it is handed out to another taker. */
+  isOthers(taker: Taker | null): boolean
   /** What is handed out. */
   held(): Iterable<LogRecord>
   /** Whether the last commit's metadata had room for everything. */
@@ -101,4 +107,5 @@ export interface PartitionStart {
   readonly delayedBytes: number
   /** Removals may follow: nothing is handed out before everything was read that was there at the start. */
   readonly readsAhead: boolean
+  readonly beside?: () => Partition | undefined
 }

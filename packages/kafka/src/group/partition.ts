@@ -154,6 +154,11 @@ export function createPartition(start: PartitionStart): Partition {
     get heldCount() {
       return held.size
     },
+    get beside() {
+      return start.beside?.()
+    },
+    blocks: (key) => blockedKeys.has(key),
+    isOthers: (taker) => holder !== taker && held.size > 0,
     held: () => held.values(),
     get fits() {
       return fits
@@ -192,7 +197,8 @@ export function createPartition(start: PartitionStart): Partition {
 
     take(max, by, ordered, now) {
       if (partition.gone || partition.leavingSince !== null) return []
-      if (ordered && holder !== by && held.size > 0) return []
+      const { beside } = partition
+      if (ordered && (partition.isOthers(by) || beside?.isOthers(by) === true)) return []
       if (readsAhead()) return []
       promote(now)
       let room = max
@@ -203,7 +209,10 @@ export function createPartition(start: PartitionStart): Partition {
       const out: LogRecord[] = []
       const hold: Hold = { partition, taker: by }
       // Consumers keep the messages of a key apart by themselves, whoever receives one after the other does not.
-      const busy = ordered && by?.pulls === true ? new Set([...held.values()].map(nameOfKey)) : null
+      const busy =
+        ordered && by?.pulls === true
+          ? new Set([...held.values(), ...(beside?.held() ?? [])].map(nameOfKey))
+          : null
       let skipped: LogRecord[] | null = null
       while (out.length < room && head < ready.length) {
         const record = ready[head] as LogRecord
@@ -212,8 +221,9 @@ export function createPartition(start: PartitionStart): Partition {
           readyBytes -= sizeOf(record)
           continue
         }
-        const key = blockedKeys.size > 0 || busy !== null ? nameOfKey(record) : null
-        if (key !== null && (blockedKeys.has(key) || busy?.has(key) === true)) {
+        const looks = blockedKeys.size > 0 || busy !== null || beside !== undefined
+        const key = looks ? nameOfKey(record) : null
+        if (key !== null && (partition.blocks(key) || beside?.blocks(key) || busy?.has(key))) {
           ;(skipped ??= []).push(record)
           continue
         }

@@ -6,10 +6,7 @@ import { Reader, Writer } from '../log/bytes.ts'
 /** What the members of a group tell each other in a round: what each reads and wants, and who shall read what. */
 
 /** In the format of every consumer, so that Kafka's own tools can show it. */
-export function encodeView(
-  topics: readonly string[],
-  view: Pick<MemberView, 'owned' | 'pinned' | 'only'>,
-): Buffer {
+export function encodeView(topics: readonly string[], view: Omit<MemberView, 'id' | 'topics'>): Buffer {
   const data = Buffer.from(JSON.stringify(view))
   const out = new Writer().int16(0).int32(topics.length)
   for (const topic of topics) out.string(topic)
@@ -20,8 +17,8 @@ export function decodeView(id: string, bytes: Buffer): MemberView {
   const r = new Reader(bytes)
   r.int16()
   const topics = r.array(() => r.string() ?? '')
-  const view = JSON.parse(r.raw(r.int32()).toString()) as Pick<MemberView, 'owned' | 'pinned' | 'only'>
-  return { id, topics, owned: view.owned, pinned: view.pinned, only: view.only }
+  const view = JSON.parse(r.raw(r.int32()).toString()) as Omit<MemberView, 'id' | 'topics'>
+  return { id, topics, owned: view.owned, pinned: view.pinned, only: view.only, together: view.together }
 }
 
 export function encodeAssignment(parts: Parts, moving: boolean, others: boolean): Buffer {

@@ -1,11 +1,12 @@
 import { performance } from 'node:perf_hooks'
 import { NEVER, within } from '../abort.ts'
+import type { MemberView } from './assignor.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from '../connection.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import { committedOf } from './groups.ts'
 import type { Holdings } from './holdings.ts'
-import type { Membership, Parts } from './membership.ts'
+import type { Membership } from './membership.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { offsetsOfLed } from '../log/offsets.ts'
 import type { Partition } from './partition-contract.ts'
@@ -33,7 +34,7 @@ export interface Sharing {
   /** Told the group to give this member no more than it has. */
   readonly limited: boolean
   /** What this member reads and wants, at the beginning of a round. */
-  view(): { readonly owned: Parts; readonly pinned: Parts; readonly only: boolean }
+  view(): Omit<MemberView, 'id' | 'topics'>
   /** Gives up what can be given up, before a round. */
   prepare(): Promise<void>
   /** Lets the group know when messages wait here while everybody is busy. */
@@ -81,6 +82,11 @@ export function createSharing(setup: SharingSetup): Sharing {
     return parts
   }
   const hasOthers = (): boolean => setup.membership()?.hasOthers === true
+
+  const dropSettled = (): void => {
+    for (const partition of [...holdings.owned.values()])
+      if (partition.isSettled && partition.beside?.isSettled !== false) holdings.drop(partition, undefined)
+  }
 
   /** A partition that this member does not read: it goes to those that ask. */
   const elsewhere = async (): Promise<{ topic: string; partition: number } | null> => {
@@ -136,13 +142,13 @@ export function createSharing(setup: SharingSetup): Sharing {
       limited = only
       if (only) {
         // What is not said to be owned goes to others by this very round: from here on it must not be handed out, and nothing of it may be left to commit.
-        for (const partition of [...holdings.owned.values()])
-          if (partition.isSettled) holdings.drop(partition, undefined)
+        dropSettled()
       }
       return {
         owned: holdings.parts(),
         pinned: holdings.parts((partition) => partition.isPinned),
         only,
+        together: setup.ordered && names.mainIsShared,
       }
     },
     async prepare() {
@@ -151,8 +157,7 @@ export function createSharing(setup: SharingSetup): Sharing {
       await committer.commit(true)
       if (!isQuiet()) return
       // One that holds something keeps that, and no more.
-      for (const partition of [...holdings.owned.values()])
-        if (partition.isSettled) holdings.drop(partition, undefined)
+      dropSettled()
       if (!mayMove || !hasOthers()) return
       const held = [...holdings.owned.values()].filter((p) => p.heldCount > 0 && p.readyCount > 0)
       // A leader that says nothing must not cost this member its session; what is written after all is done then.
@@ -162,8 +167,8 @@ export function createSharing(setup: SharingSetup): Sharing {
     shareWhenQuiet() {
       if (setup.moving() || !isQuiet() || !hasOthers()) return
       if (onlyPulls() && performance.now() - lastAsked < PULL_PAUSE_MS) return
-      const waits = ({ readyCount, heldCount }: Partition): boolean =>
-        readyCount > 0 && (heldCount === 0 || mayMove)
+      const waits = ({ readyCount, heldCount, beside }: Partition): boolean =>
+        readyCount > 0 && (heldCount + (beside?.heldCount ?? 0) === 0 || mayMove)
       if ([...holdings.owned.values()].some(waits)) setup.membership()?.rejoin()
     },
     async waitsElsewhere() {

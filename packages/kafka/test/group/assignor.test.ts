@@ -81,6 +81,44 @@ describe('who reads what', () => {
     expect([...byMember.values()].map((parts) => Object.values(parts).flat().length)).toEqual([1, 1])
   })
 
+  describe('where partitions of one number belong together', () => {
+    const topics = ['t', 't.later']
+    const pair = (id: string, owned: readonly number[], later = owned): MemberView => ({
+      ...member(id),
+      topics,
+      owned: { t: owned, 't.later': later },
+      together: true,
+    })
+    it.each([
+      ['new ones go to who has the other', pair('a', [0, 2], []), pair('b', [1], []), [0, 2], [1]],
+      ['what moves does so with the other', pair('a', [0, 1, 2]), pair('b', []), [0, 1], []],
+      [
+        'neither is given while the other is not free',
+        pair('a', [0, 1, 2], [0, 1]),
+        pair('b', []),
+        [0, 1],
+        [],
+      ],
+      ['nor the other way round', pair('a', [0, 1], [0, 1, 2]), pair('b', []), [0, 1], []],
+      ['of what is apart one goes first', pair('a', [0, 1], [0]), pair('b', [2], [1, 2]), [0], [2]],
+    ])('%s', (_, a, b, ofA, ofB) => {
+      const { byMember } = assign([a, b], { t: 3, 't.later': 3 })
+      const both = (list: readonly number[]) => (list.length === 0 ? {} : { t: list, 't.later': list })
+      expect(Object.fromEntries(byMember)).toEqual({ a: both(ofA), b: both(ofB) })
+    })
+
+    it('stays all that one holds who wants nothing else, or for long', () => {
+      const a = { ...pair('a', [0], []), only: true }
+      const b = { ...pair('b', [1, 2]), pinned: { 't.later': [2] } }
+      const { byMember } = assign([a, b, pair('c', [])], { t: 3, 't.later': 2 })
+      expect(Object.fromEntries(byMember)).toEqual({
+        a: { t: [0], 't.later': [0] },
+        b: { t: [1, 2], 't.later': [1] },
+        c: {},
+      })
+    })
+  })
+
   it('never gives one partition to two, and all to somebody within two rounds, through any coming and going', () => {
     let seed = 11
     const random = (most: number) => (seed = (seed * 48_271) % 2_147_483_647) % most
