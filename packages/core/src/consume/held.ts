@@ -105,9 +105,11 @@ export class Held {
   }
 }
 
-/** What core holds for a message, or `null` for one that was not received. */
+/** What core holds for a message, or `null` for one that was not received, or only browsed. */
 export function heldOf(message: Message): Held | null {
   // Whatever was passed: a private field can be asked for of objects alone.
   if (typeof message !== 'object' || message === null) return null
-  return (rawHeldOf(message) as Held | undefined) ?? null
+  const held = rawHeldOf(message) as Held | undefined
+  // What was only looked at has no intake, and nobody settles it.
+  return held?.intake ? held : null
 }

@@ -86,14 +86,15 @@ export class Browse {
   async remove(deliveries: readonly Delivery[]): Promise<number> {
     const { adapter, clock, config } = this.#engine
     if (deliveries.length === 0) return 0
-    const outcomes = await withDeadline(clock, config.producer.requestTimeoutMs, 'removing', () =>
-      this.#receiver.ack(deliveries),
-    )
-    for (const outcome of outcomes) {
-      if (typeof outcome === 'object')
-        throw wrapError(adapter, outcome.error, `Cannot remove from ${this.#queueName}`)
+    try {
+      const outcomes = await withDeadline(clock, config.producer.requestTimeoutMs, 'removing', () =>
+        this.#receiver.ack(deliveries),
+      )
+      for (const outcome of outcomes) if (typeof outcome === 'object') throw outcome.error
+      return outcomes.filter((outcome) => outcome === 'settled').length
+    } catch (error) {
+      throw wrapError(adapter, error, `Cannot remove from ${this.#queueName}`)
     }
-    return outcomes.filter((outcome) => outcome === 'settled').length
   }
 
   async close(): Promise<void> {
