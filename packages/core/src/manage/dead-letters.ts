@@ -1,7 +1,7 @@
 import type { Delivery, Target } from '../adapter/contract.ts'
 import { checkOptions } from '../check-options.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
-import { sleep } from '../deadline.ts'
+import { pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { UnsupportedError, ValidationError } from '../errors.ts'
 import type { Message } from '../message/message.ts'
@@ -316,9 +316,10 @@ export class DeadLetters {
   }
 
   async #pace(since: number, moved: number, ratePerSecond: number): Promise<void> {
-    const { clock } = this.#engine
+    const { clock, supervisor } = this.#engine
     const waitMs = since + (moved / ratePerSecond) * 1000 - clock.monotonic()
-    if (waitMs > 0) await sleep(clock, waitMs)
+    // Without a connection there is nothing to wait for, and nothing that keeps the process until it is told what was moved.
+    if (waitMs > 0) await pause(clock, waitMs, supervisor.lifetime)
   }
 }
 
