@@ -226,6 +226,7 @@ export class Message<Body = unknown> {
 
   /** The inverse of `serialize`. Throws `SerializationError` or `ValidationError`. */
   static deserialize<Body = unknown>(bytes: Uint8Array): Message<Body> {
+    if (!isBytes(bytes)) throw new ValidationError('Message.deserialize takes the bytes of serialize()')
     return Message.fromJSON<Body>(parseJson(new TextDecoder().decode(bytes)))
   }
 

@@ -221,4 +221,12 @@ describe('Message.serialize', () => {
       expect.objectContaining({ code: 'MQ_SERIALIZATION' }),
     )
   })
+
+  it('is refused what is no bytes: text has fromJSON', () => {
+    for (const given of ['{}', null, 5]) {
+      expect(() => Message.deserialize(given as never)).toThrow(
+        expect.objectContaining({ code: 'MQ_VALIDATION' }),
+      )
+    }
+  })
 })
