@@ -3,7 +3,7 @@ import { checkMs } from '../check-options.ts'
 import { withoutUndefined } from '../config/data.ts'
 import { Consumer, type ConsumerHost } from './consumer.ts'
 import type { Engine } from '../engine.ts'
-import { HandlerNotFoundError, NotConnectedError, ValidationError } from '../errors.ts'
+import { HandlerNotFoundError, LeaseLostError, NotConnectedError, ValidationError } from '../errors.ts'
 import type { HandlerContext, HandlerOptions } from './handler.ts'
 import { checkHandlerOptions } from './handler-options.ts'
 import { HandRun, HandRuns } from './hand-runs.ts'
@@ -266,6 +266,8 @@ export class Consumers implements ConsumerHost {
 
   async extend(held: Held, ms: number): Promise<void> {
     checkMs(ms, 'ms', 1)
+    // One that was given back is another's, or soon will be. What was settled needs no time, and a handler may not know of that.
+    if (held.gone) throw new LeaseLostError(held.delivery.id)
     await held.intake.extend(held, ms)
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { connectedBench, deferred, lastOf, settled, until } from '../engine-bench.ts'
+import { connectedBench, deferred, lastOf, refusal, settled, until } from '../engine-bench.ts'
 import { delivery } from '../fake-adapter.ts'
 
 /** A consumer whose handler never ends, with two messages more; the broker answers no `release`. */
@@ -84,5 +84,24 @@ describe('a handler that is aborted by stop', () => {
     const { adapter } = await stopping()
     await settled()
     expect(adapter.published.flat()).toEqual([])
+  })
+
+  it('is told that the message is no more its own', async () => {
+    const bench = await connectedBench()
+    const extended: Promise<unknown>[] = []
+    const { consumer, receiver } = await bench.consume(
+      (_message, { signal, extend }) =>
+        new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => {
+            extended.push(refusal(extend(1000)))
+            resolve()
+          }),
+        ),
+    )
+    receiver.give(delivery('a'))
+    await until(() => consumer.stats().running === 1)
+    await consumer.stop({ timeoutMs: 0 })
+    expect(await Promise.all(extended)).toMatchObject([{ code: 'MQ_LEASE_LOST' }])
+    expect(receiver.settled).toEqual([{ kind: 'release', ids: ['a'] }])
   })
 })
