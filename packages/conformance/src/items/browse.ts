@@ -70,6 +70,26 @@ export const browse = group('receiver', (item) => {
     eachOnce(idsOf(left), idsOf([...seen.slice(1, 2), ...seen.slice(3)]))
   })
 
+  item('browse-removed', 'a browse that removes what it shows leaves nothing out', async (t) => {
+    const adapter = await t.connected()
+    const name = t.name()
+    await adapter.declare({ queue: name }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const messages = Array.from({ length: 7 }, () => outbound({ queue: name }))
+    await adapter.publish(messages, t.deadline())
+    const browsing = await open(adapter, name, 'browse')
+    const removed: string[] = []
+    for (;;) {
+      const page = await browsing.receive(2, t.deadline(), 0)
+      if (page.length === 0) break
+      settled(await browsing.ack(page), page.length)
+      removed.push(...idsOf(page))
+    }
+    eachOnce(removed, idsOf(messages), 'removed')
+    await browsing.close(t.deadline())
+    const left = await (await open(adapter, name, 'pull')).receive(10, t.deadline(), 0)
+    assert.deepEqual(idsOf(left), [], 'left')
+  })
+
   item('browse-many', 'a browse of many shows all of them, page by page', async (t) => {
     const adapter = await t.connected()
     const name = t.name()

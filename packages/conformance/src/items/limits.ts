@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Delivery, Receiver } from '@mq/core/adapter'
-import { outbound, plainSettings, source } from '../fixtures.ts'
+import type { Delivery, Receiver, Source, Target } from '@mq/core/adapter'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { drain, eachOnce, numbers, receiveAll, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
@@ -205,6 +205,60 @@ export const limits = group('extras', (item) => {
       }
       eachOnce(got, accepted, way)
       assert.deepEqual([...(await other.receive(10, t.deadline(), 0))], [], way)
+    }
+  })
+
+  item('limits-freed', 'a full queue has room again, however it was emptied', async (t) => {
+    if (t.capabilities.limits === 'none') return t.refused('limits')
+    const adapter = await t.connected()
+    const dead = { queue: t.name('dead') }
+    const take = { pattern: undefined, ifExists: 'take' } as const
+    await adapter.declare(dead, { settings: plainSettings, ...take })
+    const opened = (target: Target, mode: Source['mode']) =>
+      adapter.open(source(target, { mode }), () => undefined)
+    const settled = (settle: (receiver: Receiver, held: Delivery[]) => Promise<unknown>) => {
+      return async (target: Target): Promise<void> => {
+        const receiver = await opened(target, 'pull')
+        await settle(receiver, await receiveAll(t, receiver, 3))
+        await receiver.close(t.deadline())
+      }
+    }
+    const back = (settle: (receiver: Receiver, held: Delivery[]) => Promise<unknown>) =>
+      settled(async (receiver, held) => {
+        await settle(receiver, held)
+        await receiver.ack(await receiveAll(t, receiver, 3))
+      })
+    const ways: Record<string, (target: Target) => Promise<unknown>> = {
+      acknowledged: settled((receiver, held) => receiver.ack(held)),
+      'dead-lettered': settled((receiver, held) =>
+        receiver.deadLetter(
+          held,
+          held.map(() => failure()),
+          dead,
+        ),
+      ),
+      released: back((receiver, held) => receiver.release(held)),
+      retried: back((receiver, held) => receiver.retry(held, 0)),
+      purged: (target) => adapter.purge(target),
+      async deleted(target) {
+        await adapter.remove(target)
+        await adapter.declare(target, { settings, ...take })
+      },
+      async 'removed by a browse'(target) {
+        const browsing = await opened(target, 'browse')
+        await browsing.ack(await receiveAll(t, browsing, 3))
+        await browsing.close(t.deadline())
+      },
+    }
+    const settings = { ...plainSettings, maxLength: 3, maxLengthBytes: 3 * outbound(dead).body.length }
+    for (const [what, empty] of Object.entries(ways)) {
+      const target = { queue: t.name() }
+      await adapter.declare(target, { settings, ...take })
+      const sent = async (): Promise<boolean> =>
+        (await adapter.publish([outbound(target)], t.deadline()))[0]?.ok === true
+      for (let i = 0; i < 3; i++) assert.ok(await sent(), 'it did not fit')
+      await empty(target)
+      for (let i = 0; i < 3; i++) await t.until(sent, `room in a queue of which all was ${what}`)
     }
   })
 })

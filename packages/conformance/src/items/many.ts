@@ -54,6 +54,32 @@ export const many = group('receiver', (item) => {
     assert.deepEqual([...new Set(back.map(({ deliveryCount }) => deliveryCount))], [1])
   })
 
+  item(
+    'retry-unlike',
+    'retry of several counts each by itself, and keeps its own first failure',
+    async (t) => {
+      const stage = await leased(t, 3)
+      const open = () => stage.adapter.open(source({ queue: stage.name }), () => undefined)
+      const [failed, ...others] = stage.deliveries as [Delivery, ...Delivery[]]
+      settled(await stage.receiver.retry([failed], 0), 1)
+      settled(await stage.receiver.release(others), 2)
+      await stage.receiver.close(t.deadline())
+      const receiver = await open()
+      const held = await receiveAll(t, receiver, 3)
+      const first = held.find(({ id }) => id === failed.id) as Delivery
+      // Another time than then.
+      await t.quiet(100)
+      settled(await receiver.retry([first, ...held.filter((each) => each !== first)], 0), 3)
+      const back = await receiveAll(t, receiver, 3)
+      for (const { id, deliveryCount, firstFailedAt } of back) {
+        const again = id === failed.id
+        assert.equal(deliveryCount, again ? 2 : 1, 'count')
+        assert.equal(firstFailedAt === first.firstFailedAt, again, 'first failure')
+      }
+      eachOnce(idsOf(back), stage.ids)
+    },
+  )
+
   for (const operation of OPERATIONS) {
     item(`many-${operation}`, `${operation} of ${MANY} in one call is done for each of them`, async (t) => {
       const stage = await mortal(t, MANY, operation === 'renew' ? t.leaseMs : 30_000)

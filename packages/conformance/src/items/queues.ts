@@ -233,6 +233,7 @@ export const queues = group('queues', (item) => {
     await rejects(strict.send(name, 'x'), 'MQ_QUEUE_NOT_FOUND')
     await queue.createQueue({ name })
     await nothing(queue, name)
+    await t.until(async () => (await queue.getQueueSize(name)) === 0, 'size 0')
     const other = await t.connect()
     await queue.send(name, 'held')
     await take(t, queue, name)
@@ -243,11 +244,25 @@ export const queues = group('queues', (item) => {
     await nothing(other, name)
     await queue.connect()
     if (!t.capabilities.purgeDelayed) return t.refused('purgeDelayed')
+    await queue.send(name, 'again')
+    await queue.reject(await take(t, queue, name), { requeue: true, delayMs: 500 })
     await queue.send(name, 'later', { delay: 500 })
     await queue.deleteQueue(name)
     await queue.createQueue({ name })
     await t.quiet(700)
     await nothing(queue, name)
+  })
+
+  item('delete-ordered', 'an ordered queue that was deleted and made again knows no key', async (t) => {
+    const [queue, other] = [await t.connect(), await t.connect()]
+    const config = { name: t.name(), ordered: true, partitions: 1 }
+    await queue.createQueue(config)
+    for (const body of ['held', 'behind']) await queue.send(config.name, body, { key: 'k' })
+    assert.equal((await take(t, queue, config.name)).body, 'held')
+    await other.deleteQueue(config.name)
+    await other.createQueue(config)
+    await other.send(config.name, 'after', { key: 'k' })
+    assert.equal((await take(t, other, config.name)).body, 'after')
   })
 
   item('deleted-elsewhere', 'a queue that another deleted is made again by whatever uses it', async (t) => {

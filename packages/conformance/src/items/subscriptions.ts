@@ -23,6 +23,26 @@ async function subscribed(t: TestContext, adapter: BrokerAdapter, topic: string,
 
 /** A subscription is a queue like any other. */
 export const subscriptions = group('topics', (item) => {
+  item(
+    'create',
+    'a topic and its subscription may be made by any number of connections at once',
+    async (t) => {
+      const adapters = await Promise.all(numbers(3).map(() => t.connected()))
+      const topic = t.name('topic')
+      const made = adapters.map((adapter) => later(subscribed(t, adapter, topic, 's')))
+      const [target] = (await Promise.all(made)) as [Target]
+      const message = outbound({ topic })
+      for (const { ok } of await (adapters[1] as BrokerAdapter).publish([message], t.deadline()))
+        assert.ok(ok, 'it was not accepted')
+      const receiver = await open(adapters[2] as BrokerAdapter, target)
+      const got = [...(await receiveAll(t, receiver, 1)), ...(await receiver.receive(10, t.deadline(), 0))]
+      assert.deepEqual(
+        got.map(({ id }) => id),
+        [message.id],
+      )
+    },
+  )
+
   item('returned', 'what a receiver of a subscription releases or leaves behind comes back', async (t) => {
     const adapter = await t.connected()
     const target = await subscribed(t, adapter, t.name('topic'), 's')
@@ -115,6 +135,38 @@ export const subscriptions = group('topics', (item) => {
     settled(await receiver.retry(held, 0), 1)
     const [back] = await receiveAll(t, receiver, 1)
     assert.deepEqual([back?.id, back?.deliveryCount], [held[0]?.id, 1])
+  })
+
+  item('delete-delayed', 'what is delayed goes with its subscription, and with its topic', async (t) => {
+    if (!t.capabilities.purgeDelayed) return t.refused('purgeDelayed')
+    const adapter = await t.connected()
+    const topic = t.name('topic')
+    for (const deleted of [{ topic, subscription: 's' }, { topic }]) {
+      const target = await subscribed(t, adapter, topic, 's')
+      const bystander = await subscribed(t, adapter, topic, 'another')
+      const receiver = await open(adapter, target)
+      const [again, late] = [outbound({ topic }), outbound({ topic }, { delayMs: 500 })]
+      await adapter.publish([again], t.deadline())
+      settled(await receiver.retry(await receiveAll(t, receiver, 1), 500), 1)
+      await adapter.publish([late], t.deadline())
+      await receiver.close(t.deadline())
+      await adapter.remove(deleted)
+      await subscribed(t, adapter, topic, 's')
+      await t.quiet(800)
+      const found = await (await open(adapter, target)).receive(10, t.deadline(), 0)
+      assert.deepEqual(
+        found.map(({ id }) => id),
+        [],
+        `of a deleted ${'subscription' in deleted ? 'subscription' : 'topic'}`,
+      )
+      if (!('subscription' in deleted)) continue
+      const beside = await receiveAll(t, await open(adapter, bystander), 2)
+      eachOnce(
+        beside.map(({ id }) => id),
+        [again.id, late.id],
+        'in the other subscription',
+      )
+    }
   })
 
   item('lease', 'a lease of a subscription’s message runs out as one of a queue’s does', async (t) => {

@@ -143,6 +143,40 @@ export const waking = group('contract', (item) => {
     })
   }
 
+  item('receive-beside', 'while one receive waits, nothing else of its connection does', async (t) => {
+    const adapter = await t.connected()
+    const [idle, busy] = [{ queue: t.name('idle') }, { queue: t.name('busy') }]
+    const declaration = { settings: plainSettings, pattern: undefined, ifExists: 'take' } as const
+    for (const target of [idle, busy]) await adapter.declare(target, declaration)
+    const [message, last] = [outbound(busy), outbound(idle)]
+    const waiter = await adapter.open(source(idle), () => undefined)
+    const waiting = later(waiter.receive(1, t.deadline(t.patienceMs * 4), t.patienceMs * 4))
+    await t.quiet(50)
+    const beside = <T>(what: string, work: Promise<T>): Promise<T> =>
+      within(t.clock, later(work), t.patienceMs, () => `${what} waited for a receive`)
+    const receiver = await beside(
+      'open',
+      adapter.open(source(busy), () => undefined),
+    )
+    const receiving = later(receiver.receive(1, t.deadline(t.patienceMs * 2), t.patienceMs * 2))
+    await beside('publish', adapter.publish([message], t.deadline()))
+    const got = await beside('another receive', receiving)
+    assert.deepEqual(
+      got.map(({ id }) => id),
+      [message.id],
+    )
+    await beside('ack', receiver.ack(got))
+    await beside('close', receiver.close(t.deadline()))
+    await beside('ping', adapter.ping(t.deadline()))
+    await beside('size', adapter.size(busy))
+    await beside('purge', adapter.purge(busy))
+    await beside('declare', adapter.declare({ queue: t.name() }, declaration))
+    await beside('remove', adapter.remove(busy))
+    await adapter.publish([last], t.deadline())
+    const [delivery] = await within(t.clock, waiting, t.patienceMs, () => 'the first waited on')
+    assert.equal(delivery?.id, last.id)
+  })
+
   item('receive-both', 'two receivers that wait both answer when two messages come', async (t) => {
     const adapter = await t.connected()
     const queue = t.name()

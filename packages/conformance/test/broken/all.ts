@@ -10,6 +10,7 @@ import { fields } from './fields.ts'
 import { guessing } from './guessing.ts'
 import { kinds } from './kinds.ts'
 import { leasing } from './leasing.ts'
+import { leftBehind } from './left-behind.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
 import { sequences } from './model.ts'
@@ -47,6 +48,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...alike,
   ...together,
   ...ofASubscription,
+  ...leftBehind,
   ...nearly,
   ...sequences,
 ]

@@ -84,6 +84,7 @@ export const deadLettering: readonly Broken[] = [
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
       'extras.dedupe-same',
+      'extras.limits-freed',
       'extras.process-message',
       'lifecycle.process-exits',
       'model.random',

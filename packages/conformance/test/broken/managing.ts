@@ -55,6 +55,7 @@ export const managing: readonly Broken[] = [
       'extras.dedupe-apart',
       'time.delay-topic',
       'topics.delete',
+      'topics.delete-delayed',
       'topics.each-all',
       'topics.full',
       'topics.later',
@@ -169,7 +170,14 @@ export const managing: readonly Broken[] = [
   {
     name: 'deletes nothing',
     fault: (inner) => ({ ...inner, remove: () => Promise.resolve() }),
-    fails: ['queues.delete', 'receiver.deleted', 'topics.delete'],
+    fails: [
+      'extras.limits-freed',
+      'queues.delete',
+      'queues.delete-ordered',
+      'receiver.deleted',
+      'topics.delete',
+      'topics.delete-delayed',
+    ],
   },
   {
     name: 'leaves the subscriptions of a deleted topic',
@@ -178,7 +186,7 @@ export const managing: readonly Broken[] = [
       remove: (target) =>
         'topic' in target && !('subscription' in target) ? Promise.resolve() : inner.remove(target),
     }),
-    fails: ['receiver.deleted', 'topics.delete'],
+    fails: ['receiver.deleted', 'topics.delete', 'topics.delete-delayed'],
   },
   {
     name: 'purges nothing, and says it did',
@@ -187,6 +195,7 @@ export const managing: readonly Broken[] = [
       'contract.concurrent-purge',
       'contract.size-many',
       'dead-letters.purge',
+      'extras.limits-freed',
       'extras.max-bytes',
       'extras.priority',
       'order.unblocked',

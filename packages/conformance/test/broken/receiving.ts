@@ -55,7 +55,7 @@ export const receiving: readonly Broken[] = [
       onReceiver(inner, (receiver) => ({
         receive: (max, _signal, waitMs) => receiver.receive(max, new AbortController().signal, waitMs),
       })),
-    fails: ['contract.receive-abort'],
+    fails: ['contract.receive-abort', 'contract.receive-ended-consume', 'contract.receive-ended-pull'],
   },
   {
     name: 'waits for the end of a long receive, with messages there',
@@ -73,6 +73,7 @@ export const receiving: readonly Broken[] = [
         },
       })),
     fails: [
+      'contract.receive-beside',
       'contract.receive-both',
       'contract.receive-waits',
       'contract.receive-woken-consume',
@@ -134,6 +135,7 @@ export const receiving: readonly Broken[] = [
       'receiver.outcomes-retry',
       'receiver.retry',
       'receiver.retry-several',
+      'receiver.retry-unlike',
       'retry.attempts',
       'retry.count',
       'retry.default-policy',
@@ -291,6 +293,7 @@ export const receiving: readonly Broken[] = [
       'receiver.browse-leased',
       'receiver.browse-ordered',
       'receiver.browse-priorities',
+      'receiver.browse-removed',
     ],
   },
   {
