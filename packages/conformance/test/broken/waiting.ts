@@ -118,8 +118,6 @@ export const waiting: readonly Broken[] = [
     },
     fails: [
       'contract.disconnect-abort',
-      'contract.receive-ended-consume',
-      'contract.receive-ended-pull',
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
       'receiver.deleted',
