@@ -27,9 +27,7 @@ const fields = Type.Object(
         {
           maxRetries: Type.Optional(Type.Integer({ minimum: 0 })),
           delayMs: Type.Optional(Type.Number({ minimum: 0 })),
-          backoff: Type.Optional(
-            Type.Union([Type.Literal('fixed'), Type.Literal('linear'), Type.Literal('exponential')]),
-          ),
+          backoff: Type.Optional(Type.Enum(['fixed', 'linear', 'exponential'])),
           maxDelayMs: Type.Optional(Type.Number({ minimum: 0 })),
           jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
         },
@@ -38,9 +36,7 @@ const fields = Type.Object(
     ),
     deadLetterQueue: Type.Optional(Type.String()),
     schema: Type.Optional(Type.Any()),
-    acknowledgmentMode: Type.Optional(
-      Type.Union([Type.Literal('auto'), Type.Literal('manual'), Type.Literal('none')]),
-    ),
+    acknowledgmentMode: Type.Optional(Type.Enum(['auto', 'manual', 'none'])),
     rateLimit: Type.Optional(
       Type.Object({ max: Type.Integer({ minimum: 1, maximum: MOST_STARTS }), perMs: ms }, exact),
     ),
@@ -49,6 +45,12 @@ const fields = Type.Object(
   exact,
 )
 const schema = Compile(fields)
+
+/** What an error of a schema says besides its message. */
+interface Details {
+  readonly additionalProperties?: readonly string[]
+  readonly allowedValues?: readonly string[]
+}
 
 /** Refuses unknown handler options and values that make no sense, all at once. */
 export function checkHandlerOptions(options: HandlerOptions): void {
@@ -61,10 +63,11 @@ export function checkHandlerOptions(options: HandlerOptions): void {
       // Of each unknown option besides, in words that help nobody.
       if (error.keyword === 'boolean') return []
       const part = error.instancePath.slice(1).replaceAll('/', '.')
-      const unknown = (error.params as { additionalProperties?: string[] }).additionalProperties
-      return unknown === undefined
+      const { additionalProperties, allowedValues } = error.params as Details
+      if (allowedValues !== undefined) return `${part} must be one of ${allowedValues.join(', ')}`
+      return additionalProperties === undefined
         ? `${part} ${error.message}`
-        : unknown.map((name) => noSuchOption(part, name))
+        : additionalProperties.map((name) => noSuchOption(part, name))
     })
     throw new ValidationError(`Handler options are wrong: ${problems.join('; ')}`)
   }
