@@ -1,4 +1,4 @@
-import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { LONGEST_TIMER_MS } from './abort.ts'
@@ -23,11 +23,7 @@ const Tls = Type.Object(
 
 const Sasl = Type.Object(
   {
-    mechanism: Type.Union([
-      Type.Literal('plain'),
-      Type.Literal('scram-sha-256'),
-      Type.Literal('scram-sha-512'),
-    ]),
+    mechanism: Type.Enum(['plain', 'scram-sha-256', 'scram-sha-512']),
     username: Type.String(),
     password: Type.String(),
   },
@@ -49,7 +45,7 @@ export const KafkaOptionsSchema = Type.Object(
     /** What the names of the consumer groups begin with: `<groupId>.<queue>`, `<groupId>.<topic>:<subscription>`. @default 'mq' */
     groupId: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     /** Where a group without commits starts on a topic that exists. @default 'earliest' */
-    startFrom: Type.Union([Type.Literal('earliest'), Type.Literal('latest')], { default: 'earliest' }),
+    startFrom: Type.Enum(['earliest', 'latest'], { default: 'earliest' }),
     /** ms for connecting, authenticating and the first round trip. @default 30000 */
     connectTimeoutMs: Type.Integer({ default: 30_000, minimum: 1, maximum: 600_000 }),
     /** ms without the answer that a request is owed, after which its connection counts as dead. @default 30000 */
@@ -57,18 +53,9 @@ export const KafkaOptionsSchema = Type.Object(
     /** ms without a sign of life after which a consumer's partitions go to others. Brokers take no less than 6000 unless told otherwise. @default 30000 */
     sessionTimeoutMs: Type.Integer({ default: 30_000, minimum: 10, maximum: LONGEST_TIMER_MS }),
     /** Who must have stored a message: every replica in sync, the leader, or nobody. @default 'all' */
-    acks: Type.Union([Type.Literal('all'), Type.Literal('leader'), Type.Literal('none')], { default: 'all' }),
+    acks: Type.Enum(['all', 'leader', 'none'], { default: 'all' }),
     /** How batches are compressed on the wire and on disk. @default 'none' */
-    compression: Type.Union(
-      [
-        Type.Literal('none'),
-        Type.Literal('gzip'),
-        Type.Literal('snappy'),
-        Type.Literal('lz4'),
-        Type.Literal('zstd'),
-      ],
-      { default: 'none' },
-    ),
+    compression: Type.Enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'], { default: 'none' }),
     /** Most records that one call of a receiver answers. @default 500 */
     maxPollRecords: Type.Integer({ default: 500, minimum: 1, maximum: 100_000 }),
     /** What a broker waits for before it answers a fetch, in bytes. @default 1 */
@@ -115,14 +102,14 @@ export function parseOptions(options: KafkaOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
   const filled = Value.Default(KafkaOptionsSchema, structuredClone(given)) as Parsed
-  const problems = Value.Errors(KafkaOptionsSchema, filled).map(
-    (e) => `${e.instancePath.slice(1).replaceAll('/', '.') || 'options'} ${e.message}`,
-  )
+  const problems = optionProblems(KafkaOptionsSchema, filled)
   const brokers: Address[] = []
   const list = Array.isArray(filled.brokers) ? filled.brokers : String(filled.brokers).split(',')
   for (const each of list) {
     const address = parseAddress(String(each).trim())
-    if (address === null) problems.push(`brokers must be host:port, not ${JSON.stringify(each)}`)
+    // What has an @ has a password, most likely.
+    const shown = String(each).includes('@') ? 'a URL with a user, which sasl takes' : JSON.stringify(each)
+    if (address === null) problems.push(`brokers must be host:port, not ${shown}`)
     else brokers.push(address)
   }
   if (problems.length > 0) throw new ConfigurationError(`Kafka options: ${problems.join('; ')}`)

@@ -83,6 +83,11 @@ describe('options', () => {
     expect(wrong).not.toThrow(/topsecret/)
   })
 
+  it('show no password of a URL that is no address', () => {
+    const wrong = () => parseOptions({ brokers: 'kafka://me:topsecret@one:9092' })
+    expect(wrong).toThrow('brokers must be host:port, not a URL with a user, which sasl takes')
+  })
+
   it('ask for no more bytes than a request can', () => {
     const wrong = () => parseOptions({ fetchMinBytes: 2 ** 31, fetchPartitionBytes: 2 ** 31 })
     expect(wrong).toThrow(/fetchMinBytes[\s\S]*fetchPartitionBytes/)

@@ -1,4 +1,4 @@
-import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
@@ -40,7 +40,7 @@ export const RabbitmqOptionsSchema = Type.Object(
     /** @default 'guest' */
     password: Type.Optional(Type.String()),
     /** `external`: the client certificate says who we are. @default 'plain' */
-    mechanism: Type.Union([Type.Literal('plain'), Type.Literal('external')], { default: 'plain' }),
+    mechanism: Type.Enum(['plain', 'external'], { default: 'plain' }),
     /** @default '/' */
     vhost: Type.Optional(Type.String({ minLength: 1 })),
     tls: Type.Optional(Type.Union([Type.Boolean(), Tls])),
@@ -55,13 +55,13 @@ export const RabbitmqOptionsSchema = Type.Object(
     /** 1: one socket for all; 2: publishing apart; 3 or more: administration apart too. @default 3 */
     maxConnections: Type.Integer({ default: 3, minimum: 1, maximum: 10_000 }),
     /** `all`: a publish waits for the broker's confirm (quorum queues: of a majority). `none`: for the socket. @default 'all' */
-    acks: Type.Union([Type.Literal('all'), Type.Literal('none')], { default: 'all' }),
+    acks: Type.Enum(['all', 'none'], { default: 'all' }),
     /** A message for a queue that does not exist is refused. @default true */
     mandatory: Type.Boolean({ default: true }),
     /** Most messages written and not yet confirmed. @default 1000 */
     confirmWindow: Type.Integer({ default: 1000, minimum: 1, maximum: 10_000 }),
     /** Type of queues that could have either. @default 'quorum' */
-    queueType: Type.Union([Type.Literal('quorum'), Type.Literal('classic')], { default: 'quorum' }),
+    queueType: Type.Enum(['quorum', 'classic'], { default: 'quorum' }),
     /** Largest body, in bytes: RabbitMQ 4's own limit by default. @default 16777216 */
     maxBodyBytes: Type.Integer({ default: BODY_BYTES, minimum: 1, maximum: MOST_BODY_BYTES }),
     /** Shown by the management tools. @default 'mq' */
@@ -93,9 +93,7 @@ export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
   const filled = Value.Default(RabbitmqOptionsSchema, structuredClone(given)) as Parsed
-  const problems = Value.Errors(RabbitmqOptionsSchema, filled).map(
-    (e) => `${e.instancePath.slice(1).replaceAll('/', '.') || 'options'} ${e.message}`,
-  )
+  const problems = optionProblems(RabbitmqOptionsSchema, filled)
   let fromUrl: Partial<Parsed> = {}
   if (typeof filled.url === 'string') {
     const parsed = parseUrl(filled.url)

@@ -1,4 +1,4 @@
-import { ConfigurationError, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 
@@ -59,7 +59,7 @@ export const RedisOptionsSchema = Type.Object(
     /** Most sockets: one for commands, one for each receiver that waits; more receivers than that take turns. @default 100 */
     maxConnections: Type.Integer({ default: 100, minimum: 1, maximum: 10_000 }),
     /** `all`: a publish also waits for one replica, when the server has any. `master`: the server alone. @default 'all' */
-    acks: Type.Union([Type.Literal('all'), Type.Literal('master')], { default: 'all' }),
+    acks: Type.Enum(['all', 'master'], { default: 'all' }),
     /** Longest wait for the replica, in ms; afterwards the outcome is unknown. @default 5000 */
     replicaTimeoutMs: Type.Integer({ default: 5_000, minimum: 1, maximum: 600_000 }),
     /** Largest body, in bytes. Above 512 MiB Redis refuses by itself. @default 1032192 (1 MiB - 16 KiB) */
@@ -91,9 +91,7 @@ export function parseOptions(options: RedisOptions): ResolvedOptions {
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
   const filled = Value.Default(RedisOptionsSchema, structuredClone(given)) as Parsed
-  const problems = Value.Errors(RedisOptionsSchema, filled).map(
-    (e) => `${e.instancePath.slice(1).replaceAll('/', '.') || 'options'} ${e.message}`,
-  )
+  const problems = optionProblems(RedisOptionsSchema, filled)
   if (filled.cluster && filled.sentinel) problems.push('cluster and sentinel exclude each other')
   if (filled.cluster && (filled.db ?? 0) !== 0) problems.push('db must be 0 in a cluster')
   let fromUrl: Partial<ResolvedOptions> = {}

@@ -1,3 +1,4 @@
+export { optionProblems } from '../config/option-problems.ts'
 export { ErrorCode } from '../error-codes.ts'
 export { ConfigurationError, UnsupportedError } from '../errors.ts'
 export { completeClock, systemClock, type Clock } from './clock.ts'

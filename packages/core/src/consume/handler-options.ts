@@ -1,10 +1,9 @@
 import { Type } from 'typebox'
-import { Compile } from 'typebox/schema'
 import type { BackoffPolicy } from '../backoff.ts'
 import type { ConsumerConfig } from '../config/consumer-config.ts'
 import { withoutUndefined } from '../config/data.ts'
 import type { MessageQueueConfig } from '../config/message-queue-config.ts'
-import { didYouMean } from '../config/suggest.ts'
+import { optionProblems } from '../config/option-problems.ts'
 import { ValidationError } from '../errors.ts'
 import type { HandlerOptions, RetryOptions } from './handler.ts'
 import { checkQueueName } from '../message/names.ts'
@@ -44,41 +43,14 @@ const fields = Type.Object(
   },
   exact,
 )
-const schema = Compile(fields)
-
-/** What an error of a schema says besides its message. */
-interface Details {
-  readonly additionalProperties?: readonly string[]
-  readonly allowedValues?: readonly string[]
-}
 
 /** Refuses unknown handler options and values that make no sense, all at once. */
 export function checkHandlerOptions(options: HandlerOptions): void {
   if (typeof options !== 'object' || options === null)
     throw new ValidationError('Handler options are an object')
-  const given = withoutUndefined(options)
-  if (!schema.Check(given)) {
-    const [, errors] = schema.Errors(given)
-    const problems = errors.flatMap((error) => {
-      // Of each unknown option besides, in words that help nobody.
-      if (error.keyword === 'boolean') return []
-      const part = error.instancePath.slice(1).replaceAll('/', '.')
-      const { additionalProperties, allowedValues } = error.params as Details
-      if (allowedValues !== undefined) return `${part} must be one of ${allowedValues.join(', ')}`
-      return additionalProperties === undefined
-        ? `${part} ${error.message}`
-        : additionalProperties.map((name) => noSuchOption(part, name))
-    })
-    throw new ValidationError(`Handler options are wrong: ${problems.join('; ')}`)
-  }
+  const problems = optionProblems(fields, withoutUndefined(options))
+  if (problems.length > 0) throw new ValidationError(`Handler options are wrong: ${problems.join('; ')}`)
   if (options.deadLetterQueue !== undefined) checkQueueName(options.deadLetterQueue, 'dead-letter queue name')
-}
-
-/** `part`: of which option, where those have options of their own. */
-function noSuchOption(part: string, name: string): string {
-  const { properties } = fields as { properties: Record<string, { properties?: object }> }
-  const known = part === '' ? properties : properties[part]?.properties
-  return `${part === '' ? name : `${part}.${name}`}: no such option${didYouMean(name, Object.keys(known ?? {}))}`
 }
 
 /** The waits between retries; the first of option, consumer and instance that says something. */
