@@ -188,9 +188,10 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
         if (got.length > 0) return got
       }
     }
+    // No longer for all of them together than for one: what comes to another queue meanwhile waits, too.
+    const each = SHORT_WAIT_MS / others.length
     for (const physical of others) {
-      const left = waitMs === 0 ? SHORT_WAIT_MS : Math.min(SHORT_WAIT_MS, until - performance.now())
-      const got = await take(physical, left)
+      const got = await take(physical, waitMs === 0 ? each : Math.min(each, until - performance.now()))
       if (got.length > 0) return got
     }
     return []

@@ -149,6 +149,25 @@ describe('an ordered queue of several partitions', () => {
     }
   })
 
+  it('whose partitions are all with others is looked at in the time of one of them', async () => {
+    const many = 16
+    const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions: many })
+    const open = (mode: 'consume' | 'pull') =>
+      adapter.open(source({ queue }, { mode, ordered: true, prefetch: 1 }), () => undefined)
+    const other = await open('consume')
+    const sent = Array.from({ length: 200 }, (_, n) => outbound({ queue }, { key: `${n}` }))
+    await adapter.publish(sent, live)
+    const held = await other.receive(1, live)
+    const receiver = await open('pull')
+    const since = performance.now()
+    expect(await receiver.receive(1, live, 0)).toEqual([])
+    // Each by itself would take half a second.
+    expect(performance.now() - since).toBeLessThan((many / 2) * 500)
+    await receiver.close(live)
+    await other.ack(held)
+    await other.close(live)
+  })
+
   it('leaves no timer of what waits for another attempt where it was taken', async () => {
     const { queue } = await declare(adapter, fresh('ordered'), { ordered: true, partitions })
     await adapter.publish([outbound({ queue }, { key: 'k' })], live)
