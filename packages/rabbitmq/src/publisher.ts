@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer'
+import { setTimeout as pause } from 'node:timers/promises'
 import { AdapterError, type Destination, type OutboundMessage, type PublishOutcome } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { waitOf } from './delay-tiers.ts'
-import { isMissing } from './errors.ts'
+import { classify, isMissing } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -183,7 +184,13 @@ export function createPublisher(
   }
 }
 
-/** For callers that store one text: rejects unless it was stored. */
+/** Between two attempts to store what a queue refused. */
+const REFUSED_MS = 50
+
+/**
+ * For callers that store one text in a queue that takes all. A quorum queue refuses while it has no leader, as one that another connection is just
+ * making: it is asked again until `signal`. Rejects unless it was stored.
+ */
 export async function storeText(
   publisher: Publisher,
   queue: string,
@@ -192,7 +199,16 @@ export async function storeText(
 ): Promise<void> {
   const properties: Properties = { persistent: true, contentType: 'text/plain' }
   const copy: Copy = { queue, delayMs: 0, body: Buffer.from(value), properties }
-  const [outcome] = await publisher.copies([copy], signal)
-  if (outcome?.ok === true) return
-  throw outcome === undefined ? new AdapterError('MQ_UNKNOWN', 'nothing was answered') : outcome.error
+  for (;;) {
+    const [outcome] = await publisher.copies([copy], signal)
+    if (outcome?.ok === true) return
+    const error = outcome?.error ?? new AdapterError('MQ_UNKNOWN', 'nothing was answered')
+    if (classify(error).code !== 'MQ_QUEUE_FULL') throw error
+    await pause(REFUSED_MS)
+    if (signal.aborted)
+      throw new AdapterError('MQ_UNAVAILABLE', `the queue "${queue}" has no leader`, {
+        retryable: true,
+        cause: error,
+      })
+  }
 }
