@@ -73,7 +73,12 @@ function runSuite(suite: string): Promise<JestReport | null> {
       if (code === 0) return null
       throw new Error(`Jest ended with exit code ${code} and ran no test; what it says is above`)
     }
-    const report = JSON.parse(readFileSync(file, 'utf8')) as JestReport
+    const report = JSON.parse(readFileSync(file, 'utf8')) as JestReport | string[]
+    if (Array.isArray(report)) {
+      // Of --listTests.
+      console.log(report.join('\n'))
+      return null
+    }
     const explained = report.numFailedTests + report.numRuntimeErrorTestSuites
     // Jest can also fail for a reason that no test shows, an open handle or a crash for example.
     return code !== 0 && explained === 0 ? { ...report, numRuntimeErrorTestSuites: 1 } : report
@@ -88,13 +93,18 @@ try {
   let passed = 0
   let failed = 0
   let unrun = 0
+  let answered = false
   for (const suite of suites) {
     const report = await runSuite(suite)
-    if (report === null) process.exit(0)
+    if (report === null) {
+      answered = true
+      continue
+    }
     passed += report.numPassedTests
     failed += report.numFailedTests + report.numRuntimeErrorTestSuites
     unrun += report.numPendingTests + report.numTodoTests
   }
+  if (answered) process.exit(0)
   const problems = partial ? [] : await checkResults(matrix ? [] : requiredBrokers())
   for (const problem of problems) console.error(problem)
   if (unrun > 0) console.log(`${unrun} not run (pending)`)

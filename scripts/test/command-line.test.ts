@@ -53,4 +53,7 @@ it('a test run that Jest refuses says so, and one that only answers is fine', as
   const answered = await script('test', '--version')
   expect(answered.output).toMatch(/^\d+\.\d+\.\d+\n$/)
   expect(answered.code).toBe(0)
+  const listed = await script('test', '--slow', '--listTests', 'docs-site')
+  expect(listed.output.trimEnd().split('\n').at(-1)).toMatch(/docs-site\.slow\.test\.ts$/)
+  expect(listed.code).toBe(0)
 })
