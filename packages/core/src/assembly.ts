@@ -1,6 +1,6 @@
 import { completeClock, systemClock, type Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
-import { checkOptions } from './check-options.ts'
+import { checkObject, checkOptions } from './check-options.ts'
 import { Administration } from './manage/administration.ts'
 import { BodyCodec, type Codecs } from './message/codec.ts'
 import { checkCodecs, codecOptions, loadCodecs } from './message/codec-options.ts'
@@ -62,6 +62,8 @@ export function assemble(
   emit: Engine['emit'],
 ): Parts {
   checkOptions(options, OPTIONS, 'MessageQueue', ConfigurationError)
+  checkSource(source)
+  checkObject(input, 'MessageQueue', ConfigurationError)
   const loaded = typeof source === 'function' ? null : source
   const config = MessageQueueConfig.parse(loaded === null ? input : withBroker(input, loaded.broker))
   checkCodecs(config, options.codecs)
@@ -111,6 +113,14 @@ export function assemble(
   const receiving = new Receiving(engine)
   const administration = new Administration(engine, consumers, receiving, outbox)
   return { engine, middlewares, outbox, sender, requests, consumers, receiving, administration }
+}
+
+function checkSource(source: unknown): void {
+  if (typeof source === 'function' || (typeof source === 'object' && source !== null && 'connect' in source))
+    return
+  throw new ConfigurationError(
+    'A MessageQueue takes an adapter, such as memoryAdapter(), or a function that loads one',
+  )
 }
 
 /** An adapter that was made by hand knows its broker; the configuration need not repeat it. */

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Capabilities } from './adapter/contract.ts'
 import { assemble, type AdapterSource, type MessageQueueOptions, type Parts } from './assembly.ts'
+import { checkObject } from './check-options.ts'
 import type { MessageQueueConfig, MessageQueueConfigInput } from './config/message-queue-config.ts'
 import type { QueueConfigInput } from './config/queue-config.ts'
 import type { Consumer } from './consume/consumer.ts'
@@ -348,7 +349,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     handler: AnyHandler,
     options: HandlerOptions & SubscriptionOptions = {},
   ): Promise<Consumer> {
-    const { pattern, ...rest } = options
+    const { pattern, ...rest } = checkObject(options, 'subscribe')
     const made = async () => pattern !== undefined && this.createSubscription(topic, name, { pattern })
     this.#supervisor.adapterFor('subscribe')
     const queue = resolveQueue(subscription(topic, name))

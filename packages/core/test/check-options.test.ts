@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { createMemoryBroker, defineQueue, memoryAdapter, MessageQueue } from '../src/index.ts'
 import { checkOptions } from '../src/check-options.ts'
 import { ConfigurationError } from '../src/errors.ts'
 
@@ -31,5 +32,29 @@ describe('checkOptions', () => {
     expect(() => check({ limt: 1 }, ConfigurationError)).toThrow(
       expect.objectContaining({ code: 'MQ_CONFIGURATION' }),
     )
+  })
+})
+
+describe('what is no object where options belong', () => {
+  const nothing = null as never
+  const isConfiguration = expect.objectContaining({ code: 'MQ_CONFIGURATION' })
+
+  it('is refused by what makes a queue, before it is connected', () => {
+    expect(() => new MessageQueue(memoryAdapter(), nothing)).toThrow(isConfiguration)
+    for (const source of [nothing, undefined, 5, {}] as never[])
+      expect(() => new MessageQueue(source)).toThrow('A MessageQueue takes an adapter')
+    expect(() => memoryAdapter(nothing)).toThrow('The options of memoryAdapter are an object')
+    expect(() => createMemoryBroker(nothing)).toThrow('The options of createMemoryBroker are an object')
+    expect(() => defineQueue('orders', nothing)).toThrow('The options of defineQueue are an object')
+  })
+
+  it('is refused by subscribe', async () => {
+    const queue = new MessageQueue(memoryAdapter())
+    await queue.connect()
+    await expect(queue.subscribe('t', 's', () => undefined, nothing)).rejects.toMatchObject({
+      code: 'MQ_VALIDATION',
+      message: 'The options of subscribe are an object',
+    })
+    await queue.disconnect()
   })
 })

@@ -1,5 +1,5 @@
 import type { Target } from '../adapter/contract.ts'
-import { checkOptions } from '../check-options.ts'
+import { checkObject, checkOptions } from '../check-options.ts'
 import { QueueConfig, type QueueConfigInput } from '../config/queue-config.ts'
 import { ValidationError } from '../errors.ts'
 import { checkQueueName } from './names.ts'
@@ -46,7 +46,7 @@ export function defineQueue<S extends BodySchema>(
   name: string,
   config: Omit<QueueConfigInput, 'name'> & { schema: S },
 ): TypedQueue<BodyOf<S>, InputOf<S>> {
-  const { schema, ...rest } = config
+  const { schema, ...rest } = checkObject(config, 'defineQueue')
   validatorOf(schema)
   return {
     name: checkQueueName(name),
