@@ -11,5 +11,6 @@ conformance(
     createAdapter: () => memoryAdapter({ broker }),
     process: { module: new URL('./child-adapter.ts', import.meta.url), shared: false },
     concurrency: 16,
+    patienceMs: 30_000,
   },
 )

@@ -29,6 +29,7 @@ export async function makeHarness(
       wrongHost: () => rabbitmqAdapter({ host: '127.0.0.1', port: 1 }),
     },
     process: childProcess({ url }),
+    patienceMs: 30_000,
   }
   return {
     harness,

@@ -25,6 +25,7 @@ export async function makeHarness(
       wrongHost: () => redisAdapter({ host: '127.0.0.1', port: 1 }),
     },
     process: childProcess({ url: broker.url }),
+    patienceMs: 30_000,
   }
   return { harness, stop: () => broker.stop() }
 }
