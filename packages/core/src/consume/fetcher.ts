@@ -7,12 +7,11 @@ import { ConnectionError } from '../errors.ts'
 import type { Held, Settled } from './held.ts'
 import { Intake } from './intake.ts'
 import { waitsInPlace, type ConsumerPlan } from './plan.ts'
+import { outlasting, RETRY_OPEN } from '../outlasting.ts'
 import { classify } from '../wrap-error.ts'
 
 /** A consumer waits for the connection as long as it takes; this only bounds one wait. */
 export const RECONNECT_PATIENCE_MS = 3_600_000
-
-export const RETRY_OPEN = { backoff: 'exponential', delayMs: 50, maxDelayMs: 5000, jitter: 0.2 } as const
 
 /** The first failures are often passing; what lasts is shown by health. */
 const PASSING_FAILURES = 3
@@ -66,10 +65,13 @@ export class Fetcher {
     return this.#failing
   }
 
-  /** Subscribes, then reads in the background. Rejects when the queue cannot be opened. */
+  /** Subscribes, then reads in the background. Waits out a lost connection; rejects when the queue cannot be opened. */
   async start(): Promise<void> {
     const { target, config } = this.#plan
-    this.#intake = await this.#engine.topology.on(target, config, () => this.#openUnlessEnded())
+    const open = () => this.#openUnlessEnded()
+    this.#intake = await this.#engine.topology.on(target, config, () =>
+      outlasting(this.#engine, 'consume', this.#end.signal, open),
+    )
     this.#loop = this.#run()
   }
 

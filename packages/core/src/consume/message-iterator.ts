@@ -4,10 +4,11 @@ import { backoffDelay } from '../backoff.ts'
 import { endWithin, pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { END_MS, RECONNECT_PATIENCE_MS, RETRY_OPEN } from './fetcher.ts'
+import { END_MS, RECONNECT_PATIENCE_MS } from './fetcher.ts'
 import type { HandLease, Held } from './held.ts'
 import { Intake } from './intake.ts'
 import { keyOf } from '../message/target.ts'
+import { RETRY_OPEN } from '../outlasting.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 
 export interface IteratorHost {

@@ -7,6 +7,7 @@ import { UnsupportedError, ValidationError } from '../errors.ts'
 import type { Message } from '../message/message.ts'
 import { checkQueueName, deadLetterQueueName } from '../message/names.ts'
 import { keyOf, sourceOf } from '../message/target.ts'
+import { outlasting } from '../outlasting.ts'
 import { refuseLibraryQueue } from '../send/routes.ts'
 import type { Sender } from '../send/sender.ts'
 import { Browse, type Browsed } from './browse.ts'
@@ -261,8 +262,10 @@ export class DeadLetters {
     visit: (page: readonly Browsed[], all: readonly Browsed[], browse: Browse) => Promise<boolean>,
   ): Promise<boolean> {
     const shared = this.#isShared(queue)
-    const browse = await this.#engine.topology.on({ queue }, undefined, () =>
-      Browse.open(this.#engine, { queue }, queue, after),
+    const { supervisor, topology } = this.#engine
+    const open = () => Browse.open(this.#engine, { queue }, queue, after)
+    const browse = await topology.on({ queue }, undefined, () =>
+      outlasting(this.#engine, 'look at dead letters', supervisor.lifetime, open),
     )
     try {
       for (;;) {
