@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { Buffer } from 'node:buffer'
 import { AdapterError, atMost, deadlineSignal, untilAborted } from '@mq/core/adapter'
-import { createClient, RESP_TYPES } from 'redis'
+import { RedisClient, RESP_TYPES } from 'redis'
 import type { ResolvedOptions } from './options.ts'
 import { isPassing, replyCode } from './errors.ts'
 import { type Script, scripts } from './scripts/index.ts'
@@ -54,6 +54,11 @@ export const SHORT_MS = 2_000
 
 const BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer } as const
 
+const PROTOCOL = { RESP: 2 } as const
+
+/** One class for all. The package's own `createClient` makes one, with every command, whenever an option differs from those of the call before, as the addresses of a cluster do: tens of ms each. */
+const createClient = RedisClient.factory(PROTOCOL)
+
 /**
  * Connects, authenticates and loads the scripts, all of it within `connectTimeoutMs`: a server that stands still accepts connections, and then says
  * nothing. One attempt; rejects when the signal aborts, leaving nothing open.
@@ -66,7 +71,7 @@ export async function openLink(setup: LinkOptions, signal: AbortSignal): Promise
   // The client's own end of an attempt leaves a socket alone that has not connected yet, and uses it once it has.
   const attempt = new AbortController()
   const client = createClient({
-    RESP: 2,
+    ...PROTOCOL,
     // The default (5000) makes an AbortSignal and a listener per command, at a third of the throughput; the watchdog below does its work.
     commandOptions: { timeout: 0, typeMapping: BYTES },
     disableOfflineQueue: true,

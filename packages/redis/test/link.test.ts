@@ -1,8 +1,9 @@
 import { createServer, connect } from 'node:net'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { faultProxy, startBroker, type RunningBroker } from '@mq/brokers'
 import { connected, declare, fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { BrokerAdapter } from '@mq/core/adapter'
+import { RedisClient } from 'redis'
 import { redisAdapter, type RedisOptions } from '../src/index.ts'
 
 let broker: RunningBroker
@@ -79,6 +80,19 @@ describe('a socket', () => {
     expect(await receiver.ack(held)).toEqual(['settled'])
     expect(await waiting).toEqual([])
     expect(events.lost).toEqual([])
+  }, 60_000)
+
+  it('costs no class of its own, whatever its address', async () => {
+    const classes = jest.spyOn(RedisClient, 'factory')
+    const proxy = await faultProxy({
+      host: new URL(broker.url).hostname,
+      port: Number(new URL(broker.url).port),
+    })
+    for (const options of [{ url: broker.url }, { host: proxy.host, port: proxy.port }])
+      await connected(adapterFor(options))
+    expect(classes).not.toHaveBeenCalled()
+    classes.mockRestore()
+    await proxy.close()
   }, 60_000)
 })
 
