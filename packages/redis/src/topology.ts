@@ -66,10 +66,10 @@ export function createTopology(keys: Keys, owner: string): Topology {
       const existing = made === 1 ? settings : parseSettings(String(config))
       const name = existing?.deadLetterQueue ?? null
       if (name !== null && !connection.together(base, keys.queue(name))) parking.add(base)
-      if (made === 1) {
-        if (settings.exclusive) owned.set(base, 'queue' in target ? 'q' : 's')
-        return settings
-      }
+      const own = made === 1 ? settings.exclusive : String(holder) === owner
+      // Also one that was made by a call whose answer never came.
+      if (own) owned.set(base, 'queue' in target ? 'q' : 's')
+      if (made === 1) return settings
       if (String(holder) !== '' && String(holder) !== owner) {
         throw new AdapterError('MQ_QUEUE_CONFLICT', `${nameOf(target)} is exclusive to another connection`)
       }
