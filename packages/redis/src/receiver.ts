@@ -75,7 +75,8 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     const now = performance.now()
     const look = now >= nextReclaim
     if (look) nextReclaim = now + reclaimEvery
-    const reply = await connection.run(scripts.take, base, [consumer, String(max), look ? '1' : '0'])
+    const counts = source.mode === 'consume' ? '1' : '0'
+    const reply = await connection.run(scripts.take, base, [consumer, String(max), look ? '1' : '0', counts])
     if (reply === null) throw notFound(source.target)
     const [time, due, last, entries, more, isPlain] = reply as readonly [
       number,

@@ -35,11 +35,11 @@ local function group(key)
 end
 
 local function load(base)
-  local m = redis.call('HMGET', base..'meta', 'p', 'ml', 'mb', 'ov', 'mp', 'od', 'dw', 'dl', 'gen', 'mt', 'nm', 'sb', 'ex')
+  local m = redis.call('HMGET', base..'meta', 'p', 'ml', 'mb', 'ov', 'mp', 'od', 'dw', 'dl', 'gen', 'mt', 'nm', 'sb', 'ex', 'ad')
   if not m[1] then return nil end
   return { base = base, plain = m[1] == '1', ml = number(m[2]), mb = number(m[3]), drop = m[4] == 'd', mp = number(m[5]),
     od = m[6] == '1', dw = number(m[7]), dl = m[8] or '', gen = m[9] or '', mt = number(m[10]), nm = m[11] or '', sb = m[12] or '',
-    ex = number(m[13]) }
+    ex = number(m[13]), ad = m[14] == '1' }
 end
 
 -- Acknowledges nothing, but where memory is short a script whose first write is allowed may go on writing.

@@ -2,7 +2,8 @@
  * What a receiver needs beside plain reading: promotes what is due, takes over leases that ran out, and reads the lanes of a queue that is not
  * plain (priorities, order, byte limit).
  *
- * KEYS[1] base. ARGV: consumer, how many at most, whether to look at the leases (`1`). A plain queue is not read here.
+ * KEYS[1] base. ARGV: consumer, how many at most, whether to look at the leases (`1`), whether it counts as a consumer (`1`), as in the open script. A
+ * plain queue is not read here.
  * Answers [server time, due time of the next delayed message or 0, last id of the wake stream, entries, 1 when it stopped amid expired ones, 1 when the
  * queue is plain: it may have been made again as another kind] with entries as [lane, stream id, fields, deliveries]; nil when the queue does not exist.
  *
@@ -20,6 +21,12 @@ end
 local now = clock()
 local out = {}
 touch(q)
+-- An autoDelete queue that others deleted and made again knows nothing of those who read on. As above.
+if ARGV[4] == '1' and q.ad and not redis.call('ZSCORE', q.base..'c', consumer) then
+  redis.pcall('ZADD', q.base..'c', now, consumer)
+  if not q.ex then redis.pcall('HSET', q.base..'meta', 'ex', '60000') end
+  lapse(q, 'c')
+end
 promote(q, now, 500)
 if redis.call('EXISTS', q.base..'x', q.base..'kx') > 0 then sweep(q, now, 100) end
 
