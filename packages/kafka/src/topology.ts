@@ -3,11 +3,11 @@ import {
   AdapterError,
   type Declaration,
   type DeclareTarget,
-  type Difference,
   type QueueSettings,
   type Target,
 } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
+import { compare, compareTopic, conflict, partitionsOf } from './differences.ts'
 import { classify } from './errors.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './group/groups.ts'
@@ -290,11 +290,6 @@ function keyOf(target: DeclareTarget): string {
     : `topic:${target.topic}`
 }
 
-/** Dead letters are few, and their order is worth more than many readers. */
-function partitionsOf(settings: QueueSettings, connection: Connection, name: string): number {
-  return name.endsWith('.dlq') ? 1 : Math.max(settings.partitions, connection.options.minPartitions, 1)
-}
-
 /** What a dead-letter queue has from the queue (or the topic of the subscription) that it is named after. */
 async function passedOnBy(
   connection: Connection,
@@ -323,62 +318,4 @@ function refuse(settings: QueueSettings): void {
   problems.push(...Object.keys(settings.arguments).filter((name) => name.startsWith('x-')))
   if (problems.length > 0)
     throw new AdapterError('MQ_UNSUPPORTED', `Kafka cannot honour ${problems.join(', ')}`)
-}
-
-/** Settings that differ. */
-function compare(existing: Registered, settings: QueueSettings): Difference[] {
-  const differences: Difference[] = []
-  for (const field of Object.keys(settings) as (keyof QueueSettings)[]) {
-    const [before, requested] = [existing.settings[field], settings[field]]
-    if (sorted(before) !== sorted(requested)) differences.push({ field, existing: before, requested })
-  }
-  return differences
-}
-
-/** As text in which the order of names means nothing. */
-function sorted(value: unknown): string | undefined {
-  return JSON.stringify(value, (_, part: unknown) =>
-    part === null || typeof part !== 'object' || Array.isArray(part)
-      ? part
-      : Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))),
-  )
-}
-
-/** Of a topic that somebody else made there is what the broker itself says. */
-async function compareTopic(
-  connection: Connection,
-  topic: string,
-  actual: { readonly partitions: number; readonly replicationFactor: number },
-  settings: QueueSettings,
-): Promise<Difference[]> {
-  const differences: Difference[] = []
-  if (topic.endsWith('.dlq')) return differences
-  for (const field of ['partitions', 'replicationFactor'] as const) {
-    // One that was made here, and is not registered yet, may have more.
-    const asMade = field === 'partitions' ? partitionsOf(settings, connection, topic) : settings[field]
-    if (actual[field] !== settings[field] && actual[field] !== asMade)
-      differences.push({ field, existing: actual[field], requested: settings[field] })
-  }
-  const wanted = Object.entries(settings.arguments)
-  if (wanted.length === 0) return differences
-  const config = await configOf(connection, topic)
-  for (const [name, value] of wanted) {
-    if (config.get(name) !== String(value)) {
-      differences.push({ field: `arguments.${name}`, existing: config.get(name), requested: value })
-    }
-  }
-  return differences
-}
-
-function conflict(target: DeclareTarget, differences: readonly Difference[]): AdapterError {
-  const list = differences.map(
-    (d) => `${d.field} is ${JSON.stringify(d.existing)}, requested ${JSON.stringify(d.requested)}`,
-  )
-  return new AdapterError(
-    'MQ_QUEUE_CONFLICT',
-    `${nameOf(target)} exists with other settings: ${list.join('; ')}`,
-    {
-      differences,
-    },
-  )
 }
