@@ -50,6 +50,8 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   /** Members that the brokers still wait for, by group: a new one takes their place at once. */
   const ghosts = new Map<string, string>()
   let current: Connection | null = null
+  /** The last connection was not ended here. */
+  let lost: { readonly cause: unknown } | null = null
   /** A consumer must not end with its sockets, nor a disconnect before it resolved, while the brokers are away. */
   let alive: NodeJS.Timeout | undefined
 
@@ -73,9 +75,9 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   })
 
   const connection = (): Connection => {
-    if (current === null || current.closed)
-      throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to Kafka')
-    return current
+    if (current !== null && !current.closed) return current
+    if (lost === null) throw new AdapterError('MQ_NOT_CONNECTED', 'not connected to Kafka')
+    throw connectionLost(lost.cause)
   }
   const keyOf = (target: Target): string => namesOf(target, undefined).group
   const shared = (target: Target): Shared | undefined => consumers.get(keyOf(target))
@@ -136,8 +138,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       if (rival !== null) throw rival
     }
     // Of one that was lost meanwhile nobody would end a consumer, which others would find here.
-    if (connection() !== over)
-      throw new AdapterError('MQ_CONNECTION', 'the connection to Kafka was lost', { retryable: true })
+    if (connection() !== over) throw connectionLost(undefined)
     let entry = shared(target)
     if (entry === undefined || entry.consumer.error !== null) {
       const key = keyOf(target)
@@ -200,6 +201,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
           lost: (cause) => {
             if (mine === null || current !== mine) return
             current = null
+            lost = { cause }
             failAll(cause)
             on.lost(cause)
           },
@@ -210,11 +212,13 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       if (until.aborted) mine.close(until.reason)
       until.throwIfAborted()
       current = mine
+      lost = null
       alive ??= setInterval(() => undefined, LONGEST_TIMER_MS)
     },
 
     async disconnect(signal) {
       const over = current
+      lost = null
       if (over !== null) {
         const open = [...consumers.values()].map(({ consumer }) => consumer)
         await atMost(Promise.all(open.map((consumer) => consumer.close(signal))), signal)
@@ -269,4 +273,8 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
     size: (target) => contents.size(target),
     classify,
   }
+}
+
+function connectionLost(cause: unknown): AdapterError {
+  return new AdapterError('MQ_CONNECTION', 'the connection to Kafka was lost', { retryable: true, cause })
 }
