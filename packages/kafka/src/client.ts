@@ -143,18 +143,25 @@ const ConnectionClass = Connection as new (options: object) => KafkaConnection
 const socketFactory = (createSocketFactory as () => (options: object) => Socket)()
 const definitions = (protocolRequests as { requests: Record<string, RequestDefinition> }).requests
 const keys = apiKeys as Record<string, number>
-const { createErrorFromCode } = protocolErrors as {
+const { createErrorFromCode, errorCodes } = protocolErrors as {
+  readonly errorCodes: { type: string; code: number; retriable: boolean; message: string }[]
   createErrorFromCode(code: number): Error & { type: string }
 }
 
 /** Newer than kafkajs: the topic of that id is gone, or its name is another's. */
-const NEWER: Readonly<Record<number, string>> = { 100: 'UNKNOWN_TOPIC_ID', 103: 'INCONSISTENT_TOPIC_ID' }
+errorCodes.push(
+  { type: 'UNKNOWN_TOPIC_ID', code: 100, retriable: true, message: 'This server hosts no topic of that id' },
+  {
+    type: 'INCONSISTENT_TOPIC_ID',
+    code: 103,
+    retriable: true,
+    message: 'The topic of that name has another id',
+  },
+)
 
 /** kafkajs's error for a code of the protocol; `null` for success. */
 export function protocolError(code: number): (Error & { type: string }) | null {
-  if (code === 0) return null
-  const error = createErrorFromCode(code)
-  return Object.assign(error, { type: NEWER[code] ?? error.type })
+  return code === 0 ? null : createErrorFromCode(code)
 }
 
 const NOTHING = Buffer.alloc(0)

@@ -13,6 +13,7 @@ const SET_ON_TOPIC = 1
 const COPY_BYTES = 32 * 1024
 /** Of a setting. */
 const MOST_BYTES = 2 ** 31 - 1
+const GONE = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'])
 const POLL_MS = 5
 const TRIES = 1_000
 
@@ -136,8 +137,8 @@ export async function deleteTopic(connection: Connection, topic: string): Promis
   try {
     await link.call('DeleteTopics', { topics: [topic], timeout: connection.options.requestTimeoutMs })
   } catch (error) {
-    if (errorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return
-    throw error
+    // Another deletes it at the same time: some answer so of one that is going.
+    if (!GONE.has(errorType(error) ?? '')) throw error
   }
   for (let tries = 0; tries < TRIES && (await connection.topic(topic, true)) !== null; tries++)
     await pause(POLL_MS)
