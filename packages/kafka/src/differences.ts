@@ -1,5 +1,6 @@
 import { AdapterError, type DeclareTarget, type Difference, type QueueSettings } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
+import type { TopicInfo } from './log/protocol.ts'
 import { nameOf } from './names.ts'
 import type { Registered } from './registry.ts'
 import { configOf } from './topics.ts'
@@ -31,10 +32,10 @@ function sorted(value: unknown): string | undefined {
 /** Of a topic that somebody else made there is what the broker itself says. */
 export async function compareTopic(
   connection: Connection,
-  topic: string,
-  actual: { readonly partitions: number; readonly replicationFactor: number },
+  { name: topic, leaders, replicas }: TopicInfo,
   settings: QueueSettings,
 ): Promise<Difference[]> {
+  const actual = { partitions: leaders.length, replicationFactor: replicas }
   const differences: Difference[] = []
   if (topic.endsWith('.dlq')) return differences
   for (const field of ['partitions', 'replicationFactor'] as const) {

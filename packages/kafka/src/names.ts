@@ -38,6 +38,11 @@ export function namesOf(target: Target, groupId: string | undefined): Names {
   }
 }
 
+/** Whether a topic keeps what waits for another one. */
+export function isLater(topic: string): boolean {
+  return /\.(delay|retry(-\d+)?)$/.test(topic)
+}
+
 /** The topic of a queue. That of a subscription's dead letters has two names in its own. */
 export function topicOf(queue: string): string {
   const end = queue.endsWith('.dlq') ? '.dlq' : ''

@@ -167,6 +167,16 @@ export async function passedOn(
   return config
 }
 
+/** Whether this library made a topic, by what it sets on each. Not where that may not be asked. */
+export async function madeHere(connection: Connection, topic: string): Promise<boolean> {
+  const entries = await entriesOf(connection, topic).catch(() => [])
+  return Object.entries(ANY_TIME).every(([name, value]) =>
+    entries.some(
+      (each) => each.configName === name && each.configValue === value && each.configSource === SET_ON_TOPIC,
+    ),
+  )
+}
+
 interface ConfigEntry {
   readonly configName: string
   readonly configValue: string | null

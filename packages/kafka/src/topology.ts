@@ -14,6 +14,7 @@ import { allGroups, commitFor, committedOf, deleteGroup, hasMembers } from './gr
 import { groupPrefix, isTarget, nameOf, type Names, namesOf, topicOf } from './names.ts'
 import { offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
+import { registrationOf } from './registration.ts'
 import { type Registered, type Registry, removalsKey } from './registry.ts'
 import { configOf, createTopics, deleteTopic, keepingConfig, partsOf, passedOn } from './topics.ts'
 import { notesAtStart } from './group/notes.ts'
@@ -192,12 +193,17 @@ export function createTopology(setup: TopologySetup): Topology {
       info = await connection.topic(name)
     }
     if (info === null) throw notFound(nameOf(target))
-    const registered = await setup.registry().get(keyOf(target))
+    const registry = setup.registry()
+    const key = keyOf(target)
+    const registered =
+      'queue' in target
+        ? await registrationOf(connection, registry, key, info, settings)
+        : await registry.get(key)
     const actual = { partitions: info.leaders.length, replicationFactor: info.replicas }
     if (ifExists === 'compare') {
       const differences =
         registered === undefined
-          ? await compareTopic(connection, name, actual, settings)
+          ? await compareTopic(connection, info, settings)
           : compare(registered, settings)
       if (differences.length > 0) throw conflict(target, differences)
     }
