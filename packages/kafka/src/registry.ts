@@ -41,7 +41,10 @@ export interface Registry {
   set(key: string, entry: Registered): Promise<void>
   /** Keys that begin so, of what is claimed as well. */
   keys(prefix: string): Promise<string[]>
-  remove(keys: readonly string[]): Promise<void>
+  /** How much was told so far. */
+  end(): Promise<number>
+  /** Unless more was told of them after that end: of who made anew what was deleted. */
+  remove(keys: readonly string[], end: number): Promise<void>
   /** Whether records of a queue were taken out of the middle of its log: others behind them say so. */
   hasRemovals(queue: string): Promise<boolean>
   willHaveRemovals(queue: string): Promise<void>
@@ -70,6 +73,8 @@ export interface RegistrySetup {
 export function createRegistry(setup: RegistrySetup): Registry {
   let entries = new Map<string, Registered>()
   let claims = new Map<string, Claim>()
+  /** Where something was told of a key last. */
+  let places = new Map<string, number>()
   let at = 0
   /** Whose log was read up to there. */
   let topicId = ''
@@ -83,9 +88,11 @@ export function createRegistry(setup: RegistrySetup): Registry {
     })
   }
 
-  const learn = (key: string, entry: Registered | null): void => {
-    if (key.startsWith(CLAIM)) {
-      const name = key.slice(CLAIM.length)
+  const learn = (key: string, entry: Registered | null, place: number): void => {
+    const isClaim = key.startsWith(CLAIM)
+    const name = isClaim ? key.slice(CLAIM.length) : key
+    places.set(name, place)
+    if (isClaim) {
       if (entry === null) claims.delete(name)
       else if (!claims.has(name)) claims.set(name, entry as Claim)
     } else if (entry === null) entries.delete(key)
@@ -95,6 +102,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
   const forget = (): void => {
     entries = new Map()
     claims = new Map()
+    places = new Map()
     at = 0
   }
 
@@ -113,8 +121,8 @@ export function createRegistry(setup: RegistrySetup): Registry {
           forget()
           if (skipped) continue
         }
-        for (const { key, value } of chunk.records) {
-          if (key !== null) learn(key.toString(), value === null ? null : parse(value))
+        for (const { key, value, offset } of chunk.records) {
+          if (key !== null) learn(key.toString(), value === null ? null : parse(value), offset)
         }
         at = chunk.next
         if (chunk.records.length === 0 || at >= chunk.highWatermark) return
@@ -163,9 +171,14 @@ export function createRegistry(setup: RegistrySetup): Registry {
       await refresh()
       return [...new Set([...entries.keys(), ...claims.keys()])].filter((key) => key.startsWith(prefix))
     },
-    async remove(keys) {
-      if ((await setup.connection().topic(REGISTRY_TOPIC)) === null) return
-      await write(keys.flatMap((key) => [record(key, null), record(CLAIM + key, null)]))
+    async end() {
+      await refresh()
+      return at
+    },
+    async remove(keys, end) {
+      const listed = await registry.keys('')
+      const gone = keys.filter((key) => listed.includes(key) && (places.get(key) ?? 0) < end)
+      if (gone.length > 0) await write(gone.flatMap((key) => [record(key, null), record(CLAIM + key, null)]))
     },
     async hasRemovals(queue) {
       if (isUsual(queue)) return true

@@ -260,14 +260,14 @@ export function createTopology(setup: TopologySetup): Topology {
           setup.consumerOf(one)?.fail(new AdapterError('MQ_QUEUE_NOT_FOUND', `${nameOf(one)} was deleted`))
         }
       }
+      const end = await setup.registry().end()
       const known = await connection.topics(topics, true)
       for (const topic of topics) if (known.has(topic)) await deleteTopic(connection, topic)
       // What was committed for a topic that is gone the brokers forget by themselves, and whoever makes it anew may have joined by now.
       const waits = 'subscription' in target
       for (const group of groups) await deleteGroup(connection, group, waits)
       for (const topic of topics) forEver.delete(topic)
-      const listed = (await setup.registry().keys('')).filter((key) => keys.includes(key))
-      if (listed.length > 0) await setup.registry().remove(listed)
+      await setup.registry().remove(keys, end)
     },
 
     keepsForEver(topic) {

@@ -49,3 +49,19 @@ describe('the settings of a queue that another is making', () => {
     held.letGo()
   })
 })
+
+describe('a queue that is made anew while it is deleted', () => {
+  it('keeps the settings that it is made with', async () => {
+    const clientId = fresh()
+    const [remover, maker, user] = [await connect({ clientId }), await connect(), await connect()]
+    const target = { queue: fresh() }
+    await remover.declare(target, withTtl(60_000))
+    const held = hold(clientId, 'DeleteGroups')
+    const removed = remover.remove(target)
+    await held.reached
+    await maker.declare(target, withTtl(70_000))
+    held.letGo()
+    await removed
+    expect(await user.declare(target, declaration)).toMatchObject({ messageTtl: 70_000 })
+  })
+})
