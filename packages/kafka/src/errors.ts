@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { adapterErrorOf, type Classification } from '@mq/core/adapter'
+import { AdapterError, adapterErrorOf, type Classification } from '@mq/core/adapter'
 
 /** Type of a protocol error → what it means for the caller. */
 const PROTOCOL: Readonly<Record<string, Classification>> = {
@@ -176,4 +176,10 @@ const LEADER_MOVES = new Set([
  */
 export function leaderMoves(error: unknown): boolean {
   return LEADER_MOVES.has(errorType(error) ?? '')
+}
+
+/** What was asked for, which is not there any more, as an error that says so of brokers. */
+export function goneAfter(what: string, cause: unknown): AdapterError {
+  const error = new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`, { cause })
+  return Object.assign(error, { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
 }

@@ -10,7 +10,15 @@ import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { type Link, protocolError } from './client.ts'
 import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
-import { classify, errorType, isConnectionError, isRefusal, leaderMoves, neverSent } from './errors.ts'
+import {
+  classify,
+  errorType,
+  goneAfter,
+  isConnectionError,
+  isRefusal,
+  leaderMoves,
+  neverSent,
+} from './errors.ts'
 import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -352,17 +360,12 @@ async function explain(
   }
   if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
   const info = await connection.topic(topic, true).catch(() => undefined)
-  if (info === null) return notFoundAfter(what, error)
+  if (info === null) return goneAfter(what, error)
   const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {
     retryable: true,
     cause: error,
   })
   return Object.assign(moved, { type: 'LEADER_NOT_AVAILABLE' })
-}
-
-function notFoundAfter(what: string, cause: Error): AdapterError {
-  const error = new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`, { cause })
-  return Object.assign(error, { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
 }
 
 /**

@@ -115,16 +115,23 @@ async function requestTopics(
   }
 }
 
+/** At most as long as they are there: another may delete what was just made. */
 async function untilLed(connection: Connection, names: readonly string[]): Promise<void> {
+  let seen = false
   for (let tries = 0; tries < TRIES; tries++) {
     const known = await connection.topics(names, true)
+    const all = names.every((name) => known.has(name))
+    if (seen && !all) return
+    seen = all
     const led = names.every((name) => {
       const leaders = known.get(name)?.leaders ?? []
       return leaders.length > 0 && leaders.every((leader) => leader >= 0)
     })
     if (led) {
       // They are named before they know it themselves.
-      await offsetsOf(connection, partsOf(known, names))
+      await offsetsOf(connection, partsOf(known, names)).catch((error: unknown) => {
+        if (!GONE.has(errorType(error) ?? '')) throw error
+      })
       return
     }
     await pause(POLL_MS)

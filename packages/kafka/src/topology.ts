@@ -22,6 +22,9 @@ import { notesAtStart } from './group/notes.ts'
 /** Somebody else may declare a queue anew, or set its topic otherwise: what is known of that is asked again after so long. */
 const KNOWN_MS = 5_000
 
+/** Of a declaration, under somebody who deletes the same. */
+const TRIES = 10
+
 export interface Topology {
   declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>
   remove(target: DeclareTarget): Promise<void>
@@ -125,8 +128,9 @@ export function createTopology(setup: TopologySetup): Topology {
     const connection = setup.connection()
     const { main, group } = names(target)
     const parts = partsOf(await connection.topics([main], true), [main])
+    if (parts[main] === undefined) throw notFound(`topic "${main}"`)
     const ends = await offsetsOf(connection, parts)
-    const starts = (parts[main] ?? []).map((partition) => ends.get(`${main}/${partition}`)?.high ?? 0)
+    const starts = parts[main].map((partition) => ends.get(`${main}/${partition}`)?.high ?? 0)
     const first = await setup.registry().claim(keyOf(target), { ...entry, starts })
     if (!('starts' in first)) return first
     const { settings, pattern } = first
@@ -150,6 +154,8 @@ export function createTopology(setup: TopologySetup): Topology {
   ): Promise<Partial<QueueSettings>> => {
     const connection = setup.connection()
     const { main } = names(target)
+    // Another may have deleted it.
+    await connection.topic(main, true)
     await ensureTopic(
       main,
       partitionsOf(settings, connection, main),
@@ -219,9 +225,16 @@ export function createTopology(setup: TopologySetup): Topology {
     async declare(target, declaration) {
       refuse(declaration.settings)
       retention.delete(keyOf(target))
-      return 'subscription' in target
-        ? declareSubscription(target, declaration)
-        : declareTopic(target, declaration)
+      for (let tries = 1; ; tries++) {
+        try {
+          return 'subscription' in target
+            ? await declareSubscription(target, declaration)
+            : await declareTopic(target, declaration)
+        } catch (error) {
+          // Another deleted it meanwhile.
+          if (tries >= TRIES || classify(error).code !== 'MQ_QUEUE_NOT_FOUND') throw error
+        }
+      }
     },
 
     async remove(target) {

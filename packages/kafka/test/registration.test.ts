@@ -65,3 +65,27 @@ describe('a queue that is made anew while it is deleted', () => {
     expect(await user.declare(target, declaration)).toMatchObject({ messageTtl: 70_000 })
   })
 })
+
+describe('what another deletes', () => {
+  it('while it is declared is made all the same', async () => {
+    const clientId = fresh()
+    const [maker, remover] = [await connect({ clientId }), await connect()]
+    const target = { topic: fresh(), subscription: 's' }
+    const held = hold(clientId, 'ListOffsets')
+    const made = maker.declare(target, { ...declaration, pattern: '#' })
+    await held.reached
+    await remover.remove({ topic: target.topic })
+    held.letGo()
+    await made
+    expect(await remover.size(target)).toBe(0)
+  })
+
+  it('is made anew by the next who declares a subscription of it', async () => {
+    const [adapter, remover] = [await connect(), await connect()]
+    const topic = fresh()
+    await adapter.declare({ topic, subscription: 'a' }, { ...declaration, pattern: '#' })
+    await remover.remove({ topic })
+    await adapter.declare({ topic, subscription: 'b' }, { ...declaration, pattern: '#' })
+    expect(await remover.size({ topic, subscription: 'b' })).toBe(0)
+  })
+})

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Connection } from '../connection.ts'
+import { goneAfter } from '../errors.ts'
 import { mayBeLed, pauseForLeader } from './moving-leader.ts'
 
 /** How long it is waited for a leader, where others answer, in ms. */
@@ -20,7 +21,9 @@ export async function offsetsOf(connection: Connection, parts: Parts): Promise<M
     try {
       return await offsetsOnce(connection, parts)
     } catch (error) {
-      if (!mayBeLed(error, tries) || (await someGone(connection, parts))) throw error
+      if (!mayBeLed(error, tries)) throw error
+      const gone = await goneOf(connection, parts)
+      if (gone !== undefined) throw goneAfter(`topic "${gone}"`, error)
       await pauseForLeader(tries)
     }
   }
@@ -55,7 +58,7 @@ export async function offsetsOfLed(connection: Connection, parts: Parts): Promis
     }
     await Promise.all([...(await byLeader(connection, left)).values()].map(look))
     if (failures.length === 0) return out
-    if (await someGone(connection, failed)) throw failures[0]
+    if ((await goneOf(connection, failed)) !== undefined) throw failures[0]
     if (out.size > 0 && performance.now() >= until) return out
     if (out.size === 0 && !failures.some((error) => mayBeLed(error, tries))) throw failures[0]
     left = failed
@@ -63,10 +66,11 @@ export async function offsetsOfLed(connection: Connection, parts: Parts): Promis
   }
 }
 
-/** Whether a topic of them is there no more: no leader will come for that. Looks anew. */
-async function someGone(connection: Connection, parts: Parts): Promise<boolean> {
+/** A topic of them that is there no more: no leader will come for that. Looks anew. */
+async function goneOf(connection: Connection, parts: Parts): Promise<string | undefined> {
   const topics = Object.keys(parts)
-  return (await connection.topics(topics, true)).size < topics.length
+  const known = await connection.topics(topics, true)
+  return topics.find((topic) => !known.has(topic))
 }
 
 async function listOffsets(
