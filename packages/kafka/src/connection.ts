@@ -359,6 +359,11 @@ export async function connect(
   }
 }
 
+/** Whether the way to one broker is what failed, and there may be others. */
+export function isAway({ closed }: Connection, error: unknown): boolean {
+  return !closed && classify(error).code === 'MQ_CONNECTION'
+}
+
 function keyOf(lane: string, node: number, { host, port }: Address): string {
   return `${lane} ${node} ${host}:${port}`
 }

@@ -1,6 +1,8 @@
+import { performance } from 'node:perf_hooks'
 import { AdapterError } from '@mq/core/adapter'
 import { pause } from './abort.ts'
-import type { Connection } from './connection.ts'
+import type { Link } from './client.ts'
+import { type Connection, isAway } from './connection.ts'
 import { errorType } from './errors.ts'
 import { offsetsOf } from './log/offsets.ts'
 import type { TopicInfo } from './log/protocol.ts'
@@ -15,6 +17,9 @@ const COPY_BYTES = 32 * 1024
 const MOST_BYTES = 2 ** 31 - 1
 const GONE = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'])
 const POLL_MS = 5
+/** How long it takes a cluster to do without a broker, and a little more, in ms. */
+const TAKEN_OVER_MS = 12_000
+const AWAY_MS = 100
 const TRIES = 1_000
 
 export interface TopicSpec {
@@ -80,6 +85,20 @@ export async function createTopics(
   return made
 }
 
+/** What may be asked twice: once more, for a while, where the broker that was asked went away, as another takes its place. */
+async function ofController<T>(connection: Connection, call: (link: Link) => Promise<T>): Promise<T> {
+  for (const until = performance.now() + TAKEN_OVER_MS; ;) {
+    try {
+      return await call(await connection.controller())
+    } catch (error) {
+      if (!isAway(connection, error) || performance.now() >= until) throw error
+      await pause(AWAY_MS)
+      // Who it is now.
+      await connection.topics([], true).catch(() => undefined)
+    }
+  }
+}
+
 /** All else that a name may not be is refused before. */
 function alike(name: string, cause: unknown): AdapterError {
   return new AdapterError(
@@ -100,13 +119,11 @@ async function requestTopics(
     replicationFactor: replicas,
     configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
   }))
-  const link = await connection.controller()
+  const timeout = connection.options.requestTimeoutMs
   try {
-    await link.call('CreateTopics', {
-      topics,
-      validateOnly: false,
-      timeout: connection.options.requestTimeoutMs,
-    })
+    await ofController(connection, (link) =>
+      link.call('CreateTopics', { topics, validateOnly: false, timeout }),
+    )
     return new Map()
   } catch (error) {
     const inner = (error as { errors?: readonly { topic?: string }[] }).errors
@@ -140,9 +157,9 @@ async function untilLed(connection: Connection, names: readonly string[]): Promi
 
 /** Deletes a topic, if it is there, and waits until it is gone. */
 export async function deleteTopic(connection: Connection, topic: string): Promise<void> {
-  const link = await connection.controller()
+  const timeout = connection.options.requestTimeoutMs
   try {
-    await link.call('DeleteTopics', { topics: [topic], timeout: connection.options.requestTimeoutMs })
+    await ofController(connection, (link) => link.call('DeleteTopics', { topics: [topic], timeout }))
   } catch (error) {
     // Another deletes it at the same time: some answer so of one that is going.
     if (!GONE.has(errorType(error) ?? '')) throw error
@@ -191,11 +208,9 @@ interface ConfigEntry {
 }
 
 async function entriesOf(connection: Connection, topic: string): Promise<readonly ConfigEntry[]> {
-  const link = await connection.controller()
-  const answer = await link.call<{ resources: readonly { configEntries: readonly ConfigEntry[] }[] }>(
-    'DescribeConfigs',
-    { resources: [{ type: 2, name: topic }], includeSynonyms: false },
-  )
+  type Answer = { readonly resources: readonly { readonly configEntries: readonly ConfigEntry[] }[] }
+  const args = { resources: [{ type: 2, name: topic }], includeSynonyms: false }
+  const answer = await ofController(connection, (link) => link.call<Answer>('DescribeConfigs', args))
   return answer.resources[0]?.configEntries ?? []
 }
 

@@ -1,11 +1,13 @@
 import { pause } from '../abort.ts'
 import { type Link, protocolError } from '../client.ts'
-import type { Connection } from '../connection.ts'
+import { type Connection, isAway } from '../connection.ts'
 import { errorType } from '../errors.ts'
 import { byTopic, committedBy } from './commits.ts'
 import type { Commit, CommitEntry, Parts } from './membership.ts'
 
 const TRIES = 50
+/** The same, where a broker is away: that long it takes a cluster to do without it. */
+const TRIES_AWAY = 120
 const AGAIN_MS = 100
 
 /** What a group committed, by `topic/partition`. */
@@ -51,14 +53,21 @@ export async function deleteGroup(connection: Connection, group: string, waits: 
 
 /** Names of all groups: each broker knows those that it coordinates. */
 export async function allGroups(connection: Connection): Promise<string[]> {
-  const lists = await Promise.all(
-    connection.nodes.map(async (node) => {
-      const link = await connection.link(node, 'main')
-      const { groups } = await link.call<{ groups: readonly { groupId: string }[] }>('ListGroups', {})
-      return groups.map(({ groupId }) => groupId)
-    }),
-  )
-  return lists.flat()
+  const groupsOf = async (node: number): Promise<string[]> => {
+    const link = await connection.link(node, 'main')
+    const { groups } = await link.call<{ groups: readonly { groupId: string }[] }>('ListGroups', {})
+    return groups.map(({ groupId }) => groupId)
+  }
+  for (let tries = 0; ; tries++) {
+    try {
+      return (await Promise.all(connection.nodes.map(groupsOf))).flat()
+    } catch (error) {
+      if (!isAway(connection, error) || tries >= TRIES_AWAY) throw error
+      await pause(AGAIN_MS)
+      // It may be none of the cluster's any more.
+      await connection.topics([], true).catch(() => undefined)
+    }
+  }
 }
 
 const PASSING = new Set([
@@ -82,7 +91,8 @@ async function persistently<T>(
       return await call(await connection.coordinator(group, 'main'))
     } catch (error) {
       const type = errorType(error) ?? ''
-      if (!(PASSING.has(type) || alsoPassing.includes(type)) || tries >= TRIES) throw error
+      const passes = PASSING.has(type) || alsoPassing.includes(type)
+      if (!(passes && tries < TRIES) && !(isAway(connection, error) && tries < TRIES_AWAY)) throw error
       connection.forgetCoordinator(group)
       await pause(AGAIN_MS)
     }
