@@ -155,8 +155,10 @@ async function untilLed(connection: Connection, names: readonly string[]): Promi
   }
 }
 
-/** Deletes a topic, if it is there, and waits until it is gone. */
+/** Deletes a topic, if it is there, and waits until it is gone, or is another one by that name. */
 export async function deleteTopic(connection: Connection, topic: string): Promise<void> {
+  const before = await connection.topic(topic, true)
+  if (before === null) return
   const timeout = connection.options.requestTimeoutMs
   try {
     await ofController(connection, (link) => link.call('DeleteTopics', { topics: [topic], timeout }))
@@ -164,8 +166,11 @@ export async function deleteTopic(connection: Connection, topic: string): Promis
     // Another deletes it at the same time: some answer so of one that is going.
     if (!GONE.has(errorType(error) ?? '')) throw error
   }
-  for (let tries = 0; tries < TRIES && (await connection.topic(topic, true)) !== null; tries++)
+  for (let tries = 0; tries < TRIES; tries++) {
+    const now = await connection.topic(topic, true)
+    if (now?.id !== before.id) return
     await pause(POLL_MS)
+  }
 }
 
 export async function configOf(connection: Connection, topic: string): Promise<Map<string, string | null>> {

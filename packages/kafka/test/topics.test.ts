@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { fresh } from '@mq/conformance/fixtures'
 import protocolErrors from 'kafkajs/src/protocol/error.js'
+import { deleteTopic } from '../src/topics.ts'
 import { refuseOnce } from './requests.ts'
 import { declaration, onServer } from './support.ts'
 
@@ -21,6 +22,19 @@ it('a topic that another deletes at the same time is deleted, whatever a broker 
     await Promise.all([adapter.remove(target), other.remove(target)])
     await expect(adapter.size(target)).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
   }
+})
+
+it('a topic that another makes anew once it is deleted is not waited for', async () => {
+  let id = 'old'
+  let looks = 0
+  const link = { call: () => Promise.resolve((id = 'new')) }
+  const connection = {
+    options: { requestTimeoutMs: 1_000 },
+    controller: () => Promise.resolve(link),
+    topic: () => Promise.resolve({ name: 't', id, looks: ++looks }),
+  }
+  await deleteTopic(connection as never, 't')
+  expect(looks).toBe(2)
 })
 
 describe('a broker that goes away when it is asked', () => {
