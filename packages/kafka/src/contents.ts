@@ -8,7 +8,7 @@ import { deleteRecords, type LogEnds, offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import { waitingCount } from './log/scan.ts'
 import { partsOf } from './topics.ts'
-import { notesAtStart, parseNotes } from './group/notes.ts'
+import { isAbout, notesAtStart, parseNotes } from './group/notes.ts'
 
 /** How much a target holds, and emptying it. */
 export interface Contents {
@@ -49,9 +49,9 @@ export function createContents(setup: ContentsSetup): Contents {
     return Object.entries(parts).flatMap(([topic, list]) =>
       list.flatMap((partition): Slice[] => {
         const end = ends.get(`${topic}/${partition}`)
-        return end === undefined
-          ? []
-          : [{ topic, partition, commit: commits.get(`${topic}/${partition}`), end }]
+        const commit = commits.get(`${topic}/${partition}`)
+        const about = isAbout(known.get(topic)?.id ?? '', commit?.metadata)
+        return end === undefined ? [] : [{ topic, partition, commit: about ? commit : undefined, end }]
       }),
     )
   }

@@ -10,7 +10,7 @@ import type { TopicInfo } from '../log/protocol.ts'
 import { byLeader, type LogEnds, offsetsOnce } from '../log/offsets.ts'
 import { createPartition } from './partition.ts'
 import type { Partition } from './partition-contract.ts'
-import { parseNotes } from './notes.ts'
+import { isAbout, parseNotes } from './notes.ts'
 
 const AGAIN_MS = 100
 const MOST_AGAIN_MS = 1_000
@@ -85,7 +85,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
     for (const [topic, list] of Object.entries(gained)) {
       const { id: topicId = '', leaders = [] } = known.get(topic) ?? {}
       const { metadata: notes } = commits.get(`${topic}/0`) ?? {}
-      const count = parseNotes(0, notes).partitions ?? counts.get(topicId) ?? leaders.length
+      const told = isAbout(topicId, notes) ? parseNotes(0, notes).partitions : undefined
+      const count = told ?? counts.get(topicId) ?? leaders.length
       counts.set(topicId, count)
       for (const number of list) {
         const key = `${topic}/${number}`
@@ -98,8 +99,8 @@ export function createHandoff(setup: HandoffSetup): Handoff {
         const fresh = isLatest ? end.high : end.low
         // What was done lay behind the end: the log lost it, and what is written there by now, or will be, is something else.
         const done = parseNotes(commit?.offset ?? 0, commit?.metadata).done.at(-1)?.[1] ?? 0
-        const lostEnd = done > end.high
-        if (lostEnd) warnOfAnother(logger, topic, number, done, end)
+        const lostEnd = done > end.high || !isAbout(topicId, commit?.metadata)
+        if (lostEnd) warnOfAnother(logger, topic, number, Math.max(done, commit?.offset ?? 0), end)
         else if (commit !== undefined && commit.offset < end.low)
           warnOfGap(logger, topic, number, commit.offset, end.low)
         // A group that has commits begins nowhere: what is left behind them was sent to it.

@@ -17,6 +17,8 @@ export interface CommitNotes {
   readonly partitions?: number | undefined
   /** Of the leader that wrote what was read last, where that is known: a log that is another one by now says so. */
   readonly epoch?: number | undefined
+  /** Which topic of its name it is about, where that is known. */
+  readonly topic?: string | undefined
   readonly done: readonly Range[]
   /** Failed runs of records that wait in place, by offset. */
   readonly attempts: ReadonlyMap<number, number>
@@ -28,12 +30,14 @@ export interface Suspect {
 }
 
 const MARK = 'mq1'
+/** Characters of a topic's id that tell it from others of its name. */
+const TAG = 8
 
 /** Characters of a commit's metadata that brokers take unless told otherwise. */
 export const METADATA_LIMIT = 4096
 
 /**
- * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 c=8 e=5 a=5:1 d=<base64>`. Ranges that do not fit are
+ * Notes as the metadata of a commit at `base`, at most `limit` characters: `mq1 h n=3 s=2 x=4:1 p=%23 c=8 e=5 t=1f0c a=5:1 d=<base64>`. Ranges that do not fit are
  * left out, the highest first: what they hold is repeated after a crash. `fits` says whether all went in.
  */
 export function encodeNotes(
@@ -50,6 +54,7 @@ export function encodeNotes(
   if (notes.pattern !== undefined) text += ` p=${encodeURIComponent(notes.pattern)}`
   if (notes.partitions !== undefined) text += ` c=${notes.partitions}`
   if (notes.epoch !== undefined) text += ` e=${notes.epoch}`
+  if (notes.topic !== undefined) text += ` t=${notes.topic}`
   let fits = true
   if (notes.attempts.size > 0) {
     const list = [...notes.attempts].map(([offset, count]) => `${offset - base}:${count}`).join(',')
@@ -84,6 +89,20 @@ export function notesAtStart(
   return encodeNotes(base, notes, METADATA_LIMIT).text
 }
 
+/** What commits call a topic by; `undefined`: its id is not known. */
+export function tagOf(topicId: string): string | undefined {
+  return topicId === '' ? undefined : topicId.slice(0, TAG)
+}
+
+/**
+ * Whether a commit is, as far as it says so, about this topic, and not about one of its name that is gone: brokers forget what was committed for that, unless
+ * the commit came too late, or nobody was there to forget it.
+ */
+export function isAbout(topicId: string, metadata: string | null | undefined): boolean {
+  const [told, asked] = [parseNotes(0, metadata).topic, tagOf(topicId)]
+  return told === undefined || asked === undefined || told === asked
+}
+
 /** Whether a commit was made by this adapter, whatever its version. */
 export function hasNotes(text: string | null): boolean {
   return text?.split(' ', 1)[0] === MARK
@@ -101,6 +120,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     pattern: undefined as string | undefined,
     partitions: undefined as number | undefined,
     epoch: undefined as number | undefined,
+    topic: undefined as string | undefined,
     done,
     attempts,
   }
@@ -115,6 +135,7 @@ export function parseNotes(base: number, text: string | null | undefined): Commi
     else if (field.startsWith('p=')) notes.pattern = decode(value)
     else if (field.startsWith('c=')) notes.partitions = Number(value) || undefined
     else if (/^e=\d+$/.test(field)) notes.epoch = Number(value)
+    else if (/^t=[0-9a-f]+$/.test(field)) notes.topic = value
     else if (field.startsWith('a=')) {
       for (const pair of value.split(',')) {
         const [offset, count] = pair.split(':').map(Number)

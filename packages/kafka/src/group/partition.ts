@@ -2,7 +2,7 @@ import type { LogRecord } from '../log/batch-reader.ts'
 import type { Taker } from './consumer-contract.ts'
 import { createDelayed } from './delayed.ts'
 import { type Hold, NO_HISTORY, type Partition, type PartitionStart } from './partition-contract.ts'
-import { encodeNotes, parseNotes, type Suspect } from './notes.ts'
+import { encodeNotes, parseNotes, tagOf, type Suspect } from './notes.ts'
 import { createTracker } from './tracker.ts'
 import { deliverAtOf, removalOf } from '../wire.ts'
 
@@ -336,6 +336,7 @@ export function createPartition(start: PartitionStart): Partition {
         pattern: start.pattern,
         partitions: start.partitions,
         epoch: partition.epoch < 0 ? undefined : partition.epoch,
+        topic: tagOf(start.topicId),
         done: tracker.ranges(),
         attempts: failures,
       }

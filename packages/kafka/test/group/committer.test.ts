@@ -205,7 +205,7 @@ describe('an end without anything held', () => {
     await committer.trim()
     committer.stop()
     expect(deleted).toHaveBeenCalledTimes(1)
-    expect(committed).toEqual(['mq1'])
+    expect(committed).toEqual(['mq1 t=a'])
   })
 })
 

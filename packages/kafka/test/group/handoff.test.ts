@@ -149,7 +149,7 @@ describe('a partition that is taken over', () => {
       await gains([0, 1])
     )({ offset: 12, metadata: 'mq1 c=1' })
     // Whoever takes it over next knows, too.
-    expect(owned.get('q/0')?.commitEntry(false, 4_096)).toEqual({ offset: 12, metadata: 'mq1 c=1' })
+    expect(owned.get('q/0')?.commitEntry(false, 4_096)).toEqual({ offset: 12, metadata: 'mq1 c=1 t=a' })
   })
 
   it('is not read when the next round began before it was: by that one another may', async () => {

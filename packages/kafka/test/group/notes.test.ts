@@ -22,6 +22,7 @@ describe('notes of a commit', () => {
     ['a suspect', notes({ held: true, stalls: 3, suspect: { offset: 1_004, count: 1 } })],
     ['no suspect', notes({ held: true, stalls: 3, suspect: null })],
     ['the first leader', notes({ epoch: 0 })],
+    ['a topic', notes({ topic: '1f0c22aa' })],
     ['all at once', notes({ held: true, stalls: 1, pattern: '#', done: [[1_003, 1_004]], attempts: new Map([[1_002, 9]]) })], // prettier-ignore
   ]
   it.each(cases)('survive a round trip: %s', (_name, given) => {
@@ -37,7 +38,7 @@ describe('notes of a commit', () => {
     'something else',
     'mq2 d=AAAA',
     'mq1 d=!!!!',
-    'mq1 s=x p=% e=-1',
+    'mq1 s=x p=% e=-1 t=?',
     'mq1 d=gICAgICAgICAgA==',
   ])('of a stranger say nothing: %s', (text) => {
     expect(parseNotes(0, text)).toEqual(notes())
