@@ -9,6 +9,7 @@ const OFFSET_FETCH = 9
 const LIST_GROUPS = 16
 const CREATE_TOPICS = 19
 const DELETE_TOPICS = 20
+const GROUP_LOAD_IN_PROGRESS = 14
 const { createErrorFromCode } = protocolErrors as { createErrorFromCode(code: number): Error }
 const { connect } = onServer()
 
@@ -41,7 +42,7 @@ describe('a broker that goes away when it is asked', () => {
   const away = (clientId: string, apiKey: number): void =>
     refuseOnce(clientId, apiKey, Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }))
 
-  it('is not the last to be asked', async () => {
+  it('is not the last to be asked, nor is one that takes its place and is not ready', async () => {
     const clientId = fresh()
     const adapter = await connect({ clientId })
     const topic = fresh()
@@ -52,6 +53,9 @@ describe('a broker that goes away when it is asked', () => {
     away(clientId, OFFSET_FETCH)
     expect(await adapter.size(target)).toBe(0)
     away(clientId, LIST_GROUPS)
+    await adapter.remove({ topic })
+    await adapter.declare({ topic }, declaration)
+    refuseOnce(clientId, LIST_GROUPS, createErrorFromCode(GROUP_LOAD_IN_PROGRESS))
     await adapter.remove({ topic })
     away(clientId, DELETE_TOPICS)
     const queue = fresh()

@@ -62,7 +62,8 @@ export async function allGroups(connection: Connection): Promise<string[]> {
     try {
       return (await Promise.all(connection.nodes.map(groupsOf))).flat()
     } catch (error) {
-      if (!isAway(connection, error) || tries >= TRIES_AWAY) throw error
+      const passes = PASSING.has(errorType(error) ?? '') || isAway(connection, error)
+      if (!passes || tries >= TRIES_AWAY) throw error
       await pause(AGAIN_MS)
       // It may be none of the cluster's any more.
       await connection.topics([], true).catch(() => undefined)
