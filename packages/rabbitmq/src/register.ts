@@ -75,7 +75,7 @@ export function createRegister(
     },
     async empty(topic, use) {
       const register = own.register(topic)
-      if (!(await queues.exists(register))) return use(new Set())
+      if (!(await queues.isMade(register))) return use(new Set())
       let found = false
       await hold(topic, Infinity, async (names) => {
         found = names.size > 0
@@ -94,7 +94,7 @@ export function createRegister(
     },
     async names(topic) {
       let found: ReadonlySet<string> = new Set()
-      if (await queues.exists(own.register(topic)))
+      if (await queues.isMade(own.register(topic)))
         await hold(topic, Infinity, (names) => {
           found = names
           return Promise.resolve(false)

@@ -1,8 +1,9 @@
 import type { Declaration, QueueSettings } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { isMissing, replyCode } from './errors.ts'
+import { replyCode } from './errors.ts'
 import { queueOf } from './names.ts'
+import { madeAgain } from './one-maker.ts'
 import { createPatterns } from './patterns.ts'
 import { createRegister } from './register.ts'
 import type { Queues } from './topology.ts'
@@ -25,9 +26,6 @@ interface Subscription {
   readonly topic: string
   readonly subscription: string
 }
-
-/** To make a subscription that somebody else removes. */
-const ATTEMPTS = 5
 
 export function createTopics(
   connection: Connection,
@@ -78,31 +76,26 @@ export function createTopics(
     }
   }
 
-  /** Whoever deletes the topic meanwhile takes away what is made here, at any point. */
-  const subscribe = async (
-    target: Subscription,
-    declaration: Declaration,
-  ): Promise<Partial<QueueSettings>> => {
-    for (let attempt = 1; ; attempt++)
-      try {
-        return await subscribeOnce(target, declaration, attempt > 1)
-      } catch (error) {
-        if (attempt === ATTEMPTS || !isMissing(error)) throw error
-      }
-  }
+  const subscribe = (target: Subscription, declaration: Declaration): Promise<Partial<QueueSettings>> =>
+    madeAgain(async (again) => {
+      // Whatever is known of it: somebody may have deleted it under its subscribers.
+      known.delete(target.topic)
+      await declare(target.topic)
+      const making = (isNew: boolean) => subscribeOnce(target, declaration, isNew, again)
+      return declaration.settings.exclusive
+        ? making(!(await queues.exists(queueOf(target))))
+        : queues.make(queueOf(target), making)
+    })
 
   const subscribeOnce = async (
     target: Subscription,
     { settings, pattern = '#', ifExists }: Declaration,
+    isNew: boolean,
     again: boolean,
   ): Promise<Partial<QueueSettings>> => {
     const { topic } = target
     const queue = queueOf(target)
     const label = `${topic}/${target.subscription}`
-    // Whatever is known of it: somebody may have deleted it under its subscribers.
-    known.delete(topic)
-    await declare(topic)
-    const isNew = !(await queues.exists(queue))
     // A note of one that is gone says nothing against what is asked for now.
     if (isNew && ifExists === 'compare') await patterns.remove(queue)
     // Written down before it is made: whoever deletes the topic finds it. What was written before may have gone with the register.
@@ -135,8 +128,10 @@ export function createTopics(
   const unsubscribe = async (target: Subscription): Promise<void> => {
     const queue = queueOf(target)
     limit(target, false)
-    await queues.remove(queue)
-    await patterns.remove(queue)
+    await queues.alone(queue, async () => {
+      await queues.remove(queue)
+      await patterns.remove(queue)
+    })
   }
 
   const remove = (topic: string): Promise<void> =>

@@ -13,6 +13,7 @@ import type { Connection, Role } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { CUT, inequivalence, type Inequivalence, replyCode } from './errors.ts'
 import { partitionQueue, queueOf } from './names.ts'
+import { createOneMaker, madeAgain, type OneMaker } from './one-maker.ts'
 import type { ResolvedOptions } from './options.ts'
 import { adopt, fieldOf, formOf, revealed, settingOf, supposed, valueIn } from './queue-arguments.ts'
 import { createTopics } from './topics.ts'
@@ -54,7 +55,7 @@ export interface Topology {
 }
 
 /** What topics need of queues. */
-export interface Queues {
+export interface Queues extends OneMaker {
   exists(queue: string): Promise<boolean>
   /** On a channel of the socket that may touch the queue. */
   on<T>(queue: string, call: (channel: Channel) => Promise<T>): Promise<T>
@@ -107,6 +108,8 @@ export function createTopology(
       throw error
     }
   }
+
+  const maker = createOneMaker(connection, exists)
 
   /** Up to the last one that is there: somebody may have deleted one of them alone. `atLeast`: how many there should be. */
   const countPartitions = async (queue: string, atLeast: number): Promise<number> => {
@@ -184,7 +187,7 @@ export function createTopology(
   /** A queue that takes dead letters is made before its first one: what the server itself dead-letters would be lost without it. */
   const takeDeadLetters = async (queue: string): Promise<void> => {
     if (queues.has(queue)) return
-    const differences = await settle(queue, plainSettings)
+    const differences = await maker.make(queue, () => settle(queue, plainSettings))
     const { ordered = false, autoDelete = false, exclusive = false, ...rest } = revealed(differences)
     if (ordered) queues.set(queue, { ...(await inspect(queue)), ordered })
     else {
@@ -314,9 +317,12 @@ export function createTopology(
     exists,
     on,
     declare: declareQueue,
-    makeRegister: async (name) =>
-      void (await settle(name, { ...plainSettings, maxLength: 100_000, overflow: 'drop-oldest' })),
+    async makeRegister(name) {
+      const settings = { ...plainSettings, maxLength: 100_000, overflow: 'drop-oldest' } as const
+      await maker.make(name, () => settle(name, settings))
+    },
     remove: removeWhole,
+    ...maker,
     conflict,
     peek: (queue) => queues.get(queue),
   }
@@ -325,14 +331,19 @@ export function createTopology(
   return {
     async declare(target, declaration) {
       if ('subscription' in target) return topics.subscribe(target, declaration)
-      if ('queue' in target)
-        return declareQueue(target.queue, queueOf(target), declaration.settings, declaration.ifExists)
+      if ('queue' in target) {
+        const { settings, ifExists } = declaration
+        const declare = () => declareQueue(target.queue, queueOf(target), settings, ifExists)
+        return settings.exclusive ? declare() : madeAgain(() => maker.make(queueOf(target), declare))
+      }
       await topics.declare(target.topic)
       return {}
     },
     async remove(target) {
-      if ('queue' in target) await untilTold(removeQueue(queueOf(target)))
-      else
+      if ('queue' in target) {
+        const queue = queueOf(target)
+        await untilTold(maker.alone(queue, () => removeQueue(queue)))
+      } else
         await untilTold('subscription' in target ? topics.unsubscribe(target) : topics.remove(target.topic))
     },
     async purge(target) {
