@@ -24,6 +24,7 @@ import { ordering } from './items/ordering.ts'
 import { payload } from './items/payload.ts'
 import { publish } from './items/publish.ts'
 import { queues } from './items/queues.ts'
+import { redriven } from './items/redriven.ts'
 import { receive } from './items/receive.ts'
 import { receiveEdges } from './items/receive-edges.ts'
 import { receiver } from './items/receiver.ts'
@@ -32,6 +33,7 @@ import { retry } from './items/retry.ts'
 import { sentMessage } from './items/sent-message.ts'
 import { settle } from './items/settle.ts'
 import { shutdown } from './items/shutdown.ts'
+import { subscriptionLimits } from './items/subscription-limits.ts'
 import { subscriptions } from './items/subscriptions.ts'
 import { time } from './items/time.ts'
 import { tokens } from './items/tokens.ts'
@@ -48,10 +50,12 @@ export const items: readonly Item[] = [
   receive,
   topics,
   subscriptions,
+  subscriptionLimits,
   ordering,
   settle,
   retry,
   deadLetters,
+  redriven,
   time,
   longTimes,
   extras,

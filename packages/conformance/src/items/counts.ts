@@ -59,10 +59,12 @@ export const counts = group('contract', (item) => {
     const adapter = await t.connected()
     const target = { queue: t.name() }
     await adapter.declare(target, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-    const messages = Array.from({ length: 300 }, () => outbound(target))
-    for (const { ok } of await adapter.publish(messages, t.deadline())) assert.ok(ok, 'not accepted')
-    await t.until(async () => (await adapter.size(target)) === 300, 'size 300')
-    assert.equal(await adapter.purge(target), 300)
+    for (let call = 0; call < 3; call++) {
+      const messages = Array.from({ length: 400 }, () => outbound(target))
+      for (const { ok } of await adapter.publish(messages, t.deadline())) assert.ok(ok, 'not accepted')
+    }
+    await t.until(async () => (await adapter.size(target)) === 1200, 'size 1200')
+    assert.equal(await adapter.purge(target), 1200)
     await t.until(async () => (await adapter.size(target)) === 0, 'size 0')
   })
 

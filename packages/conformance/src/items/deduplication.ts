@@ -60,8 +60,12 @@ export const deduplication = group('extras', (item) => {
       const retried = await take(t, queue, name)
       await queue.reject(retried, { requeue: true })
       eachOnce([dead.body, ...(await drain(queue, name)).map(({ body }) => body)], ids)
+      // Whoever declares it once more, or takes it as it is, finds it with what it knows.
+      const later = await t.connect()
+      await later.createQueue(config)
+      const taking = await t.connect()
       for (const deduplicationId of new Set(['a', 'A', 'n0', dead.body as string, retried.body as string])) {
-        for (const by of [other, queue])
+        for (const by of [other, queue, later, taking])
           await by.send(name, 'again', {
             deduplicationId,
             key: 'k',

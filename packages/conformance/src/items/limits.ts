@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Delivery, Receiver, Source, Target } from '@mq/core/adapter'
+import type { Delivery, OutboundMessage, QueueSettings, Receiver, Source, Target } from '@mq/core/adapter'
 import { failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { drain, eachOnce, numbers, receiveAll, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
@@ -208,7 +208,7 @@ export const limits = group('extras', (item) => {
     }
   })
 
-  item('limits-freed', 'a full queue has room again, however it was emptied', async (t) => {
+  item('limits-freed', 'a full queue has its room again, and no more, however it was emptied', async (t) => {
     if (t.capabilities.limits === 'none') return t.refused('limits')
     const adapter = await t.connected()
     const dead = { queue: t.name('dead') }
@@ -228,7 +228,9 @@ export const limits = group('extras', (item) => {
         await settle(receiver, held)
         await receiver.ack(await receiveAll(t, receiver, 3))
       })
-    const ways: Record<string, (target: Target) => Promise<unknown>> = {
+    const publish = (target: Target, over: Partial<OutboundMessage> = {}) =>
+      adapter.publish([outbound(target, over)], t.deadline())
+    const ways: Record<string, (target: Target, settings: QueueSettings) => Promise<unknown>> = {
       acknowledged: settled((receiver, held) => receiver.ack(held)),
       'dead-lettered': settled((receiver, held) =>
         receiver.deadLetter(
@@ -240,7 +242,17 @@ export const limits = group('extras', (item) => {
       released: back((receiver, held) => receiver.release(held)),
       retried: back((receiver, held) => receiver.retry(held, 0)),
       purged: (target) => adapter.purge(target),
-      async deleted(target) {
+      async 'delayed until it was due'(target) {
+        await adapter.purge(target)
+        for (let i = 0; i < 3; i++) await publish(target, { delayMs: 50 })
+        await ways['acknowledged']?.(target, plainSettings)
+      },
+      async expired(target) {
+        await adapter.purge(target)
+        for (let i = 0; i < 3; i++) await publish(target, { expiresAt: t.now() + 200 })
+        await t.quiet(300)
+      },
+      async deleted(target, settings) {
         await adapter.remove(target)
         await adapter.declare(target, { settings, ...take })
       },
@@ -250,15 +262,17 @@ export const limits = group('extras', (item) => {
         await browsing.close(t.deadline())
       },
     }
-    const settings = { ...plainSettings, maxLength: 3, maxLengthBytes: 3 * outbound(dead).body.length }
-    for (const [what, empty] of Object.entries(ways)) {
-      const target = { queue: t.name() }
-      await adapter.declare(target, { settings, ...take })
-      const sent = async (): Promise<boolean> =>
-        (await adapter.publish([outbound(target)], t.deadline()))[0]?.ok === true
-      for (let i = 0; i < 3; i++) assert.ok(await sent(), 'it did not fit')
-      await empty(target)
-      for (let i = 0; i < 3; i++) await t.until(sent, `room in a queue of which all was ${what}`)
+    for (const limit of [{ maxLength: 3 }, { maxLengthBytes: 3 * outbound(dead).body.length }]) {
+      const settings = { ...plainSettings, ...limit }
+      for (const [what, empty] of Object.entries(ways)) {
+        const target = { queue: t.name() }
+        await adapter.declare(target, { settings, ...take })
+        const sent = async (): Promise<boolean> => (await publish(target))[0]?.ok === true
+        for (let i = 0; i < 3; i++) assert.ok(await sent(), 'it did not fit')
+        await empty(target, settings)
+        for (let i = 0; i < 3; i++) await t.until(sent, `room in a queue of which all was ${what}`)
+        if (t.capabilities.limits === 'exact') assert.ok(!(await sent()), `more room, once all was ${what}`)
+      }
     }
   })
 })

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
-import type { BrokerAdapter, Delivery, Receiver, Target } from '@mq/core/adapter'
+import type { BrokerAdapter, Delivery, Receiver, SettleOutcome, Target } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { outbound, plainSettings, source } from '../fixtures.ts'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { drain, eachOnce, later, MOST_LATE_MS, numbers, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { within } from '../schedule.ts'
-import { settled } from '../stage.ts'
+import { EFFECTS, OPERATIONS, settled, type Operation } from '../stage.ts'
+
+type Subscription = Extract<Target, { topic: string }>
 
 const open = (adapter: BrokerAdapter, target: Target, leaseMs?: number): Promise<Receiver> =>
   adapter.open(
@@ -19,6 +21,25 @@ async function subscribed(t: TestContext, adapter: BrokerAdapter, topic: string,
   await adapter.declare({ topic }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
   await adapter.declare(target, { settings: plainSettings, pattern: '#', ifExists: 'take' })
   return target
+}
+
+/** Where its dead letters go. */
+async function deadQueue(adapter: BrokerAdapter, { topic, subscription }: Subscription) {
+  const queue = `${topic}.${subscription}.dlq`
+  await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+  return { queue }
+}
+
+function settle(
+  receiver: Receiver,
+  operation: Operation,
+  deliveries: readonly Delivery[],
+  dead: Target,
+): Promise<readonly SettleOutcome[]> {
+  if (operation === 'retry') return receiver.retry(deliveries, 0)
+  if (operation !== 'deadLetter') return receiver[operation](deliveries)
+  const failures = deliveries.map((_, i) => failure({ attempts: i + 1 }))
+  return receiver.deadLetter(deliveries, failures, dead)
 }
 
 /** A subscription is a queue like any other. */
@@ -181,8 +202,48 @@ export const subscriptions = group('topics', (item) => {
     const [again] = await receiveAll(t, await open(adapter, target), 1)
     assert.deepEqual([again?.id, again?.deliveryCount], [message.id, 0])
     assert.ok((again?.redeliveries ?? 0) >= 1, 'redeliveries')
-    assert.deepEqual([...(await receiver.ack(held))], ['lost'])
+    const dead = await deadQueue(adapter, target)
+    for (const operation of OPERATIONS)
+      assert.deepEqual([...(await settle(receiver, operation, held, dead))], ['lost'], operation)
+    assert.equal(await adapter.size(dead), 0, 'it was dead-lettered')
     assert.equal(await adapter.size(bystander), 0, 'it came to another subscription')
+    await adapter.publish([outbound({ topic: target.topic })], t.deadline())
+    const renewing = await open(adapter, target, t.leaseMs)
+    const renewed = await receiveAll(t, renewing, 1)
+    for (let i = 0; i < 6; i++) {
+      await t.quiet(t.leaseMs / 4)
+      settled(await renewing.renew(renewed), 1)
+    }
+    const other = await open(adapter, target)
+    assert.deepEqual([...(await other.receive(10, t.deadline(), 0))], [], 'of a lease that was renewed')
+    settled(await renewing.ack(renewed), 1)
+  })
+
+  item('settle-several', 'a settlement of several in a subscription is done for each of them', async (t) => {
+    const adapter = await t.connected()
+    const several = 3
+    for (const operation of ['ack', 'release', 'retry', 'deadLetter'] as const) {
+      const target = await subscribed(t, adapter, t.name('topic'), 's')
+      const dead = await deadQueue(adapter, target)
+      const messages = numbers(several).map(() => outbound({ topic: target.topic }))
+      await adapter.publish(messages, t.deadline())
+      const receiver = await open(adapter, target)
+      const held = await receiveAll(t, receiver, several)
+      settled(await settle(receiver, operation, held, dead), several)
+      const { back, dead: died, counted } = EFFECTS[operation]
+      for (const [from, n] of [[target, back] as const, [dead, died] as const]) {
+        const other = await open(adapter, from)
+        const got = await receiveAll(t, other, n * several)
+        // What comes back does so without a close, which gives back what is held.
+        if (from === target) await receiver.close(t.deadline())
+        got.push(...(await other.receive(10, t.deadline(), 0)))
+        eachOnce(
+          got.map(({ id, deliveryCount, deadLetter }) => [id, deliveryCount, deadLetter?.attempts].join()),
+          n === 0 ? [] : held.map(({ id }, i) => [id, counted, died === 0 ? undefined : i + 1].join()),
+          `${operation}, ${from === dead ? 'dead' : 'back'}`,
+        )
+      }
+    }
   })
 
   item('missing', 'a subscription that does not exist is MQ_QUEUE_NOT_FOUND, and is not made', async (t) => {
@@ -213,14 +274,17 @@ export const subscriptions = group('topics', (item) => {
     await adapter.remove(target)
   })
 
-  item('dots', 'dots in names do not make one subscription of two', async (t) => {
+  item('dots', 'dots in names do not make one of two, be they subscriptions or a queue', async (t) => {
     const adapter = await t.connected()
     const name = t.name('topic')
-    const targets = [
+    const queue = `${name}.b.c`
+    await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+    const targets: readonly Target[] = [
       await subscribed(t, adapter, name, 'b.c'),
       await subscribed(t, adapter, `${name}.b`, 'c'),
+      { queue },
     ]
-    const messages = targets.map(({ topic }) => outbound({ topic }))
+    const messages = targets.map((target) => outbound('topic' in target ? { topic: target.topic } : target))
     for (const message of messages) await adapter.publish([message], t.deadline())
     for (const [i, target] of targets.entries()) {
       const receiver = await open(adapter, target)
@@ -229,7 +293,7 @@ export const subscriptions = group('topics', (item) => {
       assert.deepEqual(
         got.map(({ id }) => id),
         [messages[i]?.id],
-        `${target.topic} ${target.subscription}`,
+        JSON.stringify(target),
       )
       settled(await receiver.ack(got), 1)
       await receiver.close(t.deadline())
@@ -243,7 +307,7 @@ export const subscriptions = group('topics', (item) => {
       const adapter = await t.connected()
       const target = await subscribed(t, adapter, t.name('topic'), 's')
       const receiver = await open(adapter, target)
-      const delayMs = 1000
+      const delayMs = 2000
       let took = Infinity
       // The best of some: a stall of this machine is not the broker's.
       for (let tries = 0; tries < 3 && took > delayMs + MOST_LATE_MS; tries++) {

@@ -169,7 +169,15 @@ export const topics = group('topics', (item) => {
     const other = await t.connect()
     await rejects(other.createSubscription(topic, 's', { pattern: 'b.*' }), 'MQ_QUEUE_CONFLICT')
     await queue.publish(topic, 'kept', { routingKey: 'a.x' })
+    await queue.createSubscription(topic, 's', { pattern: 'a.*' })
     assert.equal((await take(t, queue, subscription(topic, 's'))).body, 'kept')
+    // What is deleted and made again knows nothing of the one before.
+    await queue.deleteSubscription(topic, 's')
+    await queue.createSubscription(topic, 's', { pattern: 'b.*' })
+    await queue.publish(topic, 'unmatched', { routingKey: 'a.x' })
+    await queue.publish(topic, 'matched', { routingKey: 'b.x' })
+    assert.equal((await take(t, queue, subscription(topic, 's'))).body, 'matched')
+    await nothing(queue, subscription(topic, 's'))
   })
 
   item('taken', 'a subscription that another uses as it is keeps its pattern', async (t) => {
@@ -187,6 +195,11 @@ export const topics = group('topics', (item) => {
     const queue = await t.connect()
     const topic = t.name('topic')
     const [a, b] = ['a', 'b'].map((name) => subscription(topic, name)) as [QueueArg, QueueArg]
+    // Named alike, in this topic and in another one.
+    const alike = [subscription(topic, 'ab'), subscription(`${topic}2`, 'a')]
+    await queue.createSubscription(topic, 'ab')
+    await queue.createSubscription(`${topic}2`, 'a')
+    await queue.publish(`${topic}2`, 'other')
     for (const name of ['a', 'b']) await queue.createSubscription(topic, name, { pattern: `#.${name}.#` })
     for (const [body, routingKey] of ['a', 'a.b', 'b.a', 'b', 'a.x.b'].entries())
       await queue.publish(topic, body, { routingKey })
@@ -197,6 +210,7 @@ export const topics = group('topics', (item) => {
     const bodies = (await drain(queue, b)).map(({ body }) => body)
     eachOnce(bodies, [1, 2, 3, 4])
     await nothing(queue, a)
+    for (const [i, n] of [5, 1].entries()) assert.equal((await drain(queue, alike[i] as QueueArg)).length, n)
   })
 
   item('isolated', 'topics do not mix, whatever their names begin with', async (t) => {
@@ -238,6 +252,9 @@ export const topics = group('topics', (item) => {
     const queue = await t.connect()
     const topic = t.name('topic')
     for (const name of ['a', 'b', 'ab']) await queue.createSubscription(topic, name)
+    const alike = `${topic}2`
+    for (const name of ['a', 'b']) await queue.createSubscription(alike, name)
+    await queue.publish(alike, 'other')
     await queue.publish(topic, 'old')
     await queue.deleteSubscription(topic, 'a')
     await queue.createSubscription(topic, 'a')
@@ -249,6 +266,8 @@ export const topics = group('topics', (item) => {
     await queue.deleteTopic(topic)
     await queue.createSubscription(topic, 'b')
     await nothing(queue, subscription(topic, 'b'))
+    for (const name of ['a', 'b'])
+      assert.equal((await take(t, queue, subscription(alike, name))).body, 'other', `${name} of another`)
   })
 
   item(

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { BrokerAdapter, Delivery, QueueSettings, Receiver, Source } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { outbound, plainSettings, source } from '../fixtures.ts'
-import { eachOnce, later, receiveAll } from '../helpers.ts'
+import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { eachOnce, later, numbers, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { within } from '../schedule.ts'
 
@@ -28,6 +28,11 @@ interface Cause {
   readonly what: string
   readonly settings?: Partial<QueueSettings>
   readonly before: (scene: Scene) => Promise<Prepared>
+}
+
+async function declared(adapter: BrokerAdapter, queue: string): Promise<{ queue: string }> {
+  await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
+  return { queue }
 }
 
 /** Publishes one, and takes it. */
@@ -104,24 +109,50 @@ const KEY_FREE: Cause = {
   },
 }
 
+const NEXT_DEAD: Cause = {
+  ...KEY_FREE,
+  what: 'the dead letter that was before it in its key',
+  async before({ t, adapter, queue, waiter }) {
+    const receiver = await waiter()
+    const messages = ['head', 'next'].map(() => outbound({ queue }, { key: 'k' }))
+    await adapter.publish(messages, t.deadline())
+    const head = await receiveAll(t, receiver, 1)
+    const dead = await declared(adapter, t.name('dead'))
+    return {
+      receiver,
+      happens: () => receiver.deadLetter(head, [failure()], dead).then(() => messages[1]?.id ?? ''),
+    }
+  },
+}
+
+const DIED: Cause = {
+  what: 'a message that was dead-lettered to it',
+  async before({ t, adapter, queue, waiter }) {
+    const target = await declared(adapter, t.name())
+    const message = outbound(target)
+    await adapter.publish([message], t.deadline())
+    const other = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
+    const held = await receiveAll(t, other, 1)
+    const happens = () => other.deadLetter(held, [failure()], { queue }).then(() => message.id)
+    return { receiver: await waiter(), happens }
+  },
+}
+
 /** Calls of `receive` that wait. */
 export const waking = group('contract', (item) => {
   for (const mode of ['consume', 'pull'] as const) {
     item(`receive-woken-${mode}`, `receive (${mode}) answers whatever makes a message ready`, async (t) => {
       const { ownership, retryKeepsOrder } = t.capabilities
       const adapter = await t.connected()
-      const causes = [RELEASED, RETRIED, DELAYED, CLOSED]
+      const causes = [RELEASED, RETRIED, DELAYED, CLOSED, DIED]
       if (ownership === 'lease') causes.push(RAN_OUT, OWN_RAN_OUT)
-      if (retryKeepsOrder) causes.push(KEY_FREE)
+      if (retryKeepsOrder) causes.push(KEY_FREE, NEXT_DEAD)
       const one = async ({ what, settings, before }: Cause): Promise<void> => {
         const queue = t.name()
-        const declared = { ...plainSettings, ...settings }
-        await adapter.declare({ queue }, { settings: declared, pattern: undefined, ifExists: 'take' })
+        const made = { ...plainSettings, ...settings }
+        await adapter.declare({ queue }, { settings: made, pattern: undefined, ifExists: 'take' })
         const open = (over: Partial<Source>) =>
-          adapter.open(
-            source({ queue }, { prefetch: 1, ordered: declared.ordered, ...over }),
-            () => undefined,
-          )
+          adapter.open(source({ queue }, { prefetch: 1, ordered: made.ordered, ...over }), () => undefined)
         const { receiver, happens } = await before({
           t,
           adapter,
@@ -177,19 +208,19 @@ export const waking = group('contract', (item) => {
     assert.equal(delivery?.id, last.id)
   })
 
-  item('receive-both', 'two receivers that wait both answer when two messages come', async (t) => {
+  item('receive-both', 'receivers that wait all answer when as many messages come', async (t) => {
     const adapter = await t.connected()
     const queue = t.name()
     await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
     const open = () => adapter.open(source({ queue }, { prefetch: 1 }), () => undefined)
-    const receivers = [await open(), await open()]
+    const receivers = await Promise.all(numbers(12).map(() => later(open())))
     const waiting = later(
       Promise.all(
         receivers.map((receiver) => receiver.receive(1, t.deadline(t.patienceMs * 4), t.patienceMs * 4)),
       ),
     )
     await t.quiet(50)
-    const messages = [outbound({ queue }), outbound({ queue })]
+    const messages = receivers.map(() => outbound({ queue }))
     await adapter.publish(messages, t.deadline())
     const got = await within(t.clock, waiting, t.patienceMs, () => 'one of them waited on')
     eachOnce(

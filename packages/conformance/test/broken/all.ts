@@ -1,5 +1,7 @@
 import type { Broken } from './broken.ts'
+import { again } from './again.ts'
 import { alike } from './alike.ts'
+import { anew } from './anew.ts'
 import { apart } from './apart.ts'
 import { calls } from './calls.ts'
 import { connecting } from './connecting.ts'
@@ -7,6 +9,7 @@ import { connections } from './connections.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
 import { fields } from './fields.ts'
+import { full } from './full.ts'
 import { guessing } from './guessing.ts'
 import { kinds } from './kinds.ts'
 import { leasing } from './leasing.ts'
@@ -20,6 +23,7 @@ import { receiving } from './receiving.ts'
 import { settling } from './settling.ts'
 import { subscribing } from './subscribing.ts'
 import { ofASubscription } from './subscriptions.ts'
+import { several } from './several.ts'
 import { together } from './together.ts'
 import { waiting } from './waiting.ts'
 import { ways } from './ways.ts'
@@ -50,5 +54,9 @@ export const brokenAdapters: readonly Broken[] = [
   ...ofASubscription,
   ...leftBehind,
   ...nearly,
+  ...several,
+  ...anew,
+  ...again,
+  ...full,
   ...sequences,
 ]

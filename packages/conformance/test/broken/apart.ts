@@ -161,6 +161,21 @@ export const apart: readonly Broken[] = [
     fails: ['topics.priority'],
   },
   {
+    name: 'refuses what a subscription should make room for',
+    fault: subscriptionsWith({ overflow: 'reject' }),
+    fails: ['topics.drop-oldest'],
+  },
+  {
+    name: 'ignores maxLengthBytes of a subscription',
+    fault: subscriptionsWith({ maxLengthBytes: null }),
+    fails: ['topics.drop-oldest'],
+  },
+  {
+    name: 'keeps an autoDelete subscription',
+    fault: subscriptionsWith({ autoDelete: false }),
+    fails: ['topics.auto-delete'],
+  },
+  {
     name: 'deduplicates no subscription',
     fault: subscriptionsWith({ deduplicationWindowMs: null }),
     fails: ['extras.dedupe-apart'],

@@ -133,6 +133,7 @@ export const connecting: readonly Broken[] = [
       'settle.reject-dropped',
       'settle.stale-reject',
       'time.ttl-held',
+      'topics.auto-delete',
       'topics.full',
       'topics.missing',
       'topics.pattern-conflict',

@@ -35,7 +35,7 @@ interface Later {
 }
 
 /** Refuses what a queue with a limit would have room for, if what `counts` tells of were not in it any more. */
-function counting(
+export function counting(
   { shared }: Run,
   whole: ReturnType<Broken['fault']>,
   counts: (left: (target: object, n: number) => void) => ReturnType<Broken['fault']>,

@@ -22,6 +22,7 @@ export const settling: readonly Broken[] = [
       'contract.receive-woken-pull',
       'dead-letters.ordinary-queue',
       'dead-letters.purge',
+      'dead-letters.redrive-again',
       'dead-letters.redrive-all',
       'dead-letters.redrive-one',
       'dead-letters.redrive-some',
@@ -78,6 +79,7 @@ export const settling: readonly Broken[] = [
       'shutdown.zero-loss',
       'topics.lease',
       'topics.ordered',
+      'topics.settle-several',
     ],
   },
   {
@@ -200,6 +202,7 @@ export const settling: readonly Broken[] = [
       'shutdown.timeout',
       'time.long',
       'topics.returned',
+      'topics.settle-several',
     ],
   },
   {
@@ -222,6 +225,7 @@ export const settling: readonly Broken[] = [
       'shutdown.returned',
       'shutdown.timeout',
       'topics.returned',
+      'topics.settle-several',
     ],
   },
   {
@@ -247,7 +251,9 @@ export const settling: readonly Broken[] = [
       'receiver.token-again',
       'receiver.token-closed',
       'time.long',
+      'topics.lease',
       'topics.returned',
+      'topics.settle-several',
     ],
   },
   {
@@ -266,6 +272,7 @@ export const settling: readonly Broken[] = [
       'contract.receive-woken-pull',
       'dead-letters.metadata',
       'dead-letters.one-subscription',
+      'dead-letters.redrive-again',
       'extras.dedupe-returned',
       'extras.dedupe-same',
       'extras.limit-returned',
@@ -308,6 +315,7 @@ export const settling: readonly Broken[] = [
       'topics.delay-punctual',
       'topics.ordered',
       'topics.returned',
+      'topics.settle-several',
       'topics.size',
     ],
   },

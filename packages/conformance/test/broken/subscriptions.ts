@@ -45,7 +45,7 @@ export const ofASubscription: readonly Broken[] = [
           return receiver.ack(deliveries)
         },
       })),
-    fails: ['contract.fields-kinds', 'topics.returned'],
+    fails: ['contract.fields-kinds', 'topics.lease', 'topics.returned'],
   },
   {
     name: 'counts what is leased of a subscription as ready',

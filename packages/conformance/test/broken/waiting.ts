@@ -37,7 +37,7 @@ export const waiting: readonly Broken[] = [
       onReceiver(inner, (receiver) => ({
         retry: (deliveries, delayMs) => receiver.retry(deliveries, 2 * delayMs),
       })),
-    fails: ['time.punctual'],
+    fails: ['time.punctual', 'topics.delay-punctual'],
   },
   {
     name: 'delays behind what is delayed longer',
@@ -159,7 +159,7 @@ export const waiting: readonly Broken[] = [
           },
         }
       }),
-    fails: ['order.unblocked'],
+    fails: ['contract.receive-woken-consume', 'contract.receive-woken-pull', 'order.unblocked'],
   },
   {
     name: 'never gives the keys of what it purged free',
