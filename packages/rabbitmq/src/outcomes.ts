@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import type { Channel } from 'amqplib'
-import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
+import { AdapterError, adapterErrorOf, type PublishOutcome } from '@mq/core/adapter'
 import { closeCause } from './connection.ts'
 import { replyCode } from './errors.ts'
 import type { Entry, Item } from './lane.ts'
@@ -21,6 +21,15 @@ export function unencodable(error: unknown): unknown {
 
 export function isRefusal(error: unknown): boolean {
   return types.isNativeError(error) && error.message === 'message nacked'
+}
+
+export function noLeader(): PublishOutcome {
+  const error = new AdapterError('MQ_UNAVAILABLE', 'the queue has no leader', { retryable: true })
+  return { ok: false, error, certainty: 'unknown' }
+}
+
+export function isFull(outcome: PublishOutcome | undefined): boolean {
+  return outcome?.ok === false && adapterErrorOf(outcome.error)?.code === 'MQ_QUEUE_FULL'
 }
 
 /** What a confirm, a refusal or the end of the channel says about one message. */

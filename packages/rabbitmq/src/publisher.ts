@@ -8,6 +8,7 @@ import { classify, isMissing } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
+import { isFull, noLeader } from './outcomes.ts'
 import { answerable } from './replies.ts'
 import type { Known, Topology } from './topology.ts'
 import { encode, type Properties } from './wire.ts'
@@ -103,6 +104,23 @@ export function createPublisher(
       ? name
       : partitionQueue(name, partitionOf(key, known.partitions))
 
+  /** A queue without a leader refuses in the words of a full one; but it tells of no message, and a full one has some. */
+  const unlessLed = async (
+    items: readonly Item[],
+    outcomes: readonly PublishOutcome[],
+  ): Promise<readonly PublishOutcome[]> => {
+    const full = items.filter(({ exchange }, i) => exchange === '' && isFull(outcomes[i]))
+    const leaderless = new Set<string>()
+    for (const queue of new Set(full.map(({ routingKey }) => routingKey))) {
+      const found = connection.admin((channel) => channel.checkQueue(queue)).catch(() => null)
+      if ((await found)?.messageCount === 0) leaderless.add(queue)
+    }
+    if (leaderless.size === 0) return outcomes
+    return outcomes.map((outcome, i) =>
+      isFull(outcome) && leaderless.has((items[i] as Item).routingKey) ? noLeader() : outcome,
+    )
+  }
+
   /** What no queue took: the queue is missing, or on a node that is down, and then there again before long. */
   const explain = async (
     to: Destination,
@@ -155,7 +173,8 @@ export function createPublisher(
       // A call's messages keep their order as long as none of them waits.
       const lane = waits || found.kind === 'topic' ? toExchanges : toQueues
       const outcomes = await lane.write(items, signal)
-      for (const outcome of outcomes) if (!outcome.ok) return explain(to, items, outcomes)
+      for (const outcome of outcomes)
+        if (!outcome.ok) return explain(to, items, await unlessLed(items, outcomes))
       return outcomes
     },
     async copies(copies, signal) {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
-import { connected, fresh, live, plainSettings } from '@mq/conformance/fixtures'
+import { connected, declare, fresh, live, outbound, plainSettings, until } from '@mq/conformance/fixtures'
 import { AdapterError, type BrokerAdapter, type PublishOutcome } from '@mq/core/adapter'
 import { rabbitmqAdapter } from '../src/index.ts'
 import { type Publisher, storeText } from '../src/publisher.ts'
-import { broker } from './bench.ts'
+import { adapter, broker } from './bench.ts'
 
 /** Answers to copies with these, the last again and again; counts the calls. */
 function answering(...outcomes: readonly PublishOutcome[]): Publisher & { calls: number } {
@@ -22,6 +22,38 @@ const failed = (code: 'MQ_QUEUE_FULL' | 'MQ_CONNECTION'): PublishOutcome => ({
   ok: false,
   error: new AdapterError(code, 'no', { retryable: true }),
   certainty: 'unknown',
+})
+
+describe('a queue with a limit that has no leader', () => {
+  it('is not called full: what is sent to it may be sent again', async () => {
+    const queue = await declare(adapter, fresh(), { maxLength: 5 })
+    expect(await adapter.publish([outbound(queue)], live)).toEqual([{ ok: true }])
+    const server = `quorum_queues, {list_to_atom("%2F_${queue.queue}"), node()}`
+    await broker.run('eval', `ra:stop_server(${server}).`)
+    // Who has sent to it before goes on waiting for the leader that it knows.
+    const other = rabbitmqAdapter({ url: broker.url })
+    await connected(other)
+    await declare(other, queue.queue, { maxLength: 5 })
+    const [outcome] = await other.publish([outbound(queue)], live)
+    expect(outcome).toMatchObject({
+      error: { code: 'MQ_UNAVAILABLE', retryable: true },
+      certainty: 'unknown',
+    })
+    await broker.run('eval', `ra:restart_server(${server}).`)
+    await until(async () => (await other.publish([outbound(queue)], live))[0]?.ok === true)
+    await other.disconnect(live)
+  })
+
+  it('is full when it says so and holds messages', async () => {
+    const queue = await declare(adapter, fresh(), { maxLength: 2 })
+    // It lets some more in before it says so.
+    let outcome: PublishOutcome | undefined
+    await until(async () => {
+      ;[outcome] = await adapter.publish([outbound(queue)], live)
+      return outcome?.ok === false
+    })
+    expect(outcome).toMatchObject({ error: { code: 'MQ_QUEUE_FULL', retryable: false } })
+  })
 })
 
 describe('what is written down', () => {
