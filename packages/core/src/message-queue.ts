@@ -316,7 +316,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this
   }
 
-  /** Registers and starts in one. */
+  /** Registers and starts in one. Its handler stays registered once it has stopped, until another takes its place. */
   consume<B>(queue: QueueRef<B>, handler: BatchHandler<B>, options: BatchOptions): Promise<Consumer>
   consume<B>(queue: QueueRef<B>, handler: Handler<B>, options?: HandlerOptions): Promise<Consumer>
   async consume(queue: QueueRef, handler: AnyHandler, options: HandlerOptions = {}): Promise<Consumer> {

@@ -27,6 +27,10 @@ interface Registration {
   readonly queue: ResolvedQueue
   readonly handler: NormalHandler
   readonly options: HandlerOptions
+  /** By `consume`, whose consumer it is for. */
+  readonly once: boolean
+  /** That has stopped: another handler may take its place. */
+  over: boolean
 }
 
 /** The handlers of one MessageQueue and the consumers that run them. */
@@ -57,14 +61,15 @@ export class Consumers implements ConsumerHost {
     return [...this.#consumers]
   }
 
-  register(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions): void {
+  register(queue: ResolvedQueue, handler: NormalHandler, options: HandlerOptions, once = false): void {
     checkFor(queue, options)
-    if (this.#handlers.has(queue.label)) {
+    const { over = true } = this.#handlers.get(queue.label) ?? {}
+    if (!over) {
       throw new ValidationError(
         `${queue.label} already has a handler: one handler per queue; use another queue or a subscription for a second one`,
       )
     }
-    this.#handlers.set(queue.label, { queue, handler, options })
+    this.#handlers.set(queue.label, { queue, handler, options, once, over: false })
     this.#divert(queue, options)
   }
 
@@ -74,33 +79,37 @@ export class Consumers implements ConsumerHost {
 
   /** All, or none when one of them is refused. */
   registerAll(all: readonly Parameters<Consumers['register']>[]): void {
-    const before = new Set(this.#handlers.keys())
+    const before = new Map(this.#handlers)
     try {
       for (const one of all) this.register(...one)
     } catch (error) {
-      for (const [label, { queue }] of this.#handlers) if (!before.has(label)) this.#unregister(queue)
+      for (const [label, one] of this.#handlers)
+        if (before.get(label) !== one) this.#unregister(one.queue, before.get(label))
       throw error
     }
   }
 
-  #unregister({ label, target }: ResolvedQueue): void {
-    this.#handlers.delete(label)
+  /** Back to what was registered before, which has stopped, or to nothing. */
+  #unregister({ label, target }: ResolvedQueue, before: Registration | undefined): void {
+    if (before === undefined) this.#handlers.delete(label)
+    else this.#handlers.set(label, before)
     this.#engine.topology.divertDeadLetters(target, null)
   }
 
-  /** Registers and starts: both, or neither. `made`: what has to be there before, and is made once nothing is wrong with the rest. */
+  /** Registers and starts: both, or neither. Once it has stopped, the queue may be given another handler. `made`: what has to be there before, and is made once nothing is wrong with the rest. */
   async consume(
     queue: ResolvedQueue,
     handler: NormalHandler,
     options: HandlerOptions,
     made?: () => Promise<unknown>,
   ): Promise<Consumer> {
-    this.register(queue, handler, options)
+    const before = this.#handlers.get(queue.label)
+    this.register(queue, handler, options, true)
     try {
       await made?.()
       return await this.start(queue, {})
     } catch (error) {
-      this.#unregister(queue)
+      this.#unregister(queue, before)
       throw error
     }
   }
@@ -115,6 +124,7 @@ export class Consumers implements ConsumerHost {
     // Not where those of an earlier start went.
     const { deadLetterQueue = registration.options.deadLetterQueue ?? null } = overrides
     this.#engine.topology.divertDeadLetters(queue.target, deadLetterQueue)
+    registration.over = false
     const plan = await this.#plan(registration, queue, overrides)
     this.#refuseStopped(lifetime)
     const consumer = new Consumer(this.#engine, plan, this)
@@ -273,6 +283,9 @@ export class Consumers implements ConsumerHost {
 
   ended(consumer: Consumer): void {
     this.#consumers.delete(consumer)
+    const registration = this.#handlers.get(consumer.label)
+    if (registration?.once === true && !this.running.some(({ label }) => label === consumer.label))
+      registration.over = true
   }
 
   connectionLost(cause: unknown): void {

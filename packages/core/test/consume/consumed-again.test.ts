@@ -1,0 +1,63 @@
+import { describe, expect, it } from '@jest/globals'
+import { lastOf, queueBench, until } from '../engine-bench.ts'
+import { delivery } from '../fake-adapter.ts'
+
+describe('a queue whose consumer has stopped', () => {
+  it('may be given another handler, which alone runs from then on', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const ran: string[] = []
+    const run = (name: string) => () => void ran.push(name)
+    const first = await queue.consume('q', run('first'))
+    await expect(queue.consume('q', run('too early'))).rejects.toThrow('already has a handler')
+    await first.stop()
+    const second = await queue.consume('q', run('second'))
+    lastOf(adapter.receivers).give(delivery('a'))
+    await until(() => second.stats().handled === 1)
+    expect(ran).toEqual(['second'])
+    expect(() => queue.registerFunctionHandler('q', run('too early'))).toThrow('already has a handler')
+    await second.stop()
+    await queue.startConsuming('q')
+    lastOf(adapter.receivers).give(delivery('b'))
+    await until(() => ran.length === 2)
+    expect(ran).toEqual(['second', 'second'])
+    await expect(queue.consume('q', run('too early'))).rejects.toThrow('already has a handler')
+    await queue.disconnect({ timeoutMs: 0 })
+    expect(queue.getStats().registeredHandlers).toEqual(['q'])
+  })
+
+  it('may be after a disconnect too', async () => {
+    const { queue } = queueBench()
+    for (let time = 0; time < 2; time++) {
+      await queue.connect()
+      await queue.consume('q', () => undefined)
+      await queue.disconnect({ timeoutMs: 0 })
+    }
+  })
+
+  it('keeps the handler that it had where another cannot start', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const ran: string[] = []
+    const first = await queue.consume('q', () => void ran.push('first'))
+    await first.stop()
+    await expect(queue.consume('q', () => undefined, { concurrency: 0 })).rejects.toThrow()
+    adapter.onOpen = () => Promise.reject(new Error('refused'))
+    await expect(queue.consume('q', () => undefined)).rejects.toThrow('refused')
+    adapter.onOpen = () => Promise.resolve()
+    await queue.startConsuming('q')
+    lastOf(adapter.receivers).give(delivery('a'))
+    await until(() => ran.length === 1)
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
+  it('is none of one that was registered by itself', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    queue.registerFunctionHandler('q', () => undefined)
+    const consumer = await queue.startConsuming('q')
+    await consumer.stop()
+    await expect(queue.consume('q', () => undefined)).rejects.toThrow('already has a handler')
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+})
