@@ -20,7 +20,7 @@ const MOST_VALUES = 7_900
 
 /**
  * Dead letters to a queue in another slot of a cluster: no script reaches both, so the copy is made first and the original acknowledged once it is safe.
- * A crash in between leaves two, never none.
+ * A crash in between leaves two, never none. Whoever holds it has a whole lease for that: what belongs to somebody else by now is not copied.
  */
 export async function moveAcross(
   connection: Connection,
@@ -32,8 +32,11 @@ export async function moveAcross(
   target: Target,
 ): Promise<readonly SettleOutcome[]> {
   const name = 'queue' in target ? target.queue : target.subscription
+  const held = await receiver.renew(deliveries)
   return Promise.all(
     deliveries.map(async (delivery, i): Promise<SettleOutcome> => {
+      const mine = held[i] as SettleOutcome
+      if (mine !== 'settled') return mine
       const why = failureFields(failures[i] as DeadLetterInfo)
       const raw = delivery.raw as readonly Reply[]
       const fields = (Array.isArray(raw[2]) ? raw[2] : raw[1]) as readonly Buffer[]
