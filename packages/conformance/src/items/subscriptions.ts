@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { subscription } from '@mq/core'
 import type { BrokerAdapter, Delivery, Receiver, SettleOutcome, Target } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { declare, failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { drain, eachOnce, later, MOST_LATE_MS, numbers, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { within } from '../schedule.ts'
@@ -24,11 +24,8 @@ async function subscribed(t: TestContext, adapter: BrokerAdapter, topic: string,
 }
 
 /** Where its dead letters go. */
-async function deadQueue(adapter: BrokerAdapter, { topic, subscription }: Subscription) {
-  const queue = `${topic}.${subscription}.dlq`
-  await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-  return { queue }
-}
+const deadQueue = (adapter: BrokerAdapter, { topic, subscription }: Subscription) =>
+  declare(adapter, `${topic}.${subscription}.dlq`)
 
 function settle(
   receiver: Receiver,

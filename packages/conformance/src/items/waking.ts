@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { BrokerAdapter, Delivery, QueueSettings, Receiver, Source } from '@mq/core/adapter'
 import type { TestContext } from '../context.ts'
-import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { declare, failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { eachOnce, later, numbers, receiveAll } from '../helpers.ts'
 import { group } from '../item.ts'
 import { within } from '../schedule.ts'
@@ -28,11 +28,6 @@ interface Cause {
   readonly what: string
   readonly settings?: Partial<QueueSettings>
   readonly before: (scene: Scene) => Promise<Prepared>
-}
-
-async function declared(adapter: BrokerAdapter, queue: string): Promise<{ queue: string }> {
-  await adapter.declare({ queue }, { settings: plainSettings, pattern: undefined, ifExists: 'take' })
-  return { queue }
 }
 
 /** Publishes one, and takes it. */
@@ -117,7 +112,7 @@ const NEXT_DEAD: Cause = {
     const messages = ['head', 'next'].map(() => outbound({ queue }, { key: 'k' }))
     await adapter.publish(messages, t.deadline())
     const head = await receiveAll(t, receiver, 1)
-    const dead = await declared(adapter, t.name('dead'))
+    const dead = await declare(adapter, t.name('dead'))
     return {
       receiver,
       happens: () => receiver.deadLetter(head, [failure()], dead).then(() => messages[1]?.id ?? ''),
@@ -128,7 +123,7 @@ const NEXT_DEAD: Cause = {
 const DIED: Cause = {
   what: 'a message that was dead-lettered to it',
   async before({ t, adapter, queue, waiter }) {
-    const target = await declared(adapter, t.name())
+    const target = await declare(adapter, t.name())
     const message = outbound(target)
     await adapter.publish([message], t.deadline())
     const other = await adapter.open(source(target, { mode: 'pull' }), () => undefined)
