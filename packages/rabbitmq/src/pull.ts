@@ -6,7 +6,7 @@ import { flush } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
-import { inspect, openError, type ReceiverSetup } from './receiver.ts'
+import { inspect, openError, type ReceiverSetup, TRUST_MS } from './receiver.ts'
 import { createSettler, type Settler } from './settler.ts'
 import { createWaits } from './waits.ts'
 import { decode, type Held } from './wire.ts'
@@ -210,7 +210,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
       // A consumer waits where there is but one queue; of several it is asked where something is.
       const got =
         queues.length === 1 && free.length === 1 && waitMs > 0
-          ? await wait(queue, signal, until - performance.now())
+          ? await wait(queue, signal, Math.min(until - performance.now(), TRUST_MS))
           : await getOrdered(free, signal, until, waitMs)
       for (const held of got) busy.set(held.queue, held)
       if (got.length > 0) return got
@@ -249,8 +249,11 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           const left = until - performance.now()
           if (got.length > 0 || left <= 0 || signal.aborted) return got
           // A queue that goes with its last consumer must not have one for a moment only.
-          if (!known.autoDelete) return await wait(queue, signal, left)
-          await pause(Math.min(left, POLL_MS), signal)
+          if (known.autoDelete) await pause(Math.min(left, POLL_MS), signal)
+          else {
+            const waited = await wait(queue, signal, Math.min(left, TRUST_MS))
+            if (waited.length > 0) return waited
+          }
         }
       } catch (error) {
         if (session.ended) return []

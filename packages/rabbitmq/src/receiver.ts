@@ -19,8 +19,8 @@ import { createSettler } from './settler.ts'
 import { type Known, refuseStream, type Topology } from './topology.ts'
 import { decode } from './wire.ts'
 
-/** How long a consumer that nothing arrives for trusts the server, in ms. */
-const TRUST_MS = 5_000
+/** How long a consumer that nothing arrives for trusts the server, in ms: it may not be told that its queue is gone. */
+export const TRUST_MS = 5_000
 
 /** The same, once messages stay at the server. */
 const AGAIN_MS = 900

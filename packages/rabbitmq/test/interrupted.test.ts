@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import type { Source } from '@mq/core/adapter'
 import type { Channel } from 'amqplib'
 import {
   connected,
@@ -247,24 +248,27 @@ describe('what is interrupted', () => {
     },
   )
 
-  it.each([
-    ['asking again and again', 200, 0],
-    ['in one call', 120_000, 0],
-    ['with a message in hand', 120_000, 1],
-  ])('who is not told that its queue is gone finds out, %s', async (_, waitMs, held) => {
+  it.each<[string, number, number, Partial<Source>]>([
+    ['asking again and again', 200, 0, {}],
+    ['in one call', 120_000, 0, {}],
+    ['with a message in hand', 120_000, 1, {}],
+    ['pulling', 120_000, 0, { mode: 'pull' }],
+    ['pulling in order', 120_000, 0, { mode: 'pull', ordered: true }],
+  ])('who is not told that its queue is gone finds out, %s', async (_, waitMs, held, how) => {
     const methods = methodsOf(channel, 'handleCancel') as unknown as { handleCancel: () => void }
     const deaf = jest.spyOn(methods, 'handleCancel').mockImplementation(() => undefined)
-    const { queue } = await declare(adapter, fresh())
+    const { queue } = await declare(adapter, fresh(), { ordered: how.ordered ?? false })
     for (let n = 0; n < held; n++) await adapter.publish([outbound({ queue })], live)
-    const receiver = await adapter.open(source({ queue }), () => undefined)
+    const receiver = await adapter.open(source({ queue }, how), () => undefined)
     expect(await take(receiver, held)).toHaveLength(held)
-    expect(await receiver.receive(1, live, 100)).toEqual([])
-    await channel.deleteQueue(queue)
     let error: unknown = null
-    await until(async () => {
+    const told = until(async () => {
       await receiver.receive(1, live, waitMs).catch((cause: unknown) => (error = cause))
       return error !== null
     })
+    await until(async () => (await channel.checkQueue(queue)).consumerCount === 1)
+    await channel.deleteQueue(queue)
+    await told
     expect(adapter.classify(error).code).toBe('MQ_QUEUE_NOT_FOUND')
     expect(deaf).toHaveBeenCalledTimes(1)
     await receiver.close(live)
