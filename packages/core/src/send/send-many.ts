@@ -117,9 +117,8 @@ export async function sendMany(
   if (failures.length === 0) return ids
   failures.sort((a, b) => a.index - b.index)
   const first = failures[0] as PublishFailure
-  // No message's fault: the whole call came too early, or too late.
-  if (failures.every(({ cause }) => MessageQueueError.is(cause) && cause.code === ErrorCode.NOT_CONNECTED))
-    throw first.cause
+  // No message's fault: the whole call came too early, or too late. Where some were stored, or may be, each has to be told apart.
+  if (failures.length === messages.length && failures.every(neverLeft)) throw first.cause
   throw new PublishError(
     `${failures.length} of ${messages.length} messages were not confirmed; the first: ${toError(first.cause).message}`,
     {
@@ -128,4 +127,8 @@ export async function sendMany(
       cause: first.cause,
     },
   )
+}
+
+function neverLeft({ cause, certainty }: PublishFailure): boolean {
+  return certainty === 'not-stored' && MessageQueueError.is(cause) && cause.code === ErrorCode.NOT_CONNECTED
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { PublishError } from '../../src/errors.ts'
 import { Message } from '../../src/message/message.ts'
-import { queueBench, refusal } from '../engine-bench.ts'
+import { lastOf, queueBench, refusal, settled } from '../engine-bench.ts'
 
 describe('sendBatch of one message several times', () => {
   it('sends it so many times, each on its own', async () => {
@@ -60,5 +60,23 @@ describe('sendBatch of one message several times', () => {
       ],
     })
     await queue.disconnect()
+  })
+
+  it('tells those that were stored from those that a disconnect kept back', async () => {
+    const { queue, adapter } = queueBench({ producer: { batchSize: 1_000, maxInFlightRequests: 1 } })
+    await queue.connect()
+    adapter.onConnect = () => Promise.reject(new Error('down'))
+    adapter.onPublish = async (batch) => {
+      lastOf(adapter.connections).lost(new Error('cut'))
+      return batch.map(() => ({ ok: true }))
+    }
+    const messages = Array.from({ length: 10 }, (_, n) => ({ id: String(n), queueName: 'q', body: n }))
+    const failed = refusal(queue.sendBatch(messages))
+    await settled()
+    await queue.disconnect()
+    const error = (await failed) as PublishError
+    const stored = adapter.published.flat().map(({ id }) => id)
+    expect(error).toMatchObject({ name: 'PublishError', certainty: 'not-stored' })
+    expect([...stored, ...error.failures.map(({ id }) => id)]).toEqual(messages.map(({ id }) => id))
   })
 })
