@@ -1,4 +1,5 @@
 import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
+import { atMost } from '../adapter/until-aborted.ts'
 import { backoffDelay } from '../backoff.ts'
 import { sleep, withDeadline } from '../deadline.ts'
 import { DeliveryMode } from '../config/enums.ts'
@@ -247,7 +248,7 @@ export class Outbox {
     delayMs: number,
     deadline: number,
   ): Promise<void> {
-    const { adapter, clock, topology, logger } = this.#engine
+    const { adapter, clock, topology, logger, supervisor } = this.#engine
     const { destination } = lane
     const missing = classify(adapter, error).code === ErrorCode.QUEUE_NOT_FOUND
     logger.debug({ queue: lane.label, attempt: batch.attempts, error }, 'publishing again')
@@ -258,7 +259,8 @@ export class Outbox {
       return
     }
     const wait = Math.min(delayMs, Math.max(0, deadline - clock.monotonic()))
-    if (wait > 0) await sleep(clock, wait)
+    // Once disconnected there is no again, and nothing that keeps the process alive until then.
+    if (wait > 0) await atMost(sleep(clock, wait), supervisor.lifetime)
   }
 
   /** Tells those whose time is up. */

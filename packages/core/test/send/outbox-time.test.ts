@@ -96,3 +96,15 @@ describe('at most once', () => {
     expect(calls(bench)).toEqual([['a', 'b'], ['b']])
   })
 })
+
+it('what is to be published again later is told when the queue disconnects', async () => {
+  const bench = await connectedBench({ producer: { retryBackoffMs: 5_000 } })
+  const error = new AdapterError(ErrorCode.CONNECTION, 'cut')
+  bench.adapter.onPublish = async (batch) =>
+    batch.map(() => ({ ok: false as const, error, certainty: 'unknown' as const }))
+  const failed = refusal(send(bench, 'a'))
+  await settled()
+  expect(calls(bench)).toEqual([['a']])
+  await bench.engine.supervisor.disconnect(() => Promise.resolve())
+  expect(await failed).toMatchObject({ certainty: 'unknown' })
+})
