@@ -90,7 +90,10 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     plain = isPlain === 1
     const dueIn = Number(due) === 0 ? Number.POSITIVE_INFINITY : Number(due) - time
     nextTend = performance.now() + Math.max(0, Math.min(LONGEST_BLOCK, reclaimEvery, dueIn))
-    return { deliveries: held(entries, time), wake: String(last), more: more === 1 }
+    const deliveries = held(entries, time)
+    // Nothing but what others held came: there may be more of it.
+    if (look && (deliveries[max - 1]?.count ?? 1) > 1) nextReclaim = nextTend = 0
+    return { deliveries, wake: String(last), more: more === 1 }
   }
 
   const read = async (

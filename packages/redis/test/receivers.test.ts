@@ -120,6 +120,24 @@ describe('the least lease of a queue', () => {
   })
 })
 
+describe('what a crashed receiver held', () => {
+  it('comes as fast as it is taken, however much it is', async () => {
+    for (const settings of [{}, { maxPriority: 3 }]) {
+      const queue = await declare(adapter, fresh(), settings)
+      const sent = Array.from({ length: 50 }, () => outbound(queue))
+      await adapter.publish(sent, live)
+      const crashed = await adapter.open(source(queue, { leaseMs: 1_000 }), () => undefined)
+      let held = 0
+      while (held < 50) held += (await crashed.receive(50, live)).length
+      const next = await adapter.open(source(queue), () => undefined)
+      const first = await next.receive(5, live, 20_000)
+      expect(first).toHaveLength(5)
+      // Each looks once, and waits for nothing.
+      for (let n = 1; n < 10; n++) expect(await next.receive(5, live, 0)).toHaveLength(5)
+    }
+  }, 60_000)
+})
+
 describe('queues with an owner', () => {
   it('refuses another connection to consume or declare an exclusive queue, and deletes it when its own goes', async () => {
     const name = fresh()
