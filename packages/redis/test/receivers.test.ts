@@ -155,6 +155,25 @@ describe('queues with an owner', () => {
     await expect(adapter.size({ queue: name })).rejects.toMatchObject({ code: 'MQ_QUEUE_NOT_FOUND' })
   })
 
+  it('lets one whose owner crashed go, also while its successor asks for it again and again', async () => {
+    const name = fresh()
+    const crashed = redisAdapter({ url: broker.url })
+    await connected(crashed)
+    try {
+      await declare(crashed, name, { exclusive: true })
+      await redis('PEXPIRE', `{mq:${name}}:meta`, '500')
+      await until(() =>
+        declare(adapter, name, { exclusive: true }).then(
+          () => true,
+          () => false,
+        ),
+      )
+      await adapter.remove({ queue: name })
+    } finally {
+      await crashed.disconnect(AbortSignal.timeout(5_000))
+    }
+  }, 30_000)
+
   it('leaves an auto-delete queue to who pulls now and then', async () => {
     const queue = await declare(adapter, fresh(), { autoDelete: true })
     const pull = await adapter.open({ ...source(queue), mode: 'pull' }, () => undefined)

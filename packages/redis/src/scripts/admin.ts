@@ -11,7 +11,8 @@ local meta = base..'meta'
 local known = redis.call('HMGET', meta, 'cfg', 'pattern', 'xo', 'implicit', 'p')
 if known[5] and not known[4] then
   local q = load(base)
-  touch(q)
+  -- Who only hears that it is another's must not keep it from ending with its owner, however often that is asked.
+  if not known[3] or known[3] == ARGV[3] then touch(q) end
   -- Others may have deleted a stream, or its group: then no script could go on, and who only sends has no other way to mend that.
   for _, l in ipairs(lanes(q)) do
     local there = redis.pcall('XPENDING', base..'s:'..l, 'mq')
