@@ -78,6 +78,8 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   let subscribed = false
   let calls = 0
   let closing: Promise<void> | null = null
+  /** Asked last by who wants no more. */
+  let parting = false
   let quietSince = performance.now()
   let asked = 0
   let stuck = 0
@@ -209,6 +211,10 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     async receive(max, signal, waitMs = 1000) {
       calls++
       try {
+        parting = signal.aborted
+        if (!parting) settler.giveBackLeft()
+        // Not waited for: what is given back from now on is told behind it.
+        else if (!ordered && !autoDelete && !settler.closed) then(unsubscribe).catch(() => undefined)
         if (!subscribed && !settler.closed && !signal.aborted) await then(subscribe)
         if (waitMs === 0 && inbox.size === 0 && !settler.closed && !signal.aborted) {
           // What the server sent before its answer has arrived by then.
@@ -232,6 +238,8 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     },
     ack: settler.ack,
     async release(deliveries) {
+      // With order it would only come here once more, which the server counts, until all that is in hand is settled.
+      if (ordered && parting) return settler.leave(deliveries)
       await beforeGivingBack(deliveries)
       return settler.release(deliveries)
     },

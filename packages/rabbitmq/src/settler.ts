@@ -26,6 +26,10 @@ export interface Settler {
     target: Target,
   ): Promise<readonly SettleOutcome[]>
   renew(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  /** Gives back by the end of the channel: each in its place. */
+  leave(deliveries: readonly Delivery[]): readonly SettleOutcome[]
+  /** Gives back at once what was to wait for that. */
+  giveBackLeft(): void
   /** What one is after a failed run, in its place: the server is told nothing. `null`: it is not open here. */
   again(delivery: Delivery): Held | null
   /** Gives back everything, in the order in which it came, except what is being replaced by a copy. */
@@ -47,6 +51,7 @@ export function createSettler(
   lost: (deliveries: readonly Delivery[], cause: unknown) => void,
 ): Settler {
   const open = new Unsettled()
+  let left: Held[] = []
   let closed = false
   let written = 0
   let writtenAt = 0
@@ -223,6 +228,17 @@ export function createSettler(
           return !closed && open.has(held) ? 'settled' : 'lost'
         }),
       ),
+    leave(deliveries) {
+      const { helds, outcomes } = takeMine(deliveries)
+      left.push(...helds)
+      return outcomes
+    },
+    giveBackLeft() {
+      const all = left
+      left = []
+      for (const held of all) held.state = 'open'
+      giveBack(all)
+    },
     again(delivery) {
       const held = mine(delivery)
       if (held === null) return null

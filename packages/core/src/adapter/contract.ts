@@ -186,7 +186,8 @@ export interface Receiver {
   /**
    * Up to `max` (>= 1) deliveries, as soon as there is at least one; an empty array when none came within `waitMs`
    * (default 1000 ms; 0: after one complete look at the broker). One call at a time. On abort it RESOLVES with what the
-   * broker has already leased to it (core gives that back), also when the signal was aborted before the call.
+   * broker has already leased to it (core gives that back), also when the signal was aborted before the call: so core begins to
+   * end a receiver whose deliveries are not settled yet, and what comes from then on should go to others.
    * Rejects when it can no longer receive (queue deleted: MQ_QUEUE_NOT_FOUND; connection lost).
    */
   receive(max: number, signal: AbortSignal, waitMs?: number): Promise<readonly Delivery[]>

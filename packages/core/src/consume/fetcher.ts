@@ -92,9 +92,21 @@ export class Fetcher {
     this.#end.abort()
     this.#call.abort()
     this.#poke()
-    await withDeadline(clock, END_MS, `ending to read ${this.#plan.label}`, () => this.#loop).catch(
-      (error: unknown) => logger.debug({ error }, 'a receiver did not end in time'),
+    const end = async () => {
+      await this.#loop
+      await this.#takeLast()
+    }
+    await withDeadline(clock, END_MS, `ending to read ${this.#plan.label}`, end).catch((error: unknown) =>
+      logger.debug({ error }, 'a receiver did not end in time'),
     )
+  }
+
+  /** What was sent ahead goes back with the rest, and what comes while handlers end is for others. */
+  async #takeLast(): Promise<void> {
+    const intake = this.#intake
+    if (intake === null || intake.closed) return
+    const room = Math.max(1, this.#plan.prefetch - intake.taken)
+    this.#host.accept(await intake.receive(room, this.#end.signal, 0))
   }
 
   /** The connection is gone: all that was fetched will come again. */
