@@ -4,7 +4,7 @@ import type { Consumer } from './group/consumer-contract.ts'
 import { commitFor, committedOf, hasMembers } from './group/groups.ts'
 import type { Commit, CommitEntry } from './group/membership.ts'
 import { nameOf, namesOf } from './names.ts'
-import { deleteRecords, type LogEnds, offsetsOf } from './log/offsets.ts'
+import { deleteRecordsLed, type LogEnds, offsetsOf } from './log/offsets.ts'
 import { notFound } from './publisher.ts'
 import { waitingCount } from './log/scan.ts'
 import { partsOf } from './topics.ts'
@@ -114,7 +114,7 @@ export function createContents(setup: ContentsSetup): Contents {
         list.map((each) => ({ topic, ...each })),
       )
       for (const { topic, partition, offset } of places) consumer?.purging(topic, partition, offset)
-      await deleteRecords(connection, below)
+      await deleteRecordsLed(connection, below)
       for (const { topic, partition, offset } of places)
         count -= consumer?.purged(topic, partition, offset) ?? 0
       return Math.max(0, count)

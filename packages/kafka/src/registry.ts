@@ -142,7 +142,7 @@ export function createRegistry(setup: RegistrySetup): Registry {
         await setup.produceTo(REGISTRY_TOPIC, 0, records)
         return
       } catch (error) {
-        if (!mayBeLed(error, tries)) throw error
+        if (!mayBeLed(setup.connection(), error, tries)) throw error
         await pauseForLeader(tries)
       }
     }

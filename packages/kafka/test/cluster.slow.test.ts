@@ -77,4 +77,24 @@ describe('three nodes', () => {
     // The one partition in which groups are kept: who leads it coordinates them all.
     await outlives(() => leaderOf('__consumer_offsets'))
   }, 240_000)
+
+  it('count, purge and delete a queue whose leader was just killed', async () => {
+    const queue = await connect()
+    const names = [fresh(), fresh(), fresh()] as const
+    for (const name of names) {
+      await queue.createQueue({ name, partitions: 3, replicationFactor: 3 })
+      for (let body = 0; body < 6; body++) await queue.send(name, body)
+    }
+    const node = await leaderOf(names[0])
+    await broker.kill(node)
+    const [counted, purged, deleted] = names
+    const asked = Promise.all([
+      queue.getQueueSize(counted),
+      queue.purgeQueue(purged),
+      queue.deleteQueue(deleted),
+    ])
+    await expect(asked).resolves.toEqual([6, 6, undefined])
+    expect(await queue.getQueueSize(purged)).toBe(0)
+    await broker.start(node)
+  }, 120_000)
 })

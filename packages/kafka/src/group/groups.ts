@@ -6,7 +6,7 @@ import { byTopic, committedBy } from './commits.ts'
 import type { Commit, CommitEntry, Parts } from './membership.ts'
 
 const TRIES = 50
-/** The same, where a broker is away: that long it takes a cluster to do without it. */
+/** The same, where a broker is away, or was just now: that long it takes a cluster to do without it. */
 const TRIES_AWAY = 120
 const AGAIN_MS = 100
 
@@ -92,8 +92,9 @@ async function persistently<T>(
       return await call(await connection.coordinator(group, 'main'))
     } catch (error) {
       const type = errorType(error) ?? ''
-      const passes = PASSING.has(type) || alsoPassing.includes(type)
-      if (!(passes && tries < TRIES) && !(isAway(connection, error) && tries < TRIES_AWAY)) throw error
+      // Also the others name the one that is away until another takes its place.
+      const moves = PASSING.has(type) || isAway(connection, error)
+      if (!(moves && tries < TRIES_AWAY) && !(alsoPassing.includes(type) && tries < TRIES)) throw error
       connection.forgetCoordinator(group)
       await pause(AGAIN_MS)
     }

@@ -7,6 +7,7 @@ import { mayBeLed, pauseForLeader } from './moving-leader.ts'
 const LED_MS = 2_000
 
 type Parts = Readonly<Record<string, readonly number[]>>
+type Places = Readonly<Record<string, readonly { readonly partition: number; readonly offset: number }[]>>
 
 export interface LogEnds {
   /** First offset that is there. */
@@ -16,12 +17,17 @@ export interface LogEnds {
 }
 
 /** Where the logs of partitions begin and end, by `topic/partition`. */
-export async function offsetsOf(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
+export function offsetsOf(connection: Connection, parts: Parts): Promise<Map<string, LogEnds>> {
+  return onceLed(connection, parts, () => offsetsOnce(connection, parts))
+}
+
+/** What may be asked twice: again, for a while, where leaders move. */
+async function onceLed<T>(connection: Connection, parts: Parts, ask: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await offsetsOnce(connection, parts)
+      return await ask()
     } catch (error) {
-      if (!mayBeLed(error, tries)) throw error
+      if (!mayBeLed(connection, error, tries)) throw error
       const gone = await goneOf(connection, parts)
       if (gone !== undefined) throw goneAfter(`topic "${gone}"`, error)
       await pauseForLeader(tries)
@@ -60,7 +66,7 @@ export async function offsetsOfLed(connection: Connection, parts: Parts): Promis
     if (failures.length === 0) return out
     if ((await goneOf(connection, failed)) !== undefined) throw failures[0]
     if (out.size > 0 && performance.now() >= until) return out
-    if (out.size === 0 && !failures.some((error) => mayBeLed(error, tries))) throw failures[0]
+    if (out.size === 0 && !failures.some((error) => mayBeLed(connection, error, tries))) throw failures[0]
     left = failed
     await pauseForLeader(tries)
   }
@@ -108,14 +114,9 @@ async function listOffsets(
   return out
 }
 
-/** Deletes what lies below the given offsets. */
-export async function deleteRecords(
-  connection: Connection,
-  below: Readonly<Record<string, readonly { readonly partition: number; readonly offset: number }[]>>,
-): Promise<void> {
-  const parts = Object.fromEntries(
-    Object.entries(below).map(([topic, list]) => [topic, list.map(({ partition }) => partition)]),
-  )
+/** Deletes what lies below the given offsets, in one try: a topic that is made anew meanwhile has others. */
+export async function deleteRecords(connection: Connection, below: Places): Promise<void> {
+  const parts = partsBelow(below)
   await Promise.all(
     [...(await byLeader(connection, parts))].flatMap(([node, topics]) =>
       Object.entries(topics).map(async ([topic, list]) => {
@@ -131,6 +132,17 @@ export async function deleteRecords(
         })
       }),
     ),
+  )
+}
+
+/** The same, whatever is in the log by then. */
+export function deleteRecordsLed(connection: Connection, below: Places): Promise<void> {
+  return onceLed(connection, partsBelow(below), () => deleteRecords(connection, below))
+}
+
+function partsBelow(below: Places): Record<string, number[]> {
+  return Object.fromEntries(
+    Object.entries(below).map(([topic, list]) => [topic, list.map(({ partition }) => partition)]),
   )
 }
 

@@ -47,7 +47,7 @@ export async function readChunk(
           continue
         }
       }
-      if (!mayBeLed(error, tries)) throw error
+      if (!mayBeLed(connection, error, tries)) throw error
       // Not passing, but gone.
       if ((await connection.topic(topic, true)) === null) throw error
       await pauseForLeader(tries)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { until } from '@mq/conformance/fixtures'
 import type { Connection } from '../../src/connection.ts'
 import { offsetsOf, offsetsOfLed } from '../../src/log/offsets.ts'
 
@@ -45,10 +46,24 @@ describe('ends of logs', () => {
     expect(tries()).toBeGreaterThan(2)
   })
 
-  it('are an error where nobody can be reached, and where all are wanted', async () => {
+  it('are an error where nobody can be reached', async () => {
     const { connection } = cluster([-1, 1], unreachable)
-    await expect(offsetsOfLed(connection, { q: [0] })).rejects.toBe(unreachable)
-    await expect(offsetsOf(connection, { q: [0, 1] })).rejects.toBe(unreachable)
+    const known = await connection.topics(['q'])
+    const alone: Connection = {
+      ...connection,
+      topics: (_, fresh) => (fresh === true ? Promise.reject(unreachable) : Promise.resolve(known)),
+    }
+    await expect(offsetsOfLed(alone, { q: [0] })).rejects.toBe(unreachable)
+    await expect(offsetsOf(alone, { q: [0, 1] })).rejects.toBe(unreachable)
+  })
+
+  it('are waited for where all are wanted, and the leader of one that went is named until there is another', async () => {
+    const leaders = [-1, 1]
+    const { connection, tries } = cluster(leaders, unreachable)
+    const asked = offsetsOf(connection, { q: [0, 1] })
+    await until(() => tries() > 2)
+    leaders[0] = 2
+    expect((await asked).size).toBe(2)
   })
 
   it('are an error at once when the topic is gone, whose leaders come no more', async () => {
