@@ -9,6 +9,7 @@ import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError } from '../errors.ts'
 import { byTopic, committedBy } from './commits.ts'
 import { decodeAssignment, decodeView, encodeAssignment, encodeView } from './round.ts'
+import { otherSessions } from './sessions.ts'
 
 /** Name of the way in which members of a group agree; others cannot join the same group. */
 const PROTOCOL = 'mq'
@@ -23,9 +24,6 @@ const QUICK_MS = 100
 const RETRY_MS = 100
 /** Longest that a member waits for its leave to be confirmed. */
 const LEAVE_MS = 2_000
-/** Least and longest session that brokers take unless told otherwise. */
-const LEAST_SESSION_MS = 6_000
-const LONGEST_SESSION_MS = 1_800_000
 
 export type Parts = Readonly<Record<string, readonly number[]>>
 
@@ -93,6 +91,8 @@ export function joinGroup(setup: MembershipSetup): Membership {
   const ended = sharedController()
   let memberId = ''
   let generation = -1
+  /** The same, of a round that may not be over. */
+  let round = -1
   let sessionMs = Math.max(setup.sessionTimeoutMs, 1_000)
   const sessions = otherSessions(sessionMs)
   let lastSign = performance.now()
@@ -113,8 +113,11 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let goodbye: Promise<void> | null = null
 
   const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
+  /** What follows a join on its socket is read after the round that it waits for, for a session of a member that died. */
+  const beside = (): Promise<Link> => connection.coordinator(group, joining ? `${lane} beside` : lane)
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
 
+  const beatMs = (): number => Math.max(50, Math.min(BEAT_MS, sessionMs / 5))
   const poke = (): void => wake?.()
   const heard = (): void => {
     lastSign = heardAt = performance.now()
@@ -145,6 +148,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     memberId = joined.memberId
     ended.signal.throwIfAborted()
     lastSign = performance.now()
+    round = joined.generationId
     let groupAssignment: { memberId: string; memberAssignment: Buffer }[] = []
     if (joined.leaderId === joined.memberId) groupAssignment = await decide(joined.members)
     const synced = await link.call<{ memberAssignment: Buffer }>(
@@ -175,10 +179,17 @@ export function joinGroup(setup: MembershipSetup): Membership {
     }))
   }
 
-  const heartbeat = async (): Promise<void> => {
-    const link = await coordinator()
-    await link.call('Heartbeat', { groupId: group, groupGenerationId: generation, memberId }, requestMs())
+  const beat = async (link: Link, groupGenerationId: number): Promise<void> => {
+    await link.call('Heartbeat', { groupId: group, groupGenerationId, memberId }, requestMs())
     heard()
+  }
+  /** While a round waits, which where others have longer sessions may take longer than one: the group keeps who waits. Never rejects. */
+  const beatBeside = async (over: AbortSignal): Promise<void> => {
+    for (await pause(beatMs(), over); !over.aborted; await pause(beatMs(), over)) {
+      if (round < 0) continue
+      const beating = beside().then((link) => beat(link, round))
+      await beating.catch((error: unknown) => void (errorType(error) === 'REBALANCE_IN_PROGRESS' && heard()))
+    }
   }
 
   /** Whether all topics are there. */
@@ -302,18 +313,24 @@ export function joinGroup(setup: MembershipSetup): Membership {
           if (generation >= 0) await hooks.prepare()
           if (ended.signal.aborted) continue
           joining = true
+          round = generation
+          const over = sharedController()
+          void beatBeside(over.signal)
           await join()
             .catch((error: unknown) => {
               // What it gave up for this round comes by another, even where the group knows of none.
               again = true
               throw error
             })
-            .finally(() => (joining = false))
+            .finally(() => {
+              joining = false
+              over.abort()
+            })
           continue
         }
-        await wait(Math.max(50, Math.min(only ? QUICK_MS : BEAT_MS, sessionMs / 5)))
+        await wait(only ? Math.min(QUICK_MS, beatMs()) : beatMs())
         if (ended.signal.aborted || again) continue
-        await heartbeat()
+        await beat(await coordinator(), generation)
         lookBeside()
       } catch (error) {
         await recover(error)
@@ -321,8 +338,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     }
   }
   const leave = async (id: string): Promise<void> => {
-    // What follows a join on its socket is read after the round that it waits for.
-    const link = await connection.coordinator(group, joining ? `${lane} leave` : lane)
+    const link = await beside()
     await link.call('LeaveGroup', { groupId: group, memberId: id }, requestMs()).catch((error: unknown) => {
       if (errorType(error) !== 'UNKNOWN_MEMBER_ID') throw error
     })
@@ -357,7 +373,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     async commit(entries) {
       // As it is now: what this is about may be another's by the time that there is a coordinator, and a member of a later generation.
       const args = { groupId: group, groupGenerationId: generation, memberId, topics: byTopic(entries) }
-      const link = await coordinator()
+      const link = await beside()
       await link.call('OffsetCommit', args, requestMs())
     },
     async committed(parts) {
@@ -380,12 +396,4 @@ export function joinGroup(setup: MembershipSetup): Membership {
 
 function countsOf(topics: readonly string[], partitions: Readonly<Record<string, number>>): string {
   return topics.map((name) => partitions[name] ?? 0).join(' ')
-}
-
-/** Sessions to try when one was refused: brokers have bounds of their own. Less first, as a longer one misses a dead member for longer. */
-function* otherSessions(first: number): Generator<number, undefined> {
-  for (let ms = first; ms > LEAST_SESSION_MS;) yield (ms = Math.max(LEAST_SESSION_MS, ms >> 1))
-  if (first < LEAST_SESSION_MS) yield LEAST_SESSION_MS
-  for (let ms = Math.max(first, LEAST_SESSION_MS); ms < LONGEST_SESSION_MS;)
-    yield (ms = Math.min(LONGEST_SESSION_MS, ms * 2))
 }
