@@ -266,7 +266,7 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     },
     async release(deliveries) {
       const { channel, settler } = session
-      if (!ordered || settler.closed) return settler.release(deliveries)
+      if (!ordered || settler.closed) return settler.release(deliveries, !ordered)
       const physicals = new Set(deliveries.map((each) => (each as Held).queue))
       const flushed = async (n: number): Promise<void> => {
         for (const physical of physicals)

@@ -170,7 +170,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
     const ending = tags
     tags = []
     await Promise.all(ending.map((tag) => connection.rpc(channel.cancel(tag), 'cancelling')))
-    await settler.release(inbox.drain())
+    await settler.release(inbox.drain(), true)
   }
 
   const then = (step: () => Promise<void>): Promise<void> => {
@@ -241,7 +241,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
       // With order it would only come here once more, which the server counts, until all that is in hand is settled.
       if (ordered && parting) return settler.leave(deliveries)
       await beforeGivingBack(deliveries)
-      return settler.release(deliveries)
+      return settler.release(deliveries, !ordered)
     },
     async retry(deliveries, delayMs) {
       await beforeGivingBack(deliveries)

@@ -7,7 +7,7 @@ import { queueOf } from './names.ts'
 import type { Copy, Publisher } from './publisher.ts'
 import { createReplacements } from './replacements.ts'
 import { Unsettled } from './unsettled.ts'
-import { deadCopy, decode, type Held, retryCopy } from './wire.ts'
+import { deadCopy, decode, type Held, retryCopy, returnCopy } from './wire.ts'
 
 /** What came over one channel and is not settled yet. */
 export interface Settler {
@@ -18,7 +18,8 @@ export interface Settler {
   /** Settlements written lately: how many may not have arrived yet. */
   readonly written: number
   ack(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
-  release(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
+  /** `anyPlace`: where the server may have counted too often, at the tail. Default: in their places. */
+  release(deliveries: readonly Delivery[], anyPlace?: boolean): Promise<readonly SettleOutcome[]>
   retry(deliveries: readonly Delivery[], delayMs: number): Promise<readonly SettleOutcome[]>
   deadLetter(
     deliveries: readonly Delivery[],
@@ -40,6 +41,12 @@ export interface Settler {
 
 /** A pause after which earlier settlements have surely arrived. */
 const LATELY_MS = 1000
+
+/**
+ * A server before 4.3 counts what is given back like what a crash takes back: so who has come back so often is given back as a copy, which begins anew at the
+ * tail. Half of the default `maxRedeliveries`.
+ */
+const MOST_RETURNS = 10
 
 /** `lost` hears what the end of the channel took back, unless it was closed on purpose. */
 export function createSettler(
@@ -187,11 +194,29 @@ export function createSettler(
       acknowledge(helds)
       return Promise.resolve(outcomes)
     },
-    async release(deliveries) {
+    async release(deliveries, anyPlace = false) {
       // Whoever asks for it back waits no longer for the confirm of its copy; one that is stored all the same is a second message.
       const replacing = (deliveries as readonly Held[]).filter((held) => replacements.has(held))
       if (replacing.length > 0) await replacements.giveUp(replacing)
-      return giveBack(deliveries)
+      const often = deliveries.filter(({ redeliveries }) => anyPlace && redeliveries >= MOST_RETURNS)
+      if (often.length === 0) return giveBack(deliveries)
+      const outcomes = new Map<Delivery, SettleOutcome>()
+      const note = (some: readonly Delivery[], told: readonly SettleOutcome[]): void =>
+        some.forEach((delivery, i) => outcomes.set(delivery, told[i] as SettleOutcome))
+      const rest = deliveries.filter((delivery) => !often.includes(delivery))
+      note(rest, giveBack(rest))
+      const now = Date.now()
+      const copied = await replace(often, (held) => ({
+        queue: held.queue,
+        delayMs: 0,
+        body: held.body,
+        properties: returnCopy(held, now, true),
+      }))
+      note(often, copied)
+      // A full queue has room for no copy.
+      const still = often.filter((delivery) => mine(delivery) !== null)
+      note(still, giveBack(still))
+      return deliveries.map((delivery) => outcomes.get(delivery) as SettleOutcome)
     },
     retry: (deliveries, delayMs) => {
       const now = Date.now()

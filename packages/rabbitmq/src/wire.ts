@@ -320,13 +320,19 @@ const ELSEWHERE: Readonly<Partial<Record<(typeof KEPT)[number], string>>> = {
 
 /** A copy for another attempt. */
 export function retryCopy(held: Held, now: number, ready: boolean): Properties {
+  const out = returnCopy(held, now, ready)
+  out.headers[WireHeader.ATTEMPT] = held.deliveryCount + 1
+  out.headers[WireHeader.FIRST_FAILED_AT] = held.firstFailedAt ?? now
+  return out
+}
+
+/** A copy that stands for the message as it is, without the server's count. */
+export function returnCopy(held: Held, now: number, ready: boolean): Properties & { headers: Headers } {
   // What the broker itself dead-lettered says so by headers that a copy does not have, and its time is over no more.
   const out = copyOf(held, (name) => name === WireHeader.EXPIRES_AT && held.expiresAt === undefined)
   const { headers } = out
   if (held.deadLetter !== undefined)
     for (const [name, value] of Object.entries(deadLetterHeaders(held.deadLetter))) headers[name] ??= value
-  headers[WireHeader.ATTEMPT] = held.deliveryCount + 1
-  headers[WireHeader.FIRST_FAILED_AT] = held.firstFailedAt ?? now
   const expiresAt = held.expiresAt ?? foreignExpiry(held, now)
   if (expiresAt === undefined) return out
   headers[WireHeader.EXPIRES_AT] ??= expiresAt

@@ -66,4 +66,25 @@ describe('one process takes over from another', () => {
       [4, 1],
     ])
   })
+
+  it('finds what was given back at every stop, however often', async () => {
+    const name = fresh()
+    const sender = await process(false)
+    await sender.sendBatch(['slow', 'behind', 'last'].map((body) => ({ queueName: name, body })))
+    for (let n = 0; n < 25; n++) {
+      const queue = await process(false)
+      const consumer = await queue.consume(name, () => new Promise(() => undefined), {
+        concurrency: 1,
+        prefetch: 10,
+      })
+      await until(() => consumer.stats().unsettled === 3)
+      await queue.disconnect({ timeoutMs: 0 })
+    }
+    const got: Message[] = []
+    await sender.consume(name, (message) => void got.push(message))
+    await until(() => got.length === 3)
+    expect(got.map(({ body }) => body).sort()).toEqual(['behind', 'last', 'slow'])
+    expect(got.map(({ deliveryCount }) => deliveryCount)).toEqual([0, 0, 0])
+    expect(await sender.deadLetters(name).count()).toBe(0)
+  })
 })
