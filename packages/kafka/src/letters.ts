@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts'
-import type { Commit } from './group/membership.ts'
+import type { Commit } from './group/membership-contract.ts'
 import { createTracker, type Tracker } from './group/tracker.ts'
 import type { LogEnds } from './log/offsets.ts'
 import { leftBy, scan } from './log/scan.ts'

@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals'
 import { fresh, live, outbound, source } from '@mq/conformance/fixtures'
 import type { Target } from '@mq/core/adapter'
 import { connect as connectTo, type Connection } from '../src/connection.ts'
-import { joinGroup, type Membership } from '../src/group/membership.ts'
+import { joinGroup } from '../src/group/membership.ts'
+import type { Membership } from '../src/group/membership-contract.ts'
 import { namesOf } from '../src/names.ts'
 import { parseOptions } from '../src/options.ts'
 import { SESSION_MS, testOptions } from './harness.ts'
@@ -16,6 +17,8 @@ interface Member {
   readonly membership: Membership
   /** Rounds that it took part in, one that is not over included. */
   rounds(): number
+  /** From now on it does not decide what it leads. */
+  stall(): void
 }
 
 /** A member of the group that wants nothing; the brokers wait for it for a session when its connection is closed. */
@@ -23,9 +26,13 @@ async function member(target: Target, sessionTimeoutMs: number): Promise<Member>
   const over = await connectTo(parseOptions(testOptions(url())), { lost: ignore, blocked: ignore }, live)
   const { group, main, later } = namesOf(target, undefined)
   let rounds = 0
+  let stalled = false
   const assigned = await new Promise<Membership>((resolve) => {
     const membership: Membership = joinGroup({
-      connection: over,
+      connection: {
+        ...over,
+        topics: (...args) => (stalled ? new Promise(ignore) : over.topics(...args)),
+      },
       group,
       topics: [main, later],
       sessionTimeoutMs,
@@ -43,7 +50,7 @@ async function member(target: Target, sessionTimeoutMs: number): Promise<Member>
       },
     })
   })
-  return { over, membership: assigned, rounds: () => rounds }
+  return { over, membership: assigned, rounds: () => rounds, stall: () => void (stalled = true) }
 }
 
 async function stateOf(over: Connection, target: Target): Promise<string | undefined> {
@@ -95,3 +102,22 @@ describe('while a group waits for a member that died', () => {
     watcher.over.close(undefined)
   }, 90_000)
 })
+
+it('what is settled is committed while the leader of a round does not say who reads what', async () => {
+  const adapter = await connect()
+  const target: Target = { queue: fresh() }
+  await adapter.declare(target, declaration)
+  const leader = await member(target, 60_000)
+  const receiver = await consuming(adapter, target)
+  const messages = Array.from({ length: 5 }, () => outbound(target))
+  await adapter.publish(messages, live)
+  const held = await take(receiver, messages.length)
+  leader.stall()
+  leader.membership.rejoin()
+  await until(async () => (await stateOf(leader.over, target)) === 'CompletingRebalance')
+  expect(await receiver.ack(held)).toEqual(held.map(() => 'settled'))
+  await receiver.close(live)
+  expect(await adapter.size(target)).toBe(0)
+  await leader.membership.stop(false, live)
+  leader.over.close(undefined)
+}, 60_000)

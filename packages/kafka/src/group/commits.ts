@@ -1,5 +1,5 @@
 import type { Link } from '../client.ts'
-import type { Commit, CommitEntry, Parts } from './membership.ts'
+import type { Commit, CommitEntry, Parts } from './membership-contract.ts'
 
 /** Entries as kafkajs takes them. */
 export function byTopic(entries: readonly CommitEntry[]): object[] {

@@ -1,7 +1,7 @@
 import { classify, errorType } from '../errors.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Waiting } from './delayed.ts'
-import type { Membership } from './membership.ts'
+import type { Membership } from './membership-contract.ts'
 import { METADATA_LIMIT } from './notes.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { deleteRecords } from '../log/offsets.ts'

@@ -3,7 +3,7 @@ import { type Link, protocolError } from '../client.ts'
 import { type Connection, isAway } from '../connection.ts'
 import { errorType } from '../errors.ts'
 import { byTopic, committedBy } from './commits.ts'
-import type { Commit, CommitEntry, Parts } from './membership.ts'
+import type { Commit, CommitEntry, Parts } from './membership-contract.ts'
 
 const TRIES = 50
 /** The same, where a broker is away, or was just now: that long it takes a cluster to do without it. */

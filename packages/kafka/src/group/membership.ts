@@ -3,12 +3,12 @@ import type { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import { AdapterError, atMost, sharedController } from '@mq/core/adapter'
 import { NEVER, pause, within } from '../abort.ts'
-import { assign, type MemberView } from './assignor.ts'
+import { assign } from './assignor.ts'
 import type { Link } from '../client.ts'
-import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError } from '../errors.ts'
 import { byTopic, committedBy } from './commits.ts'
-import { decodeAssignment, decodeView, encodeAssignment, encodeView } from './round.ts'
+import type { Membership, MembershipSetup } from './membership-contract.ts'
+import { countsOf, decodeAssignment, decodeView, encodeAssignment, encodeView } from './round.ts'
 import { otherSessions } from './sessions.ts'
 
 /** Name of the way in which members of a group agree; others cannot join the same group. */
@@ -22,67 +22,10 @@ const BEAT_MS = 250
 /** The same, where it gets out of the way. */
 const QUICK_MS = 100
 const RETRY_MS = 100
+/** How long it is waited for what the leader of a round decides while that refuses commits; twice as long where that was not enough. */
+const LEADER_MS = 1_000
 /** Longest that a member waits for its leave to be confirmed. */
 const LEAVE_MS = 2_000
-
-export type Parts = Readonly<Record<string, readonly number[]>>
-
-/** What a group committed for one partition. */
-export interface Commit {
-  readonly offset: number
-  readonly metadata: string | null
-}
-
-export interface CommitEntry {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number
-  readonly metadata: string
-}
-
-export interface MembershipHooks {
-  /** What this member reads and wants, asked for at each round. */
-  view(): Omit<MemberView, 'id' | 'topics'>
-  /** A round begins: commits what is done, by the generation that ends. */
-  prepare(): Promise<void>
-  /** The round's result. `moving`: another round will follow. */
-  assigned(parts: Parts, moving: boolean): void
-  /** The group went on without this member: whatever it read belongs to others. */
-  lost(cause: unknown): void
-  /** The first of its topics is not there any more. */
-  missing(): void
-  /** It cannot take part. */
-  failed(error: unknown): void
-}
-
-export interface Membership {
-  readonly memberId: string
-  /** How long this member was silent, in ms, by its own doing: a stalled process cannot know what it still owns. */
-  silentFor(): number
-  readonly sessionMs: number
-  /** The last round had other members, too. */
-  readonly hasOthers: boolean
-  /** Asks for another round. */
-  rejoin(): void
-  /** Looks now whether the group is still the same. */
-  poke(): void
-  /** By the current generation; rejects unless the coordinator took every entry. */
-  commit(entries: readonly CommitEntry[]): Promise<void>
-  /** What the group committed. */
-  committed(parts: Parts): Promise<Map<string, Commit>>
-  /** Leaves the group, at the latest on abort. */
-  stop(leave: boolean, signal: AbortSignal): Promise<void>
-}
-
-export interface MembershipSetup {
-  readonly connection: Connection
-  readonly group: string
-  readonly topics: readonly string[]
-  readonly sessionTimeoutMs: number
-  /** Members that the brokers still wait for, by group: what an earlier one left here is got rid of first. */
-  readonly ghosts: Map<string, string>
-  readonly hooks: MembershipHooks
-}
 
 /** One membership of a consumer group: joins, says that it lives, and joins again whenever the group changes. */
 export function joinGroup(setup: MembershipSetup): Membership {
@@ -93,6 +36,11 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let generation = -1
   /** The same, of a round that may not be over. */
   let round = -1
+  /** Since when what the leader decides is waited for. */
+  let undecidedSince = Number.POSITIVE_INFINITY
+  /** Rounds that were broken for that. */
+  let broken = 0
+  let patienceMs = LEADER_MS
   let sessionMs = Math.max(setup.sessionTimeoutMs, 1_000)
   const sessions = otherSessions(sessionMs)
   let lastSign = performance.now()
@@ -128,7 +76,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     again = false
     const view = hooks.view()
     only = view.only
-    const metadata = encodeView(topics, view)
+    const metadata = encodeView(topics, view, broken)
     const link = await coordinator()
     ended.signal.throwIfAborted()
     const args = {
@@ -147,7 +95,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
     }>('JoinGroup', args, sessionMs + 5_000)
     memberId = joined.memberId
     ended.signal.throwIfAborted()
-    lastSign = performance.now()
+    undecidedSince = lastSign = performance.now()
     round = joined.generationId
     let groupAssignment: { memberId: string; memberAssignment: Buffer }[] = []
     if (joined.leaderId === joined.memberId) groupAssignment = await decide(joined.members)
@@ -157,6 +105,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
       sessionMs + 5_000,
     )
     generation = joined.generationId
+    patienceMs = LEADER_MS
     heard()
     const { parts, moving, others } = decodeAssignment(synced.memberAssignment)
     hasOthers = others
@@ -185,7 +134,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
   }
   /** While a round waits, which where others have longer sessions may take longer than one: the group keeps who waits. Never rejects. */
   const beatBeside = async (over: AbortSignal): Promise<void> => {
-    for (await pause(beatMs(), over); !over.aborted; await pause(beatMs(), over)) {
+    for (await pause(beatMs(), over); !over.aborted && !ended.signal.aborted; await pause(beatMs(), over)) {
       if (round < 0) continue
       const beating = beside().then((link) => beat(link, round))
       await beating.catch((error: unknown) => void (errorType(error) === 'REBALANCE_IN_PROGRESS' && heard()))
@@ -298,8 +247,16 @@ export function joinGroup(setup: MembershipSetup): Membership {
       ),
     )
   }
+  /** A leader that died after the others had joined is missed a session later; in a round that begins anew commits are taken. */
+  const insist = (): void => {
+    if (performance.now() - undecidedSince < patienceMs) return
+    patienceMs *= 2
+    undecidedSince = Number.POSITIVE_INFINITY
+    broken++
+    connection.endLane(lane)
+  }
   const forget = (cause: unknown): void => {
-    generation = -1
+    generation = round = -1
     hooks.lost(cause)
   }
 
@@ -313,7 +270,6 @@ export function joinGroup(setup: MembershipSetup): Membership {
           if (generation >= 0) await hooks.prepare()
           if (ended.signal.aborted) continue
           joining = true
-          round = generation
           const over = sharedController()
           void beatBeside(over.signal)
           await join()
@@ -324,6 +280,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
             })
             .finally(() => {
               joining = false
+              undecidedSince = Number.POSITIVE_INFINITY
               over.abort()
             })
           continue
@@ -372,9 +329,13 @@ export function joinGroup(setup: MembershipSetup): Membership {
     poke,
     async commit(entries) {
       // As it is now: what this is about may be another's by the time that there is a coordinator, and a member of a later generation.
-      const args = { groupId: group, groupGenerationId: generation, memberId, topics: byTopic(entries) }
+      const current = generation < 0 ? generation : round
+      const args = { groupId: group, groupGenerationId: current, memberId, topics: byTopic(entries) }
       const link = await beside()
-      await link.call('OffsetCommit', args, requestMs())
+      await link.call('OffsetCommit', args, requestMs()).catch((error: unknown) => {
+        if (errorType(error) === 'REBALANCE_IN_PROGRESS') insist()
+        throw error
+      })
     },
     async committed(parts) {
       const link = await coordinator()
@@ -392,8 +353,4 @@ export function joinGroup(setup: MembershipSetup): Membership {
       await within(loop, 1_000, signal)
     },
   }
-}
-
-function countsOf(topics: readonly string[], partitions: Readonly<Record<string, number>>): string {
-  return topics.map((name) => partitions[name] ?? 0).join(' ')
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals'
 import type { Connection } from '../../src/connection.ts'
 import { createCommitter } from '../../src/group/committer.ts'
-import type { Membership } from '../../src/group/membership.ts'
+import type { Membership } from '../../src/group/membership-contract.ts'
 import { createPartition } from '../../src/group/partition.ts'
 import type { Partition } from '../../src/group/partition-contract.ts'
 import type { Names } from '../../src/names.ts'

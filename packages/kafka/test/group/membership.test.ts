@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { until } from '@mq/conformance/fixtures'
 import type { Link } from '../../src/client.ts'
 import type { Connection } from '../../src/connection.ts'
-import { joinGroup, type Membership } from '../../src/group/membership.ts'
+import { joinGroup } from '../../src/group/membership.ts'
+import type { Membership } from '../../src/group/membership-contract.ts'
 
 type Answer = (name: string, args: { readonly memberId: string }, lane: string) => Promise<unknown>
 
