@@ -14,12 +14,15 @@ import { failure } from './items/failure.ts'
 import { fields } from './items/fields.ts'
 import { fieldsElsewhere } from './items/fields-elsewhere.ts'
 import { givenUp } from './items/given-up.ts'
+import { large } from './items/large.ts'
 import { lifecycle } from './items/lifecycle.ts'
 import { limits } from './items/limits.ts'
 import { longTimes } from './items/long-times.ts'
+import { madeAgain } from './items/made-again.ts'
 import { many } from './items/many.ts'
 import { model } from './items/model.ts'
 import { observe } from './items/observe.ts'
+import { orderReturned } from './items/order-returned.ts'
 import { ordering } from './items/ordering.ts'
 import { payload } from './items/payload.ts'
 import { publish } from './items/publish.ts'
@@ -36,6 +39,7 @@ import { shutdown } from './items/shutdown.ts'
 import { subscriptionLimits } from './items/subscription-limits.ts'
 import { subscriptions } from './items/subscriptions.ts'
 import { time } from './items/time.ts'
+import { timesReturned } from './items/times-returned.ts'
 import { tokens } from './items/tokens.ts'
 import { topics } from './items/topics.ts'
 import { waking } from './items/waking.ts'
@@ -52,11 +56,13 @@ export const items: readonly Item[] = [
   subscriptions,
   subscriptionLimits,
   ordering,
+  orderReturned,
   settle,
   retry,
   deadLetters,
   redriven,
   time,
+  timesReturned,
   longTimes,
   extras,
   deduplication,
@@ -64,6 +70,7 @@ export const items: readonly Item[] = [
   requests,
   queues,
   conflicts,
+  madeAgain,
   failure,
   shutdown,
   observe,
@@ -75,6 +82,7 @@ export const items: readonly Item[] = [
   fields,
   fieldsElsewhere,
   givenUp,
+  large,
   counts,
   receiver,
   many,

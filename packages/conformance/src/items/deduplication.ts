@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Delivery, OutboundMessage } from '@mq/core/adapter'
-import { outbound, plainSettings, source } from '../fixtures.ts'
+import { declare, outbound, plainSettings, source } from '../fixtures.ts'
 import { collect, drain, eachOnce, nothing, numbers, receiveAll, rejects, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
@@ -76,6 +76,28 @@ export const deduplication = group('extras', (item) => {
       await nothing(queue, name)
     },
   )
+
+  item('dedupe-many', 'a duplicate is one, however many ids came after the first', async (t) => {
+    if (t.capabilities.dedupe !== 'broker') return t.refused('dedupe')
+    const adapter = await t.connected()
+    const target = await declare(adapter, t.name(), { deduplicationWindowMs: 600_000 })
+    const count = 3000
+    const receiver = await adapter.open(source(target, { prefetch: count }), () => undefined)
+    const send = async (from: number, to: number) => {
+      const batch = numbers(to - from).map((n) => outbound(target, { deduplicationId: `d${from + n}` }))
+      for (const { ok } of await adapter.publish(batch, t.deadline())) assert.ok(ok, 'not accepted')
+    }
+    for (let n = 0; n < count; n += 500) {
+      await send(n, n + 500)
+      await receiver.ack(await receiveAll(t, receiver, 500))
+    }
+    for (const n of [0, count / 2, count - 100]) await send(n, n + 100)
+    await adapter.publish([outbound(target, { id: 'the end' })], t.deadline())
+    assert.deepEqual(
+      (await receiveAll(t, receiver, 1)).map(({ id }) => id),
+      ['the end'],
+    )
+  })
 
   item('dedupe-apart', 'what one subscription has seen is new to another', async (t) => {
     if (t.capabilities.dedupe !== 'broker') return t.refused('dedupe')

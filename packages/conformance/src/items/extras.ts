@@ -67,6 +67,10 @@ export const extras = group('extras', (item) => {
     // Received and unsettled: given back.
     await other.disconnect()
     await t.until(async () => (await queue.getQueueSize(name)) === 3, 'all of them ready again')
+    // Out of the dead-letter queue, too.
+    await queue.reject(await high())
+    assert.equal((await queue.deadLetters(name).redrive()).moved, 1)
+    await t.until(async () => (await queue.getQueueSize(name)) === 3, 'all of them ready once more')
     const bodies = (await drain(queue, name)).map(({ body }) => body)
     assert.deepEqual(bodies, [9, 5, 1])
   })

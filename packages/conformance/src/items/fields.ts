@@ -81,7 +81,14 @@ export function full(t: TestContext, queue: string, fields: Partial<OutboundMess
     {
       id: ` ïD-漢-${randomUUID()}`.padEnd(200, 'Xy '),
       body: everyByte,
-      headers: { ...edgeHeaders, Mixed: 'Case', 'mq-x': 'of core', long: 'x'.repeat(20_000) },
+      headers: {
+        ...edgeHeaders,
+        Mixed: 'Case',
+        'mq-x': 'of core',
+        // With the others nearly the 32 KiB that a message may have.
+        long: 'x'.repeat(31_000),
+        [`Ünïcode 漢 ${'n'.repeat(180)}`]: 'a long name',
+      },
       timestamp: 1_700_000_000_123,
       contentType: 'application/x-Made-up; charset="UTF-8"',
       contentEncoding: 'identity',

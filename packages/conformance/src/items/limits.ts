@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Delivery, OutboundMessage, QueueSettings, Receiver, Source, Target } from '@mq/core/adapter'
-import { failure, outbound, plainSettings, source } from '../fixtures.ts'
+import { declare, failure, outbound, plainSettings, source } from '../fixtures.ts'
 import { drain, eachOnce, numbers, receiveAll, rejects, sendNumbers, take } from '../helpers.ts'
 import { group } from '../item.ts'
 
@@ -241,6 +241,13 @@ export const limits = group('extras', (item) => {
       ),
       released: back((receiver, held) => receiver.release(held)),
       retried: back((receiver, held) => receiver.retry(held, 0)),
+      'retried later': back((receiver, held) => receiver.retry(held, 50)),
+      async left(target, settings) {
+        const receiver = await opened(target, 'pull')
+        await receiveAll(t, receiver, 3)
+        await receiver.close(t.deadline())
+        await ways['acknowledged']?.(target, settings)
+      },
       purged: (target) => adapter.purge(target),
       async 'delayed until it was due'(target) {
         await adapter.purge(target)
@@ -272,6 +279,34 @@ export const limits = group('extras', (item) => {
         await empty(target, settings)
         for (let i = 0; i < 3; i++) await t.until(sent, `room in a queue of which all was ${what}`)
         if (t.capabilities.limits === 'exact') assert.ok(!(await sent()), `more room, once all was ${what}`)
+      }
+    }
+  })
+
+  item('limits-kinds', 'a limit is kept by an ordered queue and by one with priorities, too', async (t) => {
+    if (t.capabilities.limits !== 'exact') return t.refused('limits')
+    const adapter = await t.connected()
+    const kinds: readonly Partial<QueueSettings>[] = [
+      { ordered: true },
+      ...(t.capabilities.priorityLevels > 1 ? [{ maxPriority: 5 }] : []),
+    ]
+    const bytes = outbound({ queue: '' }).body.length
+    for (const kind of kinds) {
+      for (const limit of [{ maxLength: 3 }, { maxLengthBytes: 3 * bytes }]) {
+        const target = await declare(adapter, t.name(), { ...kind, ...limit })
+        const what = JSON.stringify({ ...kind, ...limit })
+        const send = async (priority: number) => {
+          const [outcome] = await adapter.publish([outbound(target, { key: 'k', priority })], t.deadline())
+          return outcome?.ok
+        }
+        const { ordered = false } = kind
+        const receiver = await adapter.open(source(target, { mode: 'pull', ordered }), () => undefined)
+        for (let i = 0; i < 2; i++) {
+          const fitted = []
+          for (const n of numbers(4)) fitted.push(await send(ordered ? 0 : n))
+          assert.deepEqual(fitted, [true, true, true, false], what)
+          for (let left = 3; left > 0; left--) await receiver.ack(await receiveAll(t, receiver, 1))
+        }
       }
     }
   })

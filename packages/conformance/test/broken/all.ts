@@ -12,8 +12,12 @@ import { fields } from './fields.ts'
 import { full } from './full.ts'
 import { guessing } from './guessing.ts'
 import { kinds } from './kinds.ts'
+import { inSubscriptions, longAgo } from './in-subscriptions.ts'
+import { large } from './large.ts'
 import { leasing } from './leasing.ts'
 import { leftBehind } from './left-behind.ts'
+import { ofLimits } from './limits.ts'
+import { madeAgain } from './made-again.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
 import { sequences } from './model.ts'
@@ -58,5 +62,10 @@ export const brokenAdapters: readonly Broken[] = [
   ...anew,
   ...again,
   ...full,
+  ...madeAgain,
+  ...large,
+  ...inSubscriptions,
+  ...longAgo,
+  ...ofLimits,
   ...sequences,
 ]

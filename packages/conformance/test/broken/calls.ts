@@ -22,7 +22,16 @@ const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]
   ['routingKey', ['topics.pattern']],
   ['priority', ['contract.priority-numbers', 'extras.priority', 'extras.priority-returned']],
   ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
-  ['deduplicationId', ['contract.fields', 'extras.dedupe', 'extras.dedupe-returned', 'extras.dedupe-same']],
+  [
+    'deduplicationId',
+    [
+      'contract.fields',
+      'extras.dedupe',
+      'extras.dedupe-many',
+      'extras.dedupe-returned',
+      'extras.dedupe-same',
+    ],
+  ],
 ]
 
 /** Faults that show where one call is about several messages, and they do not fare alike. */

@@ -137,6 +137,8 @@ export const connecting: readonly Broken[] = [
       'topics.full',
       'topics.missing',
       'topics.pattern-conflict',
+      'topics.exclusive',
+      'topics.expires',
     ],
   },
   {

@@ -85,7 +85,7 @@ export const connections: readonly Broken[] = [
       ...inner,
       size: (target) => ('subscription' in target ? inner.size(target).catch(() => 0) : inner.size(target)),
     }),
-    fails: ['topics.auto-delete', 'topics.missing'],
+    fails: ['topics.auto-delete', 'topics.missing', 'topics.exclusive', 'topics.expires'],
   },
   {
     name: 'never ends a lease of a subscription',

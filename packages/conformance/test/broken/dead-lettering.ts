@@ -57,6 +57,8 @@ export const deadLettering: readonly Broken[] = [
       'settle.reject',
       'time.ttl-read-ahead',
       'topics.settle-several',
+      'contract.large-ways',
+      'extras.priority-returned',
     ],
   },
   {
@@ -114,6 +116,7 @@ export const deadLettering: readonly Broken[] = [
       'time.ttl-read-ahead',
       'topics.lease',
       'topics.settle-several',
+      'extras.priority-returned',
     ],
   },
   {
@@ -167,6 +170,7 @@ export const deadLettering: readonly Broken[] = [
       'contract.receive-woken-consume',
       'contract.receive-woken-pull',
       'dead-letters.named',
+      'contract.large-ways',
     ],
   },
   {

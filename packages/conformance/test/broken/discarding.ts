@@ -130,7 +130,14 @@ export const discarding: readonly Broken[] = [
       size: (target) => inner.size(target).catch(() => 0),
       purge: (target) => inner.purge(target).catch(() => 0),
     }),
-    fails: ['consume.missing', 'contract.disconnected', 'topics.auto-delete', 'topics.missing'],
+    fails: [
+      'consume.missing',
+      'contract.disconnected',
+      'topics.auto-delete',
+      'topics.missing',
+      'topics.exclusive',
+      'topics.expires',
+    ],
   },
   {
     name: 'brings back what was leased when its queue was deleted',

@@ -70,6 +70,8 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
       'order.received',
       'order.received-apart',
       'order.rejected-blocks',
+      'order.returned',
+      'queues.made-again',
       'order.slow-key',
       'order.unblocked',
       'publish.round-trip',

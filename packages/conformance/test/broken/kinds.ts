@@ -73,7 +73,7 @@ export const kinds: readonly Broken[] = [
   {
     name: 'ignores x-expires',
     fault: declaring(() => ({ expires: null })),
-    fails: ['queues.conflict-each', 'queues.expires'],
+    fails: ['queues.conflict-each', 'queues.expires', 'topics.expires'],
   },
   {
     name: 'lets a queue expire while it is consumed',
@@ -86,7 +86,7 @@ export const kinds: readonly Broken[] = [
         return answer
       },
     }),
-    fails: ['queues.expires'],
+    fails: ['queues.expires', 'topics.expires'],
   },
   {
     name: 'drops the newest of an ordered queue that is full',
@@ -124,7 +124,7 @@ export const kinds: readonly Broken[] = [
         },
       }
     },
-    fails: ['extras.limits-both', 'extras.max-bytes'],
+    fails: ['extras.limits-both', 'extras.max-bytes', 'extras.limits-kinds'],
   },
   {
     name: 'takes an id that another queue had for a duplicate',
@@ -150,7 +150,7 @@ export const kinds: readonly Broken[] = [
     fault: declaring(({ deduplicationWindowMs: ms }) => ({
       deduplicationWindowMs: ms === null ? null : ms / 2,
     })),
-    fails: ['extras.dedupe-first', 'extras.dedupe-whole'],
+    fails: ['extras.dedupe-first', 'extras.dedupe-whole', 'queues.made-again'],
   },
   {
     name: 'lets a duplicate prolong its window',
@@ -167,7 +167,7 @@ export const kinds: readonly Broken[] = [
         return isDuplicate ? null : message
       })
     },
-    fails: ['extras.dedupe-first', 'extras.dedupe-refused'],
+    fails: ['extras.dedupe-first', 'extras.dedupe-refused', 'queues.made-again'],
   },
   {
     name: 'takes what is retried for its own duplicate',
@@ -195,7 +195,7 @@ export const kinds: readonly Broken[] = [
         },
       }
     },
-    fails: ['queues.conflict-each'],
+    fails: ['queues.conflict-each', 'queues.made-again'],
   },
   {
     name: 'takes what it refused for a duplicate when it is sent again',
@@ -214,7 +214,7 @@ export const kinds: readonly Broken[] = [
         },
       }
     },
-    fails: ['extras.dedupe-refused'],
+    fails: ['extras.dedupe-refused', 'queues.made-again'],
   },
   {
     name: 'puts what is retried behind whatever has a priority',

@@ -85,6 +85,8 @@ export const leasing: readonly Broken[] = [
       'receiver.token-closed',
       'receiver.token-same-id',
       'topics.returned',
+      'extras.limits-freed',
+      'order.returned',
     ],
   },
   {
@@ -109,6 +111,8 @@ export const leasing: readonly Broken[] = [
       'receiver.token-same-id',
       'topics.auto-delete',
       'topics.returned',
+      'extras.limits-freed',
+      'order.returned',
     ],
   },
   {

@@ -69,6 +69,9 @@ export const managing: readonly Broken[] = [
       'topics.settled-apart',
       'topics.slow',
       'topics.taken',
+      'topics.exclusive',
+
+      'topics.expires',
     ],
   },
   {
@@ -114,6 +117,8 @@ export const managing: readonly Broken[] = [
       'queues.purge-ordered',
       'receiver.browse-ordered',
       'topics.ordered',
+      'order.returned',
+      'queues.made-again',
     ],
   },
   {
@@ -171,6 +176,8 @@ export const managing: readonly Broken[] = [
       'receiver.dead-letter-refused',
       'topics.drop-oldest',
       'topics.full',
+      'extras.limits-kinds',
+      'queues.made-again',
     ],
   },
   {
@@ -184,6 +191,7 @@ export const managing: readonly Broken[] = [
       'topics.delete',
       'topics.delete-delayed',
       'topics.pattern-conflict',
+      'queues.made-again',
     ],
   },
   {
@@ -322,6 +330,8 @@ export const managing: readonly Broken[] = [
       'request.reconnected',
       'request.result',
       'request.retried',
+      'contract.large-ways',
+      'contract.replies-many',
     ],
   },
 ]

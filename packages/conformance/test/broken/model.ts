@@ -34,6 +34,8 @@ export const sequences: readonly Broken[] = [
       'model.random',
       'receiver.dead-letter',
       'topics.lease',
+      'contract.large-ways',
+      'extras.priority-returned',
     ],
   },
 ]

@@ -27,6 +27,7 @@ export const publishing: readonly Broken[] = [
       'shutdown.flushed',
       'time.delay-many',
       'topics.many',
+      'extras.dedupe-many',
     ],
   },
   {
@@ -150,7 +151,7 @@ export const publishing: readonly Broken[] = [
         ...message,
         delayMs: message.delayMs === 0 ? 0 : message.delayMs + 4500,
       })),
-    fails: ['topics.delay-punctual', 'time.delay', 'time.punctual'],
+    fails: ['topics.delay-punctual', 'time.delay', 'time.punctual', 'time.ttl-subscription'],
   },
   {
     name: 'ignores the expiry',
@@ -174,6 +175,8 @@ export const publishing: readonly Broken[] = [
       'time.ttl-read-ahead',
       'time.ttl-retry',
       'time.ttl-size',
+      'time.ttl-returned',
+      'time.ttl-subscription',
     ],
   },
   {
@@ -190,6 +193,7 @@ export const publishing: readonly Broken[] = [
       'extras.priority-returned',
       'time.delay-priority',
       'topics.priority',
+      'queues.made-again',
     ],
   },
   {
@@ -205,6 +209,8 @@ export const publishing: readonly Broken[] = [
       'extras.dedupe-store',
       'extras.dedupe-whole',
       'publish.round-trip',
+      'extras.dedupe-many',
+      'queues.made-again',
     ],
   },
   {
@@ -278,7 +284,13 @@ export const publishing: readonly Broken[] = [
   {
     name: 'truncates large bodies',
     fault: (inner) => onPublish(inner, (message) => ({ ...message, body: message.body.subarray(0, 65_536) })),
-    fails: [...EVERY_WAY, 'capabilities.body-limit', 'payload.large', 'request.result'],
+    fails: [
+      ...EVERY_WAY,
+      'capabilities.body-limit',
+      'payload.large',
+      'request.result',
+      'contract.large-ways',
+    ],
   },
   {
     name: 'treats bodies as UTF-8 text',
@@ -295,6 +307,7 @@ export const publishing: readonly Broken[] = [
       'payload.content-types',
       'payload.large',
       'payload.undecodable',
+      'contract.large-ways',
     ],
   },
   {

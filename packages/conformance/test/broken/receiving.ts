@@ -23,6 +23,7 @@ export const receiving: readonly Broken[] = [
       'time.punctual',
       'topics.many',
       'topics.size',
+      'extras.limits-kinds',
     ],
   },
   {
@@ -113,6 +114,7 @@ export const receiving: readonly Broken[] = [
       'settle.crash',
       'settle.lease-held',
       'topics.lease',
+      'order.returned',
     ],
   },
   {
@@ -152,6 +154,7 @@ export const receiving: readonly Broken[] = [
       'topics.returned',
       'topics.settle-several',
       'topics.size',
+      'order.returned',
     ],
   },
   {
@@ -222,6 +225,7 @@ export const receiving: readonly Broken[] = [
       'time.delay-many',
       'topics.competing',
       'topics.each-all',
+      'extras.dedupe-many',
     ],
   },
   {
@@ -272,6 +276,9 @@ export const receiving: readonly Broken[] = [
       'time.ttl-held',
       'time.ttl-read-ahead',
       'topics.lease',
+      'time.ttl-returned',
+      'time.ttl-subscription',
+      'topics.expires',
     ],
   },
   {
@@ -300,6 +307,8 @@ export const receiving: readonly Broken[] = [
       'receiver.browse-ordered',
       'receiver.browse-priorities',
       'receiver.browse-removed',
+      'contract.large-ways',
+      'time.ttl-returned',
     ],
   },
   {
@@ -341,6 +350,7 @@ export const receiving: readonly Broken[] = [
       'extras.exclusive-others',
       'queues.deleted-elsewhere',
       'topics.missing',
+      'topics.exclusive',
     ],
   },
 ]

@@ -80,6 +80,8 @@ export const settling: readonly Broken[] = [
       'topics.lease',
       'topics.ordered',
       'topics.settle-several',
+      'extras.limits-kinds',
+      'order.returned',
     ],
   },
   {
@@ -122,6 +124,7 @@ export const settling: readonly Broken[] = [
       'receiver.outcomes-renew',
       'receiver.outcomes-retry',
       'settle.ack-one',
+      'contract.large-ways',
     ],
   },
   {
@@ -203,6 +206,9 @@ export const settling: readonly Broken[] = [
       'time.long',
       'topics.returned',
       'topics.settle-several',
+      'contract.large-ways',
+      'order.returned',
+      'time.ttl-returned',
     ],
   },
   {
@@ -226,6 +232,7 @@ export const settling: readonly Broken[] = [
       'shutdown.timeout',
       'topics.returned',
       'topics.settle-several',
+      'order.returned',
     ],
   },
   {
@@ -254,6 +261,8 @@ export const settling: readonly Broken[] = [
       'topics.lease',
       'topics.returned',
       'topics.settle-several',
+      'contract.large-ways',
+      'order.returned',
     ],
   },
   {
@@ -317,6 +326,9 @@ export const settling: readonly Broken[] = [
       'topics.returned',
       'topics.settle-several',
       'topics.size',
+      'contract.large-ways',
+      'order.returned',
+      'time.ttl-returned',
     ],
   },
   {

@@ -258,7 +258,7 @@ export const subscribing: readonly Broken[] = [
         },
       }
     },
-    fails: ['dead-letters.redrive-subscription', 'topics.missing'],
+    fails: ['dead-letters.redrive-subscription', 'topics.missing', 'topics.expires'],
   },
   {
     name: 'does not say in which subscription a message expired',

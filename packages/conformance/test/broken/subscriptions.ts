@@ -45,7 +45,7 @@ export const ofASubscription: readonly Broken[] = [
           return receiver.ack(deliveries)
         },
       })),
-    fails: ['contract.fields-kinds', 'topics.lease', 'topics.returned'],
+    fails: ['contract.fields-kinds', 'topics.lease', 'topics.returned', 'order.returned'],
   },
   {
     name: 'counts what is leased of a subscription as ready',
@@ -95,7 +95,7 @@ export const ofASubscription: readonly Broken[] = [
         },
       }
     },
-    fails: ['queues.conflict-each'],
+    fails: ['queues.conflict-each', 'queues.made-again'],
   },
   ...(['correlationId', 'contentEncoding', 'routingKey'] as const).map((field): Broken => ({
     name: `loses the ${field} of what is sent to one subscription`,

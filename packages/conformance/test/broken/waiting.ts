@@ -90,7 +90,7 @@ export const waiting: readonly Broken[] = [
           return deliveries
         },
       })),
-    fails: ['time.ttl-held'],
+    fails: ['time.ttl-held', 'time.ttl-returned'],
   },
   {
     name: 'wakes a receive that waits by what is published alone',
@@ -197,7 +197,7 @@ export const waiting: readonly Broken[] = [
           return receiver.ack(deliveries)
         },
       })),
-    fails: ['contract.fields-kinds', 'order.failed-blocks'],
+    fails: ['contract.fields-kinds', 'order.failed-blocks', 'order.returned'],
   },
   {
     name: 'takes messages without a key for those of one',

@@ -86,13 +86,26 @@ const LOSSES: readonly Loss[] = [
   { way: 'left unsettled', field: 'correlationId', fails: ['contract.fields-returned'] },
   { way: 'left unsettled', field: 'timestamp', fails: ['contract.fields-returned'] },
   { way: 'left unsettled', field: 'firstFailedAt', fails: ['contract.fields-returned'] },
-  { way: 'delayed', field: 'body', fails: ['contract.fields-delayed', 'contract.fields-topic'] },
+  {
+    way: 'delayed',
+    field: 'body',
+    fails: ['contract.fields-delayed', 'contract.fields-topic', 'contract.large-ways'],
+  },
   {
     way: 'retried',
     field: 'body',
-    fails: ['contract.fields-dead', 'contract.fields-kinds', 'contract.fields-returned'],
+    fails: [
+      'contract.fields-dead',
+      'contract.fields-kinds',
+      'contract.fields-returned',
+      'contract.large-ways',
+    ],
   },
-  { way: 'dead-lettered', field: 'body', fails: ['contract.fields-dead', 'contract.fields-kinds'] },
+  {
+    way: 'dead-lettered',
+    field: 'body',
+    fails: ['contract.fields-dead', 'contract.fields-kinds', 'contract.large-ways'],
+  },
   {
     way: 'copied from a topic',
     field: 'timestamp',
