@@ -86,7 +86,6 @@ export const time = group('time', (item) => {
     await inbox.count(4)
     for (const delay of delays)
       assert.ok((times.get(delay) ?? 0) >= delay - 2, `${delay} came after ${times.get(delay)} ms`)
-    assert.equal(inbox.bodies()[0], 0)
   })
 
   item('delay-blocks-nothing', 'a delayed message holds up none that is due', async (t) => {
