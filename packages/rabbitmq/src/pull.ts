@@ -6,7 +6,7 @@ import { flush } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
-import { inspect, openError, type ReceiverSetup, TRUST_MS } from './receiver.ts'
+import { inspect, openError, type ReceiverSetup, refuseGone, stillThere, TRUST_MS } from './receiver.ts'
 import { createSettler, type Settler } from './settler.ts'
 import { createWaits } from './waits.ts'
 import { decode, type Held } from './wire.ts'
@@ -103,7 +103,12 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
    * Ends a consumer that got nothing in time. With order not by cancelling it: what is on its way by then would be here without a consumer, and the next of its key with
    * another one. The end of the channel puts it back before anybody else is served.
    */
-  const leaveOff = async (from: Session, physical: string, consumerTag: string): Promise<readonly Held[]> => {
+  const leaveOff = async (
+    from: Session,
+    physical: string,
+    consumerTag: string,
+    told: boolean,
+  ): Promise<readonly Held[]> => {
     const { channel, settler } = from
     // What was settled lately would end with the channel. A consumer that stayed for want of an answer would take messages for nobody.
     if (ordered && settler.written > 0 && !settler.closed)
@@ -113,7 +118,10 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
       from.ended = true
       await closeChannel(channel, AbortSignal.timeout(END_MS))
     } else if (ordered && inbox.size > 0) from.consumers.set(physical, consumerTag)
-    else await connection.rpc(channel.cancel(consumerTag), 'cancelling')
+    else if (!told) {
+      await refuseGone(topology, queue)
+      await connection.rpc(channel.cancel(consumerTag), 'cancelling')
+    }
     return inbox.drain()
   }
 
@@ -151,12 +159,8 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
     // Back in its queue by the end of the channel.
     if (mine.ended) return []
     if (ordered && got.length > 0) consumers.set(physical, consumerTag)
-    else got = [...got, ...(await leaveOff(mine, physical, consumerTag))]
-    if (cancelled && got.length === 0) {
-      // The queue is gone, or its leader moved: then whoever asks again is served again.
-      await topology.recheck(queue)
-      await pause(POLL_MS, signal)
-    }
+    else got = [...got, ...(await leaveOff(mine, physical, consumerTag, cancelled))]
+    if (cancelled && got.length === 0) await stillThere(topology, queue)
     return got
   }
 

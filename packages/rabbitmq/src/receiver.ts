@@ -25,7 +25,7 @@ export const TRUST_MS = 5_000
 /** The same, once messages stay at the server. */
 const AGAIN_MS = 900
 
-/** RabbitMQ 4.0 may cancel the consumers of a queue that is being deleted a moment before it is gone, in ms. */
+/** RabbitMQ 4.0, and a cluster, may cancel the consumers of a queue that is being deleted a moment before it is gone, in ms. */
 const GOING_MS = 200
 
 export type Lost = (deliveries: readonly Delivery[], cause: unknown) => void
@@ -59,6 +59,22 @@ export async function inspect(topology: Topology, target: Target): Promise<Known
   })
   refuseStream(queue, known)
   return known
+}
+
+/** After the server cancelled a consumer: the queue is gone, and this rejects; or its leader moved, and whoever asks again is served again. */
+export async function stillThere(topology: Topology, queue: string): Promise<void> {
+  await topology.recheck(queue)
+  await pause(GOING_MS)
+  await topology.recheck(queue)
+}
+
+/**
+ * Before a consumer is cancelled: rejects when its queue is gone, which a cluster may not have told. 3.10 ends the whole connection of who cancels there.
+ */
+export async function refuseGone(topology: Topology, queue: string): Promise<void> {
+  await topology.recheck(queue).catch((error: unknown) => {
+    if (isMissing(error)) throw error
+  })
 }
 
 /** A consumer with a channel of its own: the server sends ahead, up to the prefetch. */
@@ -97,17 +113,17 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
 
   const cancelled = (): void => {
     if (closing !== null) return
-    // The queue is gone, or its leader moved: the server says only that nothing more will come.
-    const look = () => topology.recheck(queue)
-    look()
-      .then(() => pause(GOING_MS).then(look))
-      .then(
-        () =>
-          inbox.fail(
-            new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
-          ),
-        (error: unknown) => inbox.fail(openError(source.target, error)),
-      )
+    stillThere(topology, queue).then(
+      () =>
+        inbox.fail(
+          new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ cancelled the consumer', { retryable: true }),
+        ),
+      (error: unknown) => {
+        // Nothing is left to be cancelled.
+        if (isMissing(error)) tags = []
+        inbox.fail(openError(source.target, error))
+      },
+    )
   }
 
   /**
