@@ -60,9 +60,20 @@ export function joinGroup(setup: MembershipSetup): Membership {
   let joining = false
   let goodbye: Promise<void> | null = null
 
-  const coordinator = (): Promise<Link> => connection.coordinator(group, lane)
+  /** Whoever says nothing for so long is not waited for: where another took its place, this member's session there is not over yet. */
+  const silentMs = (): number => Math.min(connection.options.requestTimeoutMs, sessionMs / 3)
+  const find = (over: string): Promise<Link> => {
+    const found = sharedController()
+    const patience = pause(silentMs(), found.signal).then(() => {
+      throw new AdapterError('MQ_UNAVAILABLE', 'the coordinator of the group says nothing', {
+        retryable: true,
+      })
+    })
+    return Promise.race([connection.coordinator(group, over), patience]).finally(() => found.abort())
+  }
+  const coordinator = (): Promise<Link> => find(lane)
   /** What follows a join on its socket is read after the round that it waits for, for a session of a member that died. */
-  const beside = (): Promise<Link> => connection.coordinator(group, joining ? `${lane} beside` : lane)
+  const beside = (): Promise<Link> => find(joining ? `${lane} beside` : lane)
   const requestMs = (): number => Math.max(1_000, Math.min(connection.options.requestTimeoutMs, sessionMs))
 
   const beatMs = (): number => Math.max(50, Math.min(BEAT_MS, sessionMs / 5))
@@ -129,7 +140,7 @@ export function joinGroup(setup: MembershipSetup): Membership {
   }
 
   const beat = async (link: Link, groupGenerationId: number): Promise<void> => {
-    await link.call('Heartbeat', { groupId: group, groupGenerationId, memberId }, requestMs())
+    await link.call('Heartbeat', { groupId: group, groupGenerationId, memberId }, silentMs())
     heard()
   }
   /** While a round waits, which where others have longer sessions may take longer than one: the group keeps who waits. Never rejects. */
@@ -137,7 +148,11 @@ export function joinGroup(setup: MembershipSetup): Membership {
     for (await pause(beatMs(), over); !over.aborted && !ended.signal.aborted; await pause(beatMs(), over)) {
       if (round < 0) continue
       const beating = beside().then((link) => beat(link, round))
-      await beating.catch((error: unknown) => void (errorType(error) === 'REBALANCE_IN_PROGRESS' && heard()))
+      await beating.catch((error: unknown) => {
+        if (errorType(error) === 'REBALANCE_IN_PROGRESS') heard()
+        // Who answers nothing here will not answer the join.
+        else if (errorType(error) === null && !over.aborted) connection.endLane(lane)
+      })
     }
   }
 
@@ -206,6 +221,10 @@ export function joinGroup(setup: MembershipSetup): Membership {
       case 'INVALID_SESSION_TIMEOUT':
         takeSession()
         return
+      case 'GROUP_LOAD_IN_PROGRESS':
+      case 'GROUP_COORDINATOR_NOT_AVAILABLE':
+        // Nobody is given anything meanwhile, and all sessions begin anew.
+        heardAt = performance.now()
     }
     // Not silent by its own doing: a broker that comes back knows this member still.
     lastSign = performance.now()

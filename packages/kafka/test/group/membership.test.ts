@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
+import { performance } from 'node:perf_hooks'
 import { until } from '@mq/conformance/fixtures'
 import type { Link } from '../../src/client.ts'
 import type { Connection } from '../../src/connection.ts'
@@ -24,6 +25,7 @@ function member(
 ) {
   const warnings: unknown[] = []
   const calls: string[] = []
+  const limits: [string, number | undefined][] = []
   const failures: unknown[] = []
   const membership = joinGroup({
     connection: {
@@ -34,8 +36,9 @@ function member(
       },
       coordinator: (_: string, lane: string) =>
         Promise.resolve({
-          call: (name: string, args: { memberId: string }) => {
+          call: (name: string, args: { memberId: string }, timeoutMs?: number) => {
             calls.push(name)
+            limits.push([name, timeoutMs])
             return answer(name, args, lane)
           },
         }),
@@ -59,7 +62,7 @@ function member(
   })
   open.push(membership)
   const count = (name: string): number => calls.filter((each) => each === name).length
-  return { membership, failures, warnings, count, ghosts }
+  return { membership, failures, warnings, count, ghosts, limits }
 }
 
 const willing: Answer = (name) => {
@@ -130,6 +133,73 @@ describe('a member whose coordinator is not heard of for a session', () => {
     await until(() => warnings.length > 0)
     const before = count('Heartbeat')
     await until(() => count('Heartbeat') > before + 3)
+    expect(failures).toEqual([])
+  })
+
+  it.each(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE'])(
+    'keeps it while there is none yet that could give it to others: %s',
+    async (type) => {
+      const began = performance.now()
+      const { failures, count } = member(
+        (name, args, lane) =>
+          name === 'Heartbeat'
+            ? Promise.reject(Object.assign(new Error('not yet'), { type }))
+            : willing(name, args, lane),
+        () => Promise.resolve(new Map([['t', { leaders: [1] }]])),
+        undefined,
+        1_000,
+      )
+      await until(() => performance.now() - began > 2_000)
+      const before = count('Heartbeat')
+      await until(() => count('Heartbeat') > before + 3)
+      expect(failures).toEqual([])
+      expect(count('JoinGroup')).toBe(1)
+    },
+  )
+})
+
+describe('a coordinator that says nothing is looked for anew', () => {
+  it('well before the session that another began is over', async () => {
+    const { count, limits } = member(willing, undefined, undefined, 60_000)
+    await until(() => count('Heartbeat') > 0)
+    expect(limits.find(([name]) => name === 'Heartbeat')?.[1]).toBeLessThanOrEqual(20_000)
+  })
+
+  it('where its socket does not open', async () => {
+    let asked = 0
+    let forgot = 0
+    member(willing, undefined, undefined, 1_000, {
+      coordinator: () => {
+        asked++
+        return new Promise(() => undefined)
+      },
+      forgetCoordinator: () => void forgot++,
+    })
+    await until(() => asked > 1)
+    expect(forgot).toBeGreaterThan(0)
+  })
+
+  it('while a join waits for it', async () => {
+    const silent = Object.assign(new Error('no answer'), { name: 'KafkaJSRequestTimeoutError' })
+    let joins = 0
+    let giveUp = (): void => undefined
+    const { membership, count, failures } = member(
+      (name, args, lane) => {
+        if (name === 'JoinGroup' && ++joins === 2)
+          return new Promise((_, reject) => {
+            giveUp = () => reject(Object.assign(new Error('closed'), { name: 'KafkaConnectionClosed' }))
+          })
+        if (name === 'Heartbeat' && joins === 2) return Promise.reject(silent)
+        return willing(name, args, lane)
+      },
+      undefined,
+      undefined,
+      undefined,
+      { endLane: () => giveUp() },
+    )
+    await until(() => count('Heartbeat') > 0)
+    membership.rejoin()
+    await until(() => joins === 3)
     expect(failures).toEqual([])
   })
 })
