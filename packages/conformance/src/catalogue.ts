@@ -11,11 +11,13 @@ import { deduplication } from './items/deduplication.ts'
 import { disconnected } from './items/disconnected.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
+import { fencing } from './items/fencing.ts'
 import { fields } from './items/fields.ts'
 import { fieldsElsewhere } from './items/fields-elsewhere.ts'
 import { givenUp } from './items/given-up.ts'
 import { large } from './items/large.ts'
 import { lifecycle } from './items/lifecycle.ts'
+import { limitsApart } from './items/limits-apart.ts'
 import { limits } from './items/limits.ts'
 import { longTimes } from './items/long-times.ts'
 import { madeAgain } from './items/made-again.ts'
@@ -25,6 +27,7 @@ import { observe } from './items/observe.ts'
 import { orderReturned } from './items/order-returned.ts'
 import { ordering } from './items/ordering.ts'
 import { payload } from './items/payload.ts'
+import { prioritiesLeft } from './items/priorities-left.ts'
 import { publish } from './items/publish.ts'
 import { queues } from './items/queues.ts'
 import { redriven } from './items/redriven.ts'
@@ -65,8 +68,10 @@ export const items: readonly Item[] = [
   timesReturned,
   longTimes,
   extras,
+  prioritiesLeft,
   deduplication,
   limits,
+  limitsApart,
   requests,
   queues,
   conflicts,
@@ -87,6 +92,7 @@ export const items: readonly Item[] = [
   receiver,
   many,
   tokens,
+  fencing,
   browse,
   capabilities,
   model,

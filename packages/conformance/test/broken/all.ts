@@ -8,6 +8,7 @@ import { connecting } from './connecting.ts'
 import { connections } from './connections.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
+import { fencing } from './fencing.ts'
 import { fields } from './fields.ts'
 import { full } from './full.ts'
 import { guessing } from './guessing.ts'
@@ -17,11 +18,13 @@ import { large } from './large.ts'
 import { leasing } from './leasing.ts'
 import { leftBehind } from './left-behind.ts'
 import { ofLimits } from './limits.ts'
+import { limitsApart } from './limits-apart.ts'
 import { madeAgain } from './made-again.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
 import { sequences } from './model.ts'
 import { nearly } from './nearly.ts'
+import { prioritiesLeft } from './priorities-left.ts'
 import { publishing } from './publishing.ts'
 import { receiving } from './receiving.ts'
 import { settling } from './settling.ts'
@@ -67,5 +70,8 @@ export const brokenAdapters: readonly Broken[] = [
   ...inSubscriptions,
   ...longAgo,
   ...ofLimits,
+  ...fencing,
+  ...prioritiesLeft,
+  ...limitsApart,
   ...sequences,
 ]

@@ -19,8 +19,11 @@ const lostTogether = (outcomes: Outcomes) =>
 
 /** A field that each message has for itself, and what must fail when a call has it once. */
 const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
-  ['routingKey', ['topics.pattern']],
-  ['priority', ['contract.priority-numbers', 'extras.priority', 'extras.priority-returned']],
+  ['routingKey', ['topics.pattern', 'extras.limits-call']],
+  [
+    'priority',
+    ['contract.priority-numbers', 'extras.priority', 'extras.priority-left', 'extras.priority-returned'],
+  ],
   ['expiresAt', ['contract.fields', 'order.unblocked', 'time.ttl']],
   [
     'deduplicationId',
@@ -30,6 +33,7 @@ const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]
       'extras.dedupe-many',
       'extras.dedupe-returned',
       'extras.dedupe-same',
+      'extras.limits-call',
     ],
   ],
 ]
@@ -45,7 +49,7 @@ export const calls: readonly Broken[] = [
         return outcomes.some(({ ok }) => ok) ? outcomes.map(() => ({ ok: true })) : outcomes
       },
     }),
-    fails: ['contract.publish-partial', 'extras.limits-both'],
+    fails: ['contract.publish-partial', 'extras.limits-both', 'extras.limits-call', 'extras.limits-redriven'],
   },
   {
     name: 'answers outcomes of publish in another order',
@@ -53,7 +57,7 @@ export const calls: readonly Broken[] = [
       ...inner,
       publish: async (batch, signal) => [...(await inner.publish(batch, signal))].reverse(),
     }),
-    fails: ['contract.publish-partial', 'extras.limits-both'],
+    fails: ['contract.publish-partial', 'extras.limits-both', 'extras.limits-call', 'extras.limits-redriven'],
   },
   ...(['release', 'retry', 'deadLetter', 'renew'] as const).flatMap((operation) => [
     {

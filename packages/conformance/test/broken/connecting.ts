@@ -28,6 +28,7 @@ export const connecting: readonly Broken[] = [
       'failure.cut',
       'failure.lost-receive',
       'failure.restart',
+      'extras.priority-left',
     ],
   },
   {
@@ -139,6 +140,9 @@ export const connecting: readonly Broken[] = [
       'topics.pattern-conflict',
       'topics.exclusive',
       'topics.expires',
+      'queues.made-again-ends',
+      'extras.limits-call',
+      'extras.limits-redriven',
     ],
   },
   {

@@ -42,7 +42,7 @@ export const connections: readonly Broken[] = [
           ack: (deliveries) => receiver.ack(deliveries.map((each) => held.get(each.id) ?? each)),
         }
       }),
-    fails: ['receiver.token-again', 'receiver.token-same-id'],
+    fails: ['receiver.token-again', 'receiver.token-same-id', 'receiver.fenced'],
   },
   {
     name: 'says that the connection owns what a lease does',
@@ -85,7 +85,13 @@ export const connections: readonly Broken[] = [
       ...inner,
       size: (target) => ('subscription' in target ? inner.size(target).catch(() => 0) : inner.size(target)),
     }),
-    fails: ['topics.auto-delete', 'topics.missing', 'topics.exclusive', 'topics.expires'],
+    fails: [
+      'topics.auto-delete',
+      'topics.missing',
+      'topics.exclusive',
+      'topics.expires',
+      'queues.made-again-ends',
+    ],
   },
   {
     name: 'never ends a lease of a subscription',
@@ -94,7 +100,7 @@ export const connections: readonly Broken[] = [
       open: (source, lost) =>
         inner.open('subscription' in source.target ? { ...source, leaseMs: 2 ** 40 } : source, lost),
     }),
-    fails: ['topics.lease'],
+    fails: ['topics.lease', 'extras.priority-left'],
   },
   {
     name: 'waits for a second when it has to look',
@@ -125,6 +131,9 @@ export const connections: readonly Broken[] = [
       'receiver.outcomes-release',
       'receiver.stale-release',
       'topics.lease',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {

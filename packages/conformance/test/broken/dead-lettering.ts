@@ -117,6 +117,9 @@ export const deadLettering: readonly Broken[] = [
       'topics.lease',
       'topics.settle-several',
       'extras.priority-returned',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {

@@ -47,6 +47,7 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
   [
     'routingKey',
     [
+      'extras.limits-call',
       ...EVERY_WAY,
       'dead-letters.content',
       'publish.round-trip',

@@ -16,6 +16,9 @@ export const leasing: readonly Broken[] = [
       'settle.renewed',
       'settle.renewed-ahead',
       'topics.lease',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {
@@ -27,7 +30,14 @@ export const leasing: readonly Broken[] = [
           return allSettled(ds)
         },
       })),
-    fails: ['receiver.outcomes-renew', 'receiver.stale-renew', 'topics.lease'],
+    fails: [
+      'receiver.outcomes-renew',
+      'receiver.stale-renew',
+      'topics.lease',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
+    ],
   },
   {
     name: 'says lost although it renewed',
@@ -50,6 +60,9 @@ export const leasing: readonly Broken[] = [
       'settle.renewed',
       'settle.renewed-ahead',
       'topics.lease',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {
@@ -87,6 +100,8 @@ export const leasing: readonly Broken[] = [
       'topics.returned',
       'extras.limits-freed',
       'order.returned',
+      'extras.priority-left',
+      'receiver.fenced',
     ],
   },
   {
@@ -113,6 +128,9 @@ export const leasing: readonly Broken[] = [
       'topics.returned',
       'extras.limits-freed',
       'order.returned',
+      'extras.priority-left',
+      'queues.made-again-ends',
+      'receiver.fenced',
     ],
   },
   {

@@ -55,15 +55,16 @@ function seeing(inner: BrokerAdapter, { shared }: Run): BrokerAdapter {
   }
 }
 
-const FIELDS = ['maxLength', 'deduplicationWindowMs', 'maxPriority', 'ordered'] as const
+const FIELDS = ['maxLength', 'overflow', 'deduplicationWindowMs', 'maxPriority', 'ordered'] as const
+const ENDS = ['exclusive', 'autoDelete', 'expires'] as const
 
 /** Faults of what is deleted and made again. */
 export const madeAgain: readonly Broken[] = [
   ...(['queue', 'topic'] as const).flatMap((of) =>
-    FIELDS.map((field) => ({
+    [...FIELDS, ...ENDS].map((field) => ({
       name: `makes a ${of === 'queue' ? 'queue' : 'subscription'} again with the ${field} that it had`,
       fault: remembering(field, of),
-      fails: ['queues.made-again'],
+      fails: [ENDS.some((each) => each === field) ? 'queues.made-again-ends' : 'queues.made-again'],
     })),
   ),
   {

@@ -36,6 +36,7 @@ export const sequences: readonly Broken[] = [
       'topics.lease',
       'contract.large-ways',
       'extras.priority-returned',
+      'receiver.fenced',
     ],
   },
 ]

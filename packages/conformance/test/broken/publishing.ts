@@ -81,6 +81,8 @@ export const publishing: readonly Broken[] = [
       'order.unblocked',
       'queues.purge-ordered',
       'receiver.browse-ordered',
+      'extras.limits-call',
+      'extras.limits-redriven',
     ],
   },
   {
@@ -194,6 +196,7 @@ export const publishing: readonly Broken[] = [
       'time.delay-priority',
       'topics.priority',
       'queues.made-again',
+      'extras.priority-left',
     ],
   },
   {
@@ -240,7 +243,13 @@ export const publishing: readonly Broken[] = [
         return message
       })
     },
-    fails: ['contract.fields-reply', 'publish.same-id-twice', 'receiver.token-same-id'],
+    fails: [
+      'contract.fields-reply',
+      'publish.same-id-twice',
+      'receiver.token-same-id',
+      'receiver.fenced-anew',
+      'extras.limits-call',
+    ],
   },
   {
     name: 'loses the headers',

@@ -24,6 +24,7 @@ export const receiving: readonly Broken[] = [
       'topics.many',
       'topics.size',
       'extras.limits-kinds',
+      'extras.priority-left',
     ],
   },
   {
@@ -247,6 +248,8 @@ export const receiving: readonly Broken[] = [
       'settle.crash',
       'settle.lease-held',
       'settle.lost-aborts',
+      'extras.priority-left',
+      'receiver.fenced-lease',
     ],
   },
   {
@@ -351,6 +354,7 @@ export const receiving: readonly Broken[] = [
       'queues.deleted-elsewhere',
       'topics.missing',
       'topics.exclusive',
+      'queues.made-again-ends',
     ],
   },
 ]

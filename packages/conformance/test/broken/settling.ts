@@ -82,6 +82,11 @@ export const settling: readonly Broken[] = [
       'topics.settle-several',
       'extras.limits-kinds',
       'order.returned',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
+      'extras.limits-call',
+      'extras.limits-redriven',
     ],
   },
   {
@@ -157,6 +162,9 @@ export const settling: readonly Broken[] = [
       'receiver.token-again',
       'receiver.token-closed',
       'topics.lease',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {
@@ -209,6 +217,8 @@ export const settling: readonly Broken[] = [
       'contract.large-ways',
       'order.returned',
       'time.ttl-returned',
+      'receiver.fenced',
+      'receiver.fenced-anew',
     ],
   },
   {
@@ -263,6 +273,9 @@ export const settling: readonly Broken[] = [
       'topics.settle-several',
       'contract.large-ways',
       'order.returned',
+      'receiver.fenced',
+      'receiver.fenced-anew',
+      'receiver.fenced-lease',
     ],
   },
   {
@@ -329,6 +342,7 @@ export const settling: readonly Broken[] = [
       'contract.large-ways',
       'order.returned',
       'time.ttl-returned',
+      'receiver.fenced',
     ],
   },
   {
