@@ -63,6 +63,8 @@ export const own = {
   sink: 'mq::sink',
   last: (unique: string) => `mq:last:${unique}`,
   register: (topic: string) => `mq:topic:${topic}`,
+  /** Where one connection waits for answers. */
+  replies: (unique: string) => `mq:replies:${unique}`,
   /** There while a connection makes or deletes a queue. */
   making: (queue: string) => `mq:making:${hashOf(queue)}`,
   /** Says what a subscription's pattern is: AMQP does not tell. Short, since the server cuts what it says of it. */

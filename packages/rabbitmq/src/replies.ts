@@ -1,10 +1,11 @@
 import { Buffer } from 'node:buffer'
-import type { Message } from 'amqplib'
+import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import { randomUUID } from 'node:crypto'
 import { AdapterError, type Receiver, type SettleOutcome } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly, type Connection } from './connection.ts'
-import { createInbox } from './inbox.ts'
-import { DIRECT } from './names.ts'
+import { replyCode } from './errors.ts'
+import { createInbox, type Inbox } from './inbox.ts'
+import { DIRECT, own } from './names.ts'
 import { decode } from './wire.ts'
 
 /** Erlang's external term format: a version, a process of a node whose name is an atom, and numbers. https://www.erlang.org/doc/apps/erts/erl_ext_dist.html */
@@ -30,13 +31,29 @@ export function answerable(address: string): boolean {
   return term.length === 3 + lengthBytes + term.readUIntBE(3, lengthBytes) + rest
 }
 
-/**
- * Answers over direct reply-to. The server writes the address behind the name into messages that are published on the same channel: so one is
- * published that nobody takes and that comes back with it, and the requests then carry the address from any channel.
- */
-export async function openReplies(
+interface Replies {
+  readonly address: string
+  readonly receiver: Receiver
+}
+
+/** A place for answers, which goes with its connection. */
+export async function openReplies(connection: Connection): Promise<Replies> {
+  // Older servers take an answer to direct reply-to at a node that is down for a mistake of their own, and end the whole connection of who answers (541), again
+  // for every attempt at the request.
+  if (connection.version.atLeast(4)) return listen(connection, direct)
+  try {
+    return await listen(connection, atQueue)
+  } catch (error) {
+    // A user who may not make queues.
+    if (replyCode(error) !== 403) throw error
+    return listen(connection, direct)
+  }
+}
+
+async function listen(
   connection: Connection,
-): Promise<{ readonly address: string; readonly receiver: Receiver }> {
+  begin: (channel: Channel, inbox: Inbox) => Promise<string>,
+): Promise<Replies> {
   const channel = await connection.channel('publish')
   const inbox = createInbox()
   let closed = false
@@ -45,7 +62,7 @@ export async function openReplies(
     inbox.fail(closeCause(channel))
   })
   try {
-    const address = await connection.rpc(learnAddress(), 'opening a place for answers')
+    const address = await connection.rpc(begin(channel, inbox), 'opening a place for answers')
     const settled = (n: number): Promise<SettleOutcome[]> =>
       Promise.resolve(Array.from({ length: n }, () => 'settled' as const))
     const unsupported = (n: number): Promise<SettleOutcome[]> =>
@@ -72,21 +89,35 @@ export async function openReplies(
     if (!closed) closeQuietly(channel)
     throw error
   }
+}
 
-  async function learnAddress(): Promise<string> {
-    await channel.consume(
-      DIRECT,
-      (raw) => {
-        if (raw !== null) inbox.push(decode(raw, DIRECT, undefined))
-      },
-      { noAck: true },
-    )
-    const returned = new Promise<Message>((resolve, reject) => {
-      channel.once('return', resolve)
-      channel.once('close', () => reject(closeCause(channel) as Error))
-    })
-    channel.publish('', `mq:nobody:${randomUUID()}`, Buffer.alloc(0), { mandatory: true, replyTo: DIRECT })
-    const { properties } = await returned
-    return String(properties.replyTo)
+/** A queue of its own. */
+async function atQueue(channel: Channel, inbox: Inbox): Promise<string> {
+  const address = own.replies(randomUUID())
+  await channel.assertQueue(address, { exclusive: true, autoDelete: true, durable: false })
+  await take(channel, address, inbox)
+  return address
+}
+
+/**
+ * Direct reply-to. The server writes the address behind the name into messages that are published on the same channel: so one is
+ * published that nobody takes and that comes back with it, and the requests then carry the address from any channel.
+ */
+async function direct(channel: Channel, inbox: Inbox): Promise<string> {
+  await take(channel, DIRECT, inbox)
+  const returned = new Promise<Message>((resolve, reject) => {
+    channel.once('return', resolve)
+    channel.once('close', () => reject(closeCause(channel) as Error))
+  })
+  channel.publish('', `mq:nobody:${randomUUID()}`, Buffer.alloc(0), { mandatory: true, replyTo: DIRECT })
+  const { properties } = await returned
+  return String(properties.replyTo)
+}
+
+async function take(channel: Channel, name: string, inbox: Inbox): Promise<void> {
+  const taken = (raw: ConsumeMessage | null): void => {
+    if (raw !== null) return inbox.push(decode(raw, name, undefined))
+    inbox.fail(new AdapterError('MQ_UNAVAILABLE', 'the place for answers is gone', { retryable: true }))
   }
+  await channel.consume(name, taken, { noAck: true })
 }

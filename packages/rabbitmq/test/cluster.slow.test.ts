@@ -140,6 +140,44 @@ describe('three nodes', () => {
     }
   }, 240_000)
 
+  it('end no connection of who answers a requester whose node is down', async () => {
+    const config = { defaultQueueConfig: { replicationFactor: 3 } }
+    const [asking, answering] = [
+      queueFor({ hosts: hosts().slice(2) }, config),
+      queueFor({ hosts: hosts().slice(0, 2) }, config),
+    ]
+    await Promise.all([asking.connect(), answering.connect()])
+    const name = fresh()
+    const lost: unknown[] = []
+    answering.on('disconnected', (why) => void lost.push(why))
+    let begun = false
+    let answer = (): void => undefined
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    let runs = 0
+    await answering.consume(name, async () => {
+      runs++
+      begun = true
+      await held
+    })
+    void asking.request(name, 'question', { timeoutMs: 240_000 }).catch(() => undefined)
+    await until(() => begun)
+    const down = (broker.details['nodes'] ?? '').split(',')[2] ?? ''
+    await broker.kill(2)
+    try {
+      await until(
+        async () => !(await broker.run('eval', 'rabbit_nodes:all_running().')).includes(down),
+        60_000,
+      )
+      answer()
+      await until(() => answering.getStats().inFlight === 0, 60_000)
+      await answering.send(name, 'after')
+      await until(() => runs > 1, 60_000)
+      expect(lost).toEqual([])
+    } finally {
+      await broker.start(2)
+    }
+  }, 240_000)
+
   it('without a majority accept nothing, and go on when it is back', async () => {
     const queue = queueFor(
       { heartbeat: 2 },
