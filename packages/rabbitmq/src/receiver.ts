@@ -96,9 +96,11 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   let closing: Promise<void> | null = null
   /** Asked last by who wants no more. */
   let parting = false
-  let quietSince = performance.now()
+  let lookedAt = performance.now()
   let asked = 0
   let stuck = 0
+  /** When something came last from each physical queue. Where only one consumer is active, it is this one then. */
+  const heard = new Map<string, number>()
 
   const deadLetters = () => topology.peek(queue)?.deadLetterQueue ?? null
   const settler = createSettler(connection, channel, publisher, deadLetters, (deliveries, cause) => {
@@ -129,13 +131,21 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
   /**
    * A queue that is deleted and made again at once: the server tells its consumers late, by the queue's name, and those of before may never hear of it. In a
    * cluster, or on a busy server, late is longer than `topology` waits. So who hears nothing asks: messages without a consumer, or messages that
-   * stay although there is room for them here, mean that this one is forgotten. Of a queue that is gone it may not have been told either.
+   * stay although there is room for them here, mean that this one is forgotten, or that what was sent to it was lost between two nodes and fills its prefetch
+   * at the server. Of a queue that is gone it may not have been told either.
    */
   const doubt = async (): Promise<void> => {
     const now = performance.now()
-    if (now - quietSince < (stuck > 0 ? AGAIN_MS : TRUST_MS) || closing !== null || !subscribed) return
-    quietSince = now
+    const since = lookedAt
+    if (now - since < (stuck > 0 ? AGAIN_MS : TRUST_MS) || closing !== null || !subscribed) return
+    lookedAt = now
     const physical = partitionQueue(queue, asked % partitions)
+    const next = (): void => {
+      stuck = 0
+      asked++
+    }
+    const last = heard.get(physical)
+    if (last !== undefined && last >= since) return next()
     const counts = await connection
       .admin((admin) => admin.checkQueue(physical), role)
       .catch((error: unknown) => {
@@ -143,16 +153,13 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
         throw error
       })
     if (counts === null) return cancelled()
-    // What is unsettled here may be why nothing comes.
-    if (settler.open > 0) return
     const { messageCount, consumerCount } = counts
-    if (messageCount === 0 || (ordered && consumerCount > 0)) {
-      stuck = 0
-      asked++
-      return
-    }
+    const othersTurn = ordered && consumerCount > 0 && last === undefined
+    const came = heard.get(physical) !== last
+    // What is unsettled here may be why nothing comes.
+    if (messageCount === 0 || came || othersTurn || settler.holds(physical)) return next()
     stuck++
-    if ((consumerCount > 0 && stuck < 3) || closing !== null || !subscribed || settler.open > 0) return
+    if ((consumerCount > 0 && stuck < 3) || closing !== null || !subscribed) return
     inbox.fail(
       new AdapterError('MQ_UNAVAILABLE', 'RabbitMQ seems to have forgotten the consumer', {
         retryable: true,
@@ -170,6 +177,7 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
         channel.consume(physical, (raw) => {
           if (raw === null) return cancelled()
           const held = decode(raw, physical, undefined)
+          heard.set(physical, performance.now())
           settler.add(held)
           inbox.push(held)
         }),
@@ -239,8 +247,8 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
         for (let left = waitMs; ; left -= TRUST_MS) {
           const arrived = await inbox.take(max, signal, Math.min(left, TRUST_MS))
           if (arrived.length > 0) {
-            stuck = 0
-            quietSince = performance.now()
+            // Others may be forgotten meanwhile.
+            if (partitions > 1) doubt().catch(() => undefined)
             return arrived
           }
           doubt().catch(() => undefined)

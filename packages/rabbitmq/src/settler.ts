@@ -15,6 +15,8 @@ export interface Settler {
   add(held: Held): void
   readonly closed: boolean
   readonly open: number
+  /** Whether any of them came from this physical queue. */
+  holds(queue: string): boolean
   /** Settlements written lately: how many may not have arrived yet. */
   readonly written: number
   ack(deliveries: readonly Delivery[]): Promise<readonly SettleOutcome[]>
@@ -183,6 +185,7 @@ export function createSettler(
     get closed() {
       return closed
     },
+    holds: (queue) => open.all().some((held) => held.queue === queue),
     get open() {
       return open.size
     },

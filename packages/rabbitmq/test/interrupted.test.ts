@@ -282,6 +282,60 @@ describe('what is interrupted', () => {
     expect(cancelling).not.toHaveBeenCalled()
   })
 
+  it.each([
+    [false, 1],
+    [true, 1],
+    [true, 2],
+  ])(
+    'a consumer that does not get what the server counts as sent begins again (ordered: %s, partitions: %d)',
+    async (ordered, partitions) => {
+      const { queue } = await declare(adapter, fresh(), { ordered, partitions })
+      // Of different partitions, where there are two.
+      const [key, other] = ['a', 'b']
+      const send = (id: string, of = key) => adapter.publish([outbound({ queue }, { id, key: of })], live)
+      const open = () =>
+        adapter.open(source({ queue }, { ordered, prefetch: 2 * partitions }), () => undefined)
+      const methods = methodsOf(channel, 'consume')
+      const { consume } = methods
+      let [deaf, dropped] = [false, 0]
+      jest.spyOn(methods, 'consume').mockImplementation(function (this: Channel, name, taken) {
+        return consume.call(this, name, (message) => {
+          if (deaf) dropped++
+          else taken(message)
+        })
+      })
+      const receiver = await open()
+      await send('0')
+      await receiver.ack(await take(receiver, 1))
+      deaf = true
+      for (let n = 1; n <= 4; n++) await send(`${n}`)
+      await until(() => dropped === 2)
+      deaf = false
+      let error: unknown = null
+      await until(async () => {
+        // The other partition is busy all the time.
+        if (partitions > 1) await send('other', other)
+        await receiver
+          .receive(1, live, 200)
+          .then(receiver.ack)
+          .catch((cause: unknown) => (error = cause))
+        return error !== null
+      }, 60_000)
+      expect(adapter.classify(error)).toMatchObject({ code: 'MQ_UNAVAILABLE', retryable: true })
+      await receiver.close(live)
+      const again = await open()
+      const ids: string[] = []
+      while (ids.length < 4) {
+        const got = await take(again, 1)
+        ids.push(...got.map(({ id }) => id).filter((id) => id !== 'other'))
+        await again.ack(got)
+      }
+      expect(ids).toEqual(['1', '2', '3', '4'])
+      await again.close(live)
+    },
+    90_000,
+  )
+
   it('a retry whose confirm stays away for long makes one copy, however often it is asked for', async () => {
     const { queue } = await declare(adapter, fresh())
     const hasty = rabbitmqAdapter({ url: broker.url, rpcTimeoutMs: 500 })
