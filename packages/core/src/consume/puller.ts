@@ -1,5 +1,5 @@
 import type { QueueSettings, Target } from '../adapter/contract.ts'
-import { sleep } from '../deadline.ts'
+import { pause } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { NotConnectedError, type MessageQueueError } from '../errors.ts'
@@ -106,7 +106,7 @@ export class Puller {
     const { adapter, clock, config, supervisor } = this.#engine
     const { code } = classify(adapter, error)
     if (code !== ErrorCode.CONNECTION || this.#closed !== null) return false
-    if (supervisor.state === 'connected') await sleep(clock, AGAIN_MS)
+    if (supervisor.state === 'connected') await pause(clock, AGAIN_MS, supervisor.lifetime)
     if (this.#closed !== null || supervisor.state !== 'reconnecting') return false
     const endOfLook = clock.monotonic() + config.producer.requestTimeoutMs
     const deadlines = this.#waiters.map(({ deadline }) => deadline ?? endOfLook)

@@ -2,7 +2,7 @@ import type { DeclareTarget, QueueSettings, Target } from '../adapter/contract.t
 import { refuseUnsupported } from '../capabilities.ts'
 import { deadLetterQueueOf, isDeadLetterQueue, queueSettings } from '../config/queue-settings.ts'
 import type { QueueConfig } from '../config/queue-config.ts'
-import { sleep, withDeadline } from '../deadline.ts'
+import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
@@ -250,7 +250,7 @@ export class Topology {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
         if (!lost || clock.monotonic() + AGAIN_MS >= deadline)
           throw wrapError(adapter, error, `Cannot declare ${label}`)
-        await sleep(clock, AGAIN_MS)
+        await pause(clock, AGAIN_MS, supervisor.lifetime)
       }
     }
   }

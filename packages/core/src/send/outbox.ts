@@ -1,7 +1,6 @@
 import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
-import { atMost } from '../adapter/until-aborted.ts'
 import { backoffDelay } from '../backoff.ts'
-import { sleep, withDeadline } from '../deadline.ts'
+import { pause, withDeadline } from '../deadline.ts'
 import { DeliveryMode } from '../config/enums.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -259,8 +258,7 @@ export class Outbox {
       return
     }
     const wait = Math.min(delayMs, Math.max(0, deadline - clock.monotonic()))
-    // Once disconnected there is no again, and nothing that keeps the process alive until then.
-    if (wait > 0) await atMost(sleep(clock, wait), supervisor.lifetime)
+    if (wait > 0) await pause(clock, wait, supervisor.lifetime)
   }
 
   /** Tells those whose time is up. */

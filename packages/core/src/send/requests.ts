@@ -1,7 +1,7 @@
 import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
 import { untilAborted } from '../adapter/until-aborted.ts'
 import { closeQuietly } from '../consume/close-quietly.ts'
-import { sleep, withDeadline } from '../deadline.ts'
+import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import {
@@ -162,7 +162,7 @@ export class Requests {
         const lost = classify(adapter, error).code === ErrorCode.CONNECTION
         const waits = this.#pending.get(id) === pending && clock.monotonic() + AGAIN_MS < endsAt
         if (!lost || !waits) throw notStored(error)
-        await sleep(clock, AGAIN_MS)
+        await pause(clock, AGAIN_MS, supervisor.lifetime)
       }
     }
   }

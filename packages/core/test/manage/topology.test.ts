@@ -212,6 +212,15 @@ describe('without a connection', () => {
     expect(names(bench)).toEqual(['q', 'q'])
   })
 
+  it('one that is to be made again is told when the queue disconnects', async () => {
+    const bench = await connectedBench()
+    bench.adapter.onDeclare = () => Promise.reject(new AdapterError(ErrorCode.CONNECTION, 'cut'))
+    const failed = refusal(bench.engine.topology.ensure(q))
+    await until(() => names(bench).length === 1)
+    await bench.engine.supervisor.disconnect(() => Promise.resolve())
+    expect(await failed).toMatchObject({ code: ErrorCode.NOT_CONNECTED })
+  })
+
   it('it gives up in time, and says why', async () => {
     const bench = await connectedBench({ producer: { requestTimeoutMs: 100 } })
     bench.adapter.onConnect = () => Promise.reject(new Error('down'))
