@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { Channel } from 'amqplib'
 import { atMost, type Delivery, type Receiver, type SettleOutcome } from '@mq/core/adapter'
 import { closeCause, closeChannel, closeQuietly } from './connection.ts'
-import { flush } from './flush.ts'
+import { flush, flushGot } from './flush.ts'
 import { getOne } from './get-one.ts'
 import { createInbox } from './inbox.ts'
 import { partitionQueue, queueOf } from './names.ts'
@@ -321,7 +321,8 @@ export async function openPull(setup: ReceiverSetup): Promise<Receiver> {
           await atMost(settler.replaced(), signal)
           // What the server has not taken yet would end with the channel: each get has a consumer of its own there, so that many settlements wait their turn.
           const n = settler.written
-          if (n > 0) for (const physical of queues) await flush(connection, channel, physical, n, role)
+          const flushing = ordered ? flush : flushGot
+          if (n > 0) for (const physical of queues) await flushing(connection, channel, physical, n, role)
           await closeChannel(channel, signal)
         }
         closing = settler.closed ? Promise.resolve() : leave().catch(() => closeQuietly(channel))
