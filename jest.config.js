@@ -27,8 +27,8 @@ export default {
   ),
   testPathIgnorePatterns: ['/node_modules/', ...hidden.map((suite) => `\\.${suite}\\.test\\.ts$`)],
   modulePathIgnorePatterns: ['<rootDir>/(packages|examples)/[^/]+/dist/'],
-  // Tests with real servers wait for most of their time, and these servers share the machine: one more than there are processors, and a few are enough.
-  maxWorkers: Math.min(4, availableParallelism() + 1),
+  // Real servers share the machine with the tests, so a few workers are enough.
+  maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
   // What a test file imported stays in its worker's memory: with a gigabyte of that all else takes several times as long.
   workerIdleMemoryLimit: '500MB',
   testTimeout: 30_000,
