@@ -247,8 +247,11 @@ export async function openReceiver(setup: ReceiverSetup): Promise<Receiver> {
         for (let left = waitMs; ; left -= TRUST_MS) {
           const arrived = await inbox.take(max, signal, Math.min(left, TRUST_MS))
           if (arrived.length > 0) {
-            // Others may be forgotten meanwhile.
-            if (partitions > 1) doubt().catch(() => undefined)
+            if (partitions === 1) {
+              stuck = 0
+              lookedAt = performance.now()
+              // Other partitions may be forgotten meanwhile.
+            } else doubt().catch(() => undefined)
             return arrived
           }
           doubt().catch(() => undefined)
