@@ -1,4 +1,3 @@
-import { MessageQueue } from '@mq/core'
 import { kafkaAdapter } from '@mq/kafka'
 import { kafkajsSide, makeTopics } from './kafka-bare.ts'
 import { nestSide } from './kafka-nest.ts'
@@ -25,7 +24,7 @@ function channelsSide(url: string): Side {
 export function kafkaSides(url: string): Side[] {
   return [
     kafkajsSide(url, true),
-    mqSide('@mq/kafka', () => new MessageQueue(kafkaAdapter({ brokers: url }))),
+    mqSide('@mq/kafka', () => kafkaAdapter({ brokers: url })),
     kafkajsSide(url, false),
     nestSide(url),
     channelsSide(url),

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import { MessageQueueFactory } from '@mq/core'
+import { memoryAdapter } from '@mq/core'
 import fastq from 'fastq'
 import PQueue from 'p-queue'
 import { body } from './bodies.ts'
@@ -136,7 +136,8 @@ const pQueueSide: Side = {
 
 export const memorySides: readonly Side[] = [
   byteArray,
-  mqSide('@mq memory', () => MessageQueueFactory.createForTesting()),
+  // One url: all of its consumers are to be those of one broker.
+  mqSide('@mq memory', () => memoryAdapter({ url: 'memory://bench' })),
   pQueueSide,
   fastqSide,
 ]

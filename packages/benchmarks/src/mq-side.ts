@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import type { MessageQueue } from '@mq/core'
+import { MessageQueue } from '@mq/core'
+import type { BrokerAdapter } from '@mq/core/adapter'
 import { body } from './bodies.ts'
 import type { Side } from './side.ts'
 
-/** This library, on whichever broker `make` names. */
-export function mqSide(name: string, make: () => MessageQueue): Side {
+/** The most handlers at once that a workload asks for; the default is 100. */
+const MOST_AT_ONCE = 200
+
+/** This library, on the broker of an adapter. */
+export function mqSide(name: string, adapter: () => BrokerAdapter): Side {
+  const make = () => new MessageQueue(adapter(), { maxConcurrentMessages: MOST_AT_ONCE })
   return {
     name,
     shapes: true,

@@ -1,4 +1,3 @@
-import { MessageQueue } from '@mq/core'
 import { rabbitmqAdapter } from '@mq/rabbitmq'
 import { mqSide } from './mq-side.ts'
 import { amqplibSide } from './rabbitmq-bare.ts'
@@ -10,7 +9,7 @@ import type { Side } from './side.ts'
 export function rabbitmqSides(url: string): Side[] {
   return [
     amqplibSide(url, true),
-    mqSide('@mq/rabbitmq', () => new MessageQueue(rabbitmqAdapter({ url }))),
+    mqSide('@mq/rabbitmq', () => rabbitmqAdapter({ url })),
     amqplibSide(url, false),
     rabbitmqClientSide(url),
     rascalSide(url),

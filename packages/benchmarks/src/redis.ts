@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { MessageQueue } from '@mq/core'
 import { redisAdapter } from '@mq/redis'
 import { Queue, Worker } from 'bullmq'
 import BeeQueue from 'bee-queue'
@@ -174,7 +173,7 @@ function channelsSide(url: string): Side {
 export function redisSides(url: string): Side[] {
   return [
     bareSide(url),
-    mqSide('@mq/redis', () => new MessageQueue(redisAdapter({ url }))),
+    mqSide('@mq/redis', () => redisAdapter({ url })),
     bullSide(url),
     beeSide(url),
     channelsSide(url),

@@ -249,7 +249,7 @@ export class Consumer {
 
   /** After a wait: what it was for took its time, and is no sign of being stuck. */
   readonly #resumeRuns = (): void => {
-    this.progressed()
+    if (this.#running === 0) this.progressed()
     this.#startRuns()
   }
 

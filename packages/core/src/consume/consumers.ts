@@ -127,6 +127,14 @@ export class Consumers implements ConsumerHost {
     registration.over = false
     const plan = await this.#plan(registration, queue, overrides)
     this.#refuseStopped(lifetime)
+    const { config, logger } = this.#engine
+    const { maxConcurrentMessages } = config
+    if (plan.concurrency > maxConcurrentMessages) {
+      logger.warn(
+        { queue: plan.label, concurrency: plan.concurrency, maxConcurrentMessages },
+        'fewer handlers run at once than its concurrency: maxConcurrentMessages is lower',
+      )
+    }
     const consumer = new Consumer(this.#engine, plan, this)
     this.#consumers.add(consumer)
     try {

@@ -21,7 +21,7 @@ export class Slots {
     this.#free++
     if (this.#waiting.size === 0) return
     // In turn, so that a busy queue does not keep the others out; who needs it no longer (paused, say) leaves it to the next.
-    for (const retry of [...this.#waiting]) {
+    for (const retry of this.#waiting) {
       if (this.#free === 0) return
       this.#waiting.delete(retry)
       retry()

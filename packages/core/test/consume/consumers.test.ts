@@ -44,6 +44,22 @@ describe('startConsuming', () => {
   })
 })
 
+describe('a concurrency', () => {
+  it.each([
+    [2, 0],
+    [3, 1],
+  ])('of %d where 2 handlers may run at once over all: %d warnings', async (concurrency, warnings) => {
+    const { queue, log } = queueBench({ maxConcurrentMessages: 2 })
+    await queue.connect()
+    await queue.consume('q', () => undefined, { concurrency })
+    const said = log.filter(({ level }) => level === 'warn')
+    expect(said).toHaveLength(warnings)
+    for (const { fields } of said)
+      expect(fields).toEqual({ queue: 'q', concurrency, maxConcurrentMessages: 2 })
+    await queue.disconnect()
+  })
+})
+
 describe('the retry options of a start', () => {
   it('leave alone what they do not name of those of the handler', async () => {
     const { queue, adapter } = queueBench()
