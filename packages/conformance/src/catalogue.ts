@@ -9,6 +9,7 @@ import { counts } from './items/counts.ts'
 import { deadLetters } from './items/dead-letters.ts'
 import { deduplication } from './items/deduplication.ts'
 import { disconnected } from './items/disconnected.ts'
+import { elsewhere } from './items/elsewhere.ts'
 import { extras } from './items/extras.ts'
 import { failure } from './items/failure.ts'
 import { fencing } from './items/fencing.ts'
@@ -19,6 +20,7 @@ import { large } from './items/large.ts'
 import { lifecycle } from './items/lifecycle.ts'
 import { limitsApart } from './items/limits-apart.ts'
 import { limits } from './items/limits.ts'
+import { lives } from './items/lives.ts'
 import { longTimes } from './items/long-times.ts'
 import { madeAgain } from './items/made-again.ts'
 import { many } from './items/many.ts'
@@ -50,6 +52,7 @@ import { waking } from './items/waking.ts'
 /** Every item, in the order of the acceptance list. */
 export const items: readonly Item[] = [
   lifecycle,
+  lives,
   sentMessage,
   publish,
   payload,
@@ -76,6 +79,7 @@ export const items: readonly Item[] = [
   queues,
   conflicts,
   madeAgain,
+  elsewhere,
   failure,
   shutdown,
   observe,

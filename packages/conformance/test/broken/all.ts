@@ -8,6 +8,7 @@ import { connecting } from './connecting.ts'
 import { connections } from './connections.ts'
 import { deadLettering } from './dead-lettering.ts'
 import { browsing, discarding } from './discarding.ts'
+import { elsewhere } from './elsewhere.ts'
 import { fencing } from './fencing.ts'
 import { fields } from './fields.ts'
 import { full } from './full.ts'
@@ -19,6 +20,7 @@ import { leasing } from './leasing.ts'
 import { leftBehind } from './left-behind.ts'
 import { ofLimits } from './limits.ts'
 import { limitsApart } from './limits-apart.ts'
+import { lives } from './lives.ts'
 import { madeAgain } from './made-again.ts'
 import { managing } from './managing.ts'
 import { many } from './many.ts'
@@ -46,6 +48,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...managing,
   ...connecting,
   ...connections,
+  ...lives,
   ...calls,
   ...ways,
   ...many,
@@ -66,6 +69,7 @@ export const brokenAdapters: readonly Broken[] = [
   ...again,
   ...full,
   ...madeAgain,
+  ...elsewhere,
   ...large,
   ...inSubscriptions,
   ...longAgo,

@@ -19,7 +19,7 @@ const lostTogether = (outcomes: Outcomes) =>
 
 /** A field that each message has for itself, and what must fail when a call has it once. */
 const OF_THE_FIRST: readonly (readonly [keyof OutboundMessage, readonly string[]])[] = [
-  ['routingKey', ['topics.pattern', 'extras.limits-call']],
+  ['routingKey', ['topics.pattern', 'extras.limits-call', 'lifecycle.lives-ways']],
   [
     'priority',
     ['contract.priority-numbers', 'extras.priority', 'extras.priority-left', 'extras.priority-returned'],

@@ -29,6 +29,7 @@ export const connecting: readonly Broken[] = [
       'failure.lost-receive',
       'failure.restart',
       'extras.priority-left',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -143,6 +144,7 @@ export const connecting: readonly Broken[] = [
       'queues.made-again-ends',
       'extras.limits-call',
       'extras.limits-redriven',
+      'queues.elsewhere-limit',
     ],
   },
   {
@@ -245,6 +247,6 @@ export const connecting: readonly Broken[] = [
       let first: ReturnType<typeof inner.openReplies> | null = null
       return { ...inner, openReplies: () => (first ??= inner.openReplies()) }
     },
-    fails: ['request.reconnected'],
+    fails: ['request.reconnected', 'lifecycle.lives-ways'],
   },
 ]

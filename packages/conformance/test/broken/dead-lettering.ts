@@ -59,6 +59,7 @@ export const deadLettering: readonly Broken[] = [
       'topics.settle-several',
       'contract.large-ways',
       'extras.priority-returned',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -120,6 +121,7 @@ export const deadLettering: readonly Broken[] = [
       'receiver.fenced',
       'receiver.fenced-anew',
       'receiver.fenced-lease',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -174,6 +176,7 @@ export const deadLettering: readonly Broken[] = [
       'contract.receive-woken-pull',
       'dead-letters.named',
       'contract.large-ways',
+      'lifecycle.lives-settle',
     ],
   },
   {

@@ -48,6 +48,8 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     'routingKey',
     [
       'extras.limits-call',
+      'lifecycle.lives-ways',
+      'queues.elsewhere-topic',
       ...EVERY_WAY,
       'dead-letters.content',
       'publish.round-trip',
@@ -64,6 +66,8 @@ const FIELDS: readonly (readonly [keyof OutboundMessage, readonly string[]])[] =
     [
       ...EVERY_WAY,
       'dead-letters.content',
+      'lifecycle.lives-time',
+      'queues.elsewhere-order',
       'order.arriving',
       'order.delayed',
       'order.failed-blocks',

@@ -195,7 +195,13 @@ export const kinds: readonly Broken[] = [
         },
       }
     },
-    fails: ['queues.conflict-each', 'queues.made-again', 'queues.made-again-ends'],
+    fails: [
+      'queues.conflict-each',
+      'queues.made-again',
+      'queues.made-again-ends',
+      'queues.elsewhere-limit',
+      'queues.elsewhere-order',
+    ],
   },
   {
     name: 'takes what it refused for a duplicate when it is sent again',

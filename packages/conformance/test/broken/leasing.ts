@@ -63,6 +63,7 @@ export const leasing: readonly Broken[] = [
       'receiver.fenced',
       'receiver.fenced-anew',
       'receiver.fenced-lease',
+      'lifecycle.lives-time',
     ],
   },
   {

@@ -64,7 +64,10 @@ export const madeAgain: readonly Broken[] = [
     [...FIELDS, ...ENDS].map((field) => ({
       name: `makes a ${of === 'queue' ? 'queue' : 'subscription'} again with the ${field} that it had`,
       fault: remembering(field, of),
-      fails: [ENDS.some((each) => each === field) ? 'queues.made-again-ends' : 'queues.made-again'],
+      fails: [
+        ENDS.some((each) => each === field) ? 'queues.made-again-ends' : 'queues.made-again',
+        ...(of === 'queue' && field === 'maxLength' ? ['queues.elsewhere-limit'] : []),
+      ],
     })),
   ),
   {

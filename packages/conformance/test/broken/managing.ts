@@ -70,9 +70,10 @@ export const managing: readonly Broken[] = [
       'topics.slow',
       'topics.taken',
       'topics.exclusive',
-
       'topics.expires',
       'extras.limits-call',
+      'lifecycle.lives-ways',
+      'queues.elsewhere-topic',
     ],
   },
   {
@@ -94,6 +95,8 @@ export const managing: readonly Broken[] = [
       'topics.purge-apart',
       'topics.taken',
       'extras.limits-call',
+      'lifecycle.lives-ways',
+      'queues.elsewhere-topic',
     ],
   },
   {
@@ -121,6 +124,8 @@ export const managing: readonly Broken[] = [
       'topics.ordered',
       'order.returned',
       'queues.made-again',
+      'lifecycle.lives-time',
+      'queues.elsewhere-order',
     ],
   },
   {
@@ -182,6 +187,7 @@ export const managing: readonly Broken[] = [
       'queues.made-again',
       'extras.limits-call',
       'extras.limits-redriven',
+      'queues.elsewhere-limit',
     ],
   },
   {
@@ -198,6 +204,9 @@ export const managing: readonly Broken[] = [
       'queues.made-again',
       'queues.made-again-ends',
       'receiver.fenced-anew',
+      'queues.elsewhere-limit',
+      'queues.elsewhere-order',
+      'queues.elsewhere-topic',
     ],
   },
   {
@@ -229,6 +238,8 @@ export const managing: readonly Broken[] = [
       'topics.purge-apart',
       'topics.size',
       'receiver.fenced-anew',
+      'lifecycle.lives-settle',
+      'queues.elsewhere-size',
     ],
   },
   {
@@ -255,6 +266,8 @@ export const managing: readonly Broken[] = [
       'topics.purge-apart',
       'topics.size',
       'receiver.fenced-anew',
+      'lifecycle.lives-settle',
+      'queues.elsewhere-size',
     ],
   },
   {
@@ -346,6 +359,7 @@ export const managing: readonly Broken[] = [
       'request.retried',
       'contract.large-ways',
       'contract.replies-many',
+      'lifecycle.lives-ways',
     ],
   },
 ]

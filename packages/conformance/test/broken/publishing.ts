@@ -83,6 +83,10 @@ export const publishing: readonly Broken[] = [
       'receiver.browse-ordered',
       'extras.limits-call',
       'extras.limits-redriven',
+      'lifecycle.lives-settle',
+      'lifecycle.lives-time',
+      'lifecycle.lives-ways',
+      'queues.elsewhere-order',
     ],
   },
   {
@@ -127,6 +131,7 @@ export const publishing: readonly Broken[] = [
       'time.punctual',
       'topics.delay-punctual',
       'topics.size',
+      'lifecycle.lives-time',
     ],
   },
   {
@@ -144,6 +149,7 @@ export const publishing: readonly Broken[] = [
       'time.delay-topic',
       'time.punctual',
       'topics.delay-punctual',
+      'lifecycle.lives-time',
     ],
   },
   {
@@ -153,7 +159,13 @@ export const publishing: readonly Broken[] = [
         ...message,
         delayMs: message.delayMs === 0 ? 0 : message.delayMs + 4500,
       })),
-    fails: ['topics.delay-punctual', 'time.delay', 'time.punctual', 'time.ttl-subscription'],
+    fails: [
+      'topics.delay-punctual',
+      'time.delay',
+      'time.punctual',
+      'time.ttl-subscription',
+      'lifecycle.lives-time',
+    ],
   },
   {
     name: 'ignores the expiry',
@@ -214,6 +226,7 @@ export const publishing: readonly Broken[] = [
       'publish.round-trip',
       'extras.dedupe-many',
       'queues.made-again',
+      'lifecycle.lives-ways',
     ],
   },
   {

@@ -50,7 +50,12 @@ export const receiving: readonly Broken[] = [
           }
         },
       })),
-    fails: ['contract.publish-outcomes', 'contract.receive-empty', 'receiver.renew-one'],
+    fails: [
+      'contract.publish-outcomes',
+      'contract.receive-empty',
+      'receiver.renew-one',
+      'lifecycle.lives-time',
+    ],
   },
   {
     name: 'ignores the abort of a receive',
@@ -156,6 +161,7 @@ export const receiving: readonly Broken[] = [
       'topics.settle-several',
       'topics.size',
       'order.returned',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -167,6 +173,7 @@ export const receiving: readonly Broken[] = [
       'dead-letters.poison',
       'receiver.expires',
       'topics.lease',
+      'lifecycle.lives-time',
     ],
   },
   {
@@ -250,6 +257,7 @@ export const receiving: readonly Broken[] = [
       'settle.lost-aborts',
       'extras.priority-left',
       'receiver.fenced-lease',
+      'lifecycle.lives-time',
     ],
   },
   {
@@ -282,6 +290,7 @@ export const receiving: readonly Broken[] = [
       'time.ttl-returned',
       'time.ttl-subscription',
       'topics.expires',
+      'lifecycle.lives-time',
     ],
   },
   {
@@ -312,6 +321,7 @@ export const receiving: readonly Broken[] = [
       'receiver.browse-removed',
       'contract.large-ways',
       'time.ttl-returned',
+      'lifecycle.lives-settle',
     ],
   },
   {

@@ -87,6 +87,10 @@ export const settling: readonly Broken[] = [
       'receiver.fenced-lease',
       'extras.limits-call',
       'extras.limits-redriven',
+      'lifecycle.lives-settle',
+      'lifecycle.lives-time',
+      'lifecycle.lives-ways',
+      'queues.elsewhere-order',
     ],
   },
   {
@@ -130,6 +134,7 @@ export const settling: readonly Broken[] = [
       'receiver.outcomes-retry',
       'settle.ack-one',
       'contract.large-ways',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -219,6 +224,7 @@ export const settling: readonly Broken[] = [
       'time.ttl-returned',
       'receiver.fenced',
       'receiver.fenced-anew',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -243,6 +249,7 @@ export const settling: readonly Broken[] = [
       'topics.returned',
       'topics.settle-several',
       'order.returned',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -276,6 +283,7 @@ export const settling: readonly Broken[] = [
       'receiver.fenced',
       'receiver.fenced-anew',
       'receiver.fenced-lease',
+      'lifecycle.lives-settle',
     ],
   },
   {
@@ -343,6 +351,7 @@ export const settling: readonly Broken[] = [
       'order.returned',
       'time.ttl-returned',
       'receiver.fenced',
+      'lifecycle.lives-settle',
     ],
   },
   {

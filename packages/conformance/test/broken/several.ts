@@ -68,7 +68,13 @@ export const several: readonly Broken[] = [
   {
     name: 'acknowledges the first of several of a subscription',
     fault: ofSubscriptions((receiver) => ({ ack: first((deliveries) => receiver.ack(deliveries)) })),
-    fails: ['topics.lease', 'topics.settle-several', 'extras.limits-call', 'extras.limits-redriven'],
+    fails: [
+      'topics.lease',
+      'topics.settle-several',
+      'extras.limits-call',
+      'extras.limits-redriven',
+      'lifecycle.lives-ways',
+    ],
   },
   {
     name: 'releases the first of several of a subscription',
