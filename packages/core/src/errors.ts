@@ -68,6 +68,7 @@ export class NotConnectedError extends MessageQueueError {
 export interface PublishFailure {
   /** Index in the batch. */
   readonly index: number
+  /** To send it again as the same message. Empty where it was refused before it had one. */
   readonly id: string
   readonly certainty: Certainty
   readonly cause: unknown

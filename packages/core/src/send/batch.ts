@@ -6,6 +6,8 @@ export interface Sent {
   reject(error: unknown): void
   /** It got through all middleware: what fails from now on may have been stored. */
   passed?(): void
+  /** It has an id, from its sender or from here. */
+  named?(id: string): void
 }
 
 /** A message that was sent and is not settled. */

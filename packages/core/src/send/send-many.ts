@@ -34,10 +34,10 @@ class Fates {
     this.#over()
   }
 
-  failed(index: number, cause: unknown, passed: boolean): void {
+  failed(index: number, named: string | undefined, cause: unknown, passed: boolean): void {
     const certainty: Certainty =
       (MessageQueueError.is(cause) ? cause.certainty : undefined) ?? (passed ? 'unknown' : 'not-stored')
-    this.failures.push({ index, id: this.#messages[index]?.id ?? '', certainty, cause })
+    this.failures.push({ index, id: named ?? this.#messages[index]?.id ?? '', certainty, cause })
     this.#over()
   }
 
@@ -56,6 +56,7 @@ class Fate implements Sent {
   readonly #fates: Fates
   readonly #index: number
   #passed = false
+  #id: string | undefined
   #told = false
 
   constructor(fates: Fates, index: number) {
@@ -67,6 +68,10 @@ class Fate implements Sent {
     this.#passed = true
   }
 
+  named(id: string): void {
+    this.#id = id
+  }
+
   resolve(id: string): void {
     if (this.#told) return
     this.#told = true
@@ -76,7 +81,7 @@ class Fate implements Sent {
   reject(error: unknown): void {
     if (this.#told) return
     this.#told = true
-    this.#fates.failed(this.#index, error, this.#passed)
+    this.#fates.failed(this.#index, this.#id, error, this.#passed)
   }
 }
 

@@ -79,8 +79,8 @@ export class Sender {
       const { enableTracing } = this.#engine.config
       if (this.#middlewares.length === 0 && !enableTracing) return this.#accept(fields, route, sent)
       const message = Message.is(fields) ? fields : new Message(fields)
-      const passed = () => sent.passed?.()
-      const id = enableTracing ? this.#traced(message, route, passed) : this.#through(message, route, passed)
+      sent.named?.(message.id)
+      const id = enableTracing ? this.#traced(message, route, sent) : this.#through(message, route, sent)
       id.then(
         (stored) => sent.resolve(stored),
         (error: unknown) => sent.reject(error),
@@ -90,17 +90,18 @@ export class Sender {
     }
   }
 
-  #through(message: Message, route: Route, passed: () => void): Promise<string> {
+  #through(message: Message, route: Route, sent: Sent): Promise<string> {
     const accept = (inner: Message) =>
       new Promise<string>((resolve, reject) => this.#accept(inner, route, { resolve, reject }))
     if (this.#middlewares.length === 0) return accept(message)
     return composeSend(this.#middlewares, (inner) => {
-      passed()
+      sent.passed?.()
+      sent.named?.(inner.id)
       return accept(inner)
     })(addressed(message, route))
   }
 
-  async #traced(message: Message, route: Route, passed: () => void): Promise<string> {
+  async #traced(message: Message, route: Route, sent: Sent): Promise<string> {
     const parent = traceOf(message) ?? currentTrace()
     const span = startSpan(this.#engine, 'send', route.label, parent)
     const ids: TraceIds = span ?? { traceId: newTraceId(), ...parent, spanId: newSpanId() }
@@ -109,7 +110,7 @@ export class Sender {
     try {
       // On a copy: what the caller gave may be sent again, and is no child of this send.
       const copy = copyOf(message, { traceId, spanId, headers })
-      const id = await this.#through(copy, route, passed)
+      const id = await this.#through(copy, route, sent)
       endSpan(this.#engine, span)
       return id
     } catch (error) {
@@ -122,12 +123,14 @@ export class Sender {
     try {
       const { destination, config } = route
       const settings = this.#engine.topology.settingsOf(route.key)
-      if (settings !== undefined && !this.#openings.has(route.key))
-        this.#hand(this.#fit(this.#encode(message, route), settings), route, settings, sent)
-      else if ('reply' in destination) this.#hand(this.#encode(message, route), route, undefined, sent)
       // Encoded before anything is declared: the caller may change what it gave once this call has returned, and a message that is
       // refused leaves no trace on the broker.
-      else this.#onceDeclared(this.#encode(message, route), route, destination, config, sent)
+      const outbound = this.#encode(message, route)
+      sent.named?.(outbound.id)
+      if (settings !== undefined && !this.#openings.has(route.key))
+        this.#hand(this.#fit(outbound, settings), route, settings, sent)
+      else if ('reply' in destination) this.#hand(outbound, route, undefined, sent)
+      else this.#onceDeclared(outbound, route, destination, config, sent)
     } catch (error) {
       sent.reject(refused(error))
     }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
+import { AdapterError } from '../../src/adapter/adapter-error.ts'
+import { ErrorCode } from '../../src/error-codes.ts'
 import type { PublishError } from '../../src/errors.ts'
 import { Message } from '../../src/message/message.ts'
 import { lastOf, queueBench, refusal, settled } from '../engine-bench.ts'
@@ -60,6 +62,24 @@ describe('sendBatch of one message several times', () => {
       ],
     })
     await queue.disconnect()
+  })
+
+  it('names those that failed by the ids that they were sent with', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const full = new AdapterError(ErrorCode.QUEUE_FULL, 'full')
+    adapter.onPublish = (batch) =>
+      Promise.resolve(batch.map(() => ({ ok: false, error: full, certainty: 'not-stored' })))
+    const messages = [1, 2].map((body) => ({ queueName: 'q', body }))
+    const sentIds = () => [...new Set(adapter.published.flat().map(({ id }) => id))]
+    const plain = (await refusal(queue.sendBatch(messages))) as PublishError
+    expect(plain.failures.map(({ id }) => id)).toEqual(sentIds())
+
+    adapter.published.length = 0
+    queue.addMiddleware({ name: 'none', send: (_message, next) => next() })
+    const wrapped = (await refusal(queue.sendBatch(messages))) as PublishError
+    expect(wrapped.failures.map(({ id }) => id)).toEqual(sentIds())
+    await queue.disconnect({ timeoutMs: 0 })
   })
 
   it('tells those that were stored from those that a disconnect kept back', async () => {
