@@ -1,6 +1,7 @@
 import { backoffDelay, type BackoffPolicy } from './backoff.ts'
 import type { Clock } from './adapter/clock.ts'
 import type { BrokerAdapter } from './adapter/contract.ts'
+import { leaveAdapter, takeAdapter } from './adapter-owners.ts'
 import { sharedController } from './adapter/shared-controller.ts'
 import { untilAborted } from './adapter/until-aborted.ts'
 import { pause, withDeadline } from './deadline.ts'
@@ -123,6 +124,7 @@ export class Supervisor {
         await this.#attempt()
       } catch (error) {
         if (this.#state === 'connecting') this.#state = 'disconnected'
+        if (this.#adapter !== null) leaveAdapter(this.#adapter, this)
         // What the adapter connects after all is closed.
         this.#lifetime.abort(error)
         throw error
@@ -166,6 +168,7 @@ export class Supervisor {
         await withDeadline(this.#options.clock, CLOSE_MS, 'disconnect', (signal) =>
           adapter.disconnect(signal),
         ).catch((error: unknown) => this.#options.logger.debug({ error }, 'disconnect did not end cleanly'))
+        leaveAdapter(adapter, this)
         this.#options.logger.debug({ broker: adapter.broker }, 'disconnected')
       }
       this.#state = 'disconnected'
@@ -214,6 +217,7 @@ export class Supervisor {
     const lifetime = this.#lifetime.signal
     const deadline = clock.monotonic() + connectTimeoutMs
     const adapter = (this.#adapter = await this.#load(lifetime))
+    takeAdapter(adapter, this)
     const epoch = ++this.#epoch
     let lost: { cause: unknown } | null = null
     let up = false

@@ -278,7 +278,7 @@ describe('processMessage', () => {
 
   it('settles what this queue received, and leaves what another one did to that', async () => {
     const adapter = fakeAdapter()
-    const [one, other] = [queueBench({}, adapter).queue, queueBench({}, adapter).queue]
+    const [one, other] = [queueBench({}, adapter).queue, queueBench().queue]
     await Promise.all([one.connect(), other.connect()])
     one.registerFunctionHandler('q', () => 'done')
     other.registerFunctionHandler('q', () => 'done elsewhere')
