@@ -34,6 +34,8 @@ export class Held {
   /** Given back, or about to be: it comes again, and whatever its handler or its owner still does with it is too late. */
   givenBack = false
   message: Message | null = null
+  /** Rejected by hand: how, should nothing else answer its requester. */
+  rejection: Error | 'requeued' | null = null
   /** Its handler is over, and left it to be settled by hand. */
   byHand = false
   /** Whether a schema has had its say: one that changes bodies must not meet its own. */

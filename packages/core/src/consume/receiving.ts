@@ -188,6 +188,8 @@ export class Receiving implements Refuser {
 
   async acknowledge(message: Message): Promise<void> {
     const held = this.#open(message, 'acknowledge')
+    // A rejection that failed, perhaps.
+    held.rejection = null
     // Idle: the caller waits for it. Those of one tick still go together.
     await new Promise<void>((resolve, reject) =>
       held.intake.ack(held, true, (result) => settleWith(result, resolve, reject)),
@@ -204,7 +206,9 @@ export class Receiving implements Refuser {
     if (delayMs > capabilities.maxDelayMs) {
       throw new UnsupportedError(`${broker} delays at most ${capabilities.maxDelayMs} ms, not ${delayMs}`)
     }
-    if (!requeue) return this.#deadLetter(held, 'rejected', new RejectError(reason), true)
+    const rejection = new RejectError(reason)
+    held.rejection = requeue ? 'requeued' : rejection
+    if (!requeue) return this.#deadLetter(held, 'rejected', rejection, true)
     this.#engine.stats.messagesRetried++
     if (held.intake.retryHere(held, delayMs)) return
     await this.#settle(held, { kind: 'retry', delayMs })

@@ -40,9 +40,10 @@ export class Verdicts {
   /** The handler resolved. */
   succeeded(held: Held, message: Message, value: unknown): void {
     this.#engine.stats.messagesProcessed++
-    if (message.replyTo !== undefined) {
+    const outcome = message.replyTo === undefined ? null : outcomeOf(held, value)
+    if (outcome !== null) {
       held.intake.waitFor(
-        this.#host.answer(message, { value }).then(
+        this.#host.answer(message, outcome).then(
           () => this.#acknowledge(held),
           (error: unknown) => this.failed(held, message, error),
         ),
@@ -203,4 +204,10 @@ export class Verdicts {
       report(failure)
     }
   }
+}
+
+/** What a requester is told of a run that ended well. `null`: nothing yet, for the message comes again. */
+function outcomeOf({ rejection }: Held, value: unknown): { value: unknown } | { error: Error } | null {
+  if (rejection === null || value !== undefined) return { value }
+  return rejection === 'requeued' ? null : { error: rejection }
 }
