@@ -180,6 +180,8 @@ export class Consumers implements ConsumerHost {
     this.#engine.supervisor.adapterFor('processMessage')
     if (!Message.is(message)) throw new ValidationError('processMessage takes a Message')
     const received = heldOf(message)
+    if (received === null && message.queueName === undefined)
+      throw new ValidationError('processMessage needs the queueName of the message: whose handler is to run')
     // What another MessageQueue received is settled there.
     const held = received?.intake.belongsTo(this.#engine) === true ? received : null
     const run = new HandRun(message.id, held)

@@ -276,6 +276,13 @@ describe('processMessage', () => {
     await queue.disconnect()
   })
 
+  it('says what it misses where a message names no queue', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    await expect(queue.processMessage(new Message({ body: 1 }))).rejects.toThrow('needs the queueName')
+    await queue.disconnect()
+  })
+
   it('settles what this queue received, and leaves what another one did to that', async () => {
     const adapter = fakeAdapter()
     const [one, other] = [queueBench({}, adapter).queue, queueBench().queue]
