@@ -74,7 +74,7 @@ export interface HandlerOptions {
   schema?: BodySchema | undefined
   /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. */
   acknowledgmentMode?: 'auto' | 'manual' | 'none' | undefined
-  /** At most `max` runs (1-1,000,000) start in any `perMs`. */
+  /** At most `max` runs (1-1,000,000) start in any `perMs`; a batch is one run. */
   rateLimit?: { max: number; perMs: number } | undefined
   /** After `failures` failed runs in a row the consumer pauses for `openMs`, then probes with one message. */
   circuitBreaker?: { failures: number; openMs: number } | undefined
