@@ -1,4 +1,5 @@
 import type { Clock } from './adapter/clock.ts'
+import { sharedController } from './adapter/shared-controller.ts'
 import { ErrorCode } from './error-codes.ts'
 import { MessageQueueError } from './errors.ts'
 
@@ -7,60 +8,78 @@ import { MessageQueueError } from './errors.ts'
  * not: every wait for a broker has an end. Rejects with `MQ_TIMEOUT` naming `what`; a late result is handed to `late`.
  */
 export function withDeadline<T>(
-  clock: Clock,
+  clock: Required<Clock>,
   ms: number,
   what: string,
   operation: (signal: AbortSignal) => Promise<T>,
   late?: (result: T) => void,
 ): Promise<T> {
-  const controller = new AbortController()
-  const abort = (error: Error) => controller.abort(error)
-  return endWithin(clock, ms, what, () => operation(controller.signal), late, abort)
-}
-
-/** The same for an operation that takes no signal. */
-export function endWithin<T>(
-  clock: Clock,
-  ms: number,
-  what: string,
-  operation: () => Promise<T>,
-  late?: (result: T) => void,
-  abort?: (error: Error) => void,
-): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    let settled = false
-    const timer = clock.setTimeout(() => {
-      const error = new MessageQueueError(`${what} took longer than ${ms} ms`, { code: ErrorCode.TIMEOUT })
-      abort?.(error)
-      // A turn later: an operation that heeds the signal answers with what it knows.
-      setImmediate(() => {
-        if (settled) return
-        settled = true
-        reject(error)
-      })
-    }, ms)
-    const settle = () => {
-      if (settled) return false
-      settled = true
-      clock.clearTimeout(timer)
+    const deadline = deadlineIn(clock, ms)
+    const passed = (): void => reject(timedOut(what, ms))
+    deadline.waiting.add(passed)
+    const inTime = (): boolean => {
+      if (!deadline.waiting.delete(passed)) return false
+      if (deadline.waiting.size === 0) deadline.over()
       return true
     }
     let running: Promise<T>
     try {
-      running = operation()
+      running = operation(deadline.controller.signal)
     } catch (error) {
       running = Promise.reject(error)
     }
     running.then(
       (result) => {
-        if (settle()) resolve(result)
+        if (inTime()) resolve(result)
         else late?.(result)
       },
       (error: unknown) => {
-        if (settle()) reject(error)
+        const { signal } = deadline.controller
+        if (inTime()) reject(signal.aborted && error === signal.reason ? timedOut(what, ms) : error)
       },
     )
   })
+}
+
+/** One timer and one signal for the calls that begin in the same millisecond and may take as long: of many small calls they would be a large part of the cost. */
+interface Deadline {
+  readonly clock: Clock
+  readonly ms: number
+  readonly endsAt: number
+  readonly controller: AbortController
+  /** What to do for each call that is not settled by then. */
+  readonly waiting: Set<() => void>
+  over(): void
+}
+
+let latest: Deadline | null = null
+
+function deadlineIn(clock: Required<Clock>, ms: number): Deadline {
+  const endsAt = clock.monotonic() + ms
+  if (latest !== null && latest.endsAt === endsAt && latest.ms === ms && latest.clock === clock) return latest
+  const controller = sharedController()
+  const waiting = new Set<() => void>()
+  const timer = clock.setTimeout(() => {
+    if (latest === deadline) latest = null
+    controller.abort(timedOut('the call', ms))
+    // A turn later: an operation that heeds the signal answers with what it knows.
+    setImmediate(() => {
+      for (const passed of waiting) passed()
+      waiting.clear()
+    })
+  }, ms)
+  const over = (): void => {
+    if (latest === deadline) latest = null
+    clock.clearTimeout(timer)
+  }
+  const deadline: Deadline = { clock, ms, endsAt, controller, waiting, over }
+  latest = deadline
+  return deadline
+}
+
+function timedOut(what: string, ms: number): MessageQueueError {
+  return new MessageQueueError(`${what} took longer than ${ms} ms`, { code: ErrorCode.TIMEOUT })
 }
 
 /** Waits `ms`. As other timers it keeps no process alive: that is for the connection that is waited for. */

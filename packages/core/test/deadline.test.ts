@@ -66,6 +66,36 @@ describe('withDeadline', () => {
     expect(late).toEqual(['late'])
   })
 
+  it('ends each call by itself, though those that begin together share a timer and a signal', async () => {
+    const clock = new VirtualClock()
+    const gate = deferred<string>()
+    const signals: AbortSignal[] = []
+    const heeding = (signal: AbortSignal) =>
+      new Promise<string>((_, reject) => {
+        signals.push(signal)
+        signal.addEventListener('abort', () => reject(signal.reason as Error))
+      })
+    const answered = withDeadline(clock, 100, 'one', (signal) => {
+      signals.push(signal)
+      return gate.promise
+    })
+    const hanging = refusal(withDeadline(clock, 100, 'two', heeding))
+    const longer = refusal(withDeadline(clock, 200, 'three', heeding))
+    expect(clock.timers).toBe(2)
+    gate.resolve('result')
+    await expect(answered).resolves.toBe('result')
+    await clock.advance(50)
+    const later = refusal(withDeadline(clock, 100, 'four', NEVER))
+    await clock.advance(50)
+    expect(await hanging).toMatchObject({ message: 'two took longer than 100 ms' })
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, false])
+    await clock.advance(50)
+    expect(await later).toMatchObject({ message: 'four took longer than 100 ms' })
+    await clock.advance(50)
+    expect(await longer).toMatchObject({ message: 'three took longer than 200 ms' })
+    expect(clock.timers).toBe(0)
+  })
+
   it('rejects when the operation throws at once, and leaves no timer', async () => {
     const clock = new VirtualClock()
     const failed = withDeadline(clock, 100, 'it', () => {

@@ -2,7 +2,7 @@ import { BatchRunner } from './batch-runner.ts'
 import { composeProcess } from '../middleware/compose.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { Backlog } from './backlog.ts'
-import { endWithin } from '../deadline.ts'
+import { withDeadline } from '../deadline.ts'
 import { Drain } from './drain.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
@@ -212,7 +212,7 @@ export class Consumer {
     const unstarted = this.#backlog.drain()
     const { intake } = this.#fetcher
     if (unstarted.length === 0 || intake === null || intake.closed) return
-    await endWithin(clock, ms, 'giving back', () => intake.release(unstarted)).catch((error: unknown) =>
+    await withDeadline(clock, ms, 'giving back', () => intake.release(unstarted)).catch((error: unknown) =>
       logger.debug({ error }, 'what was not started could not be given back in time'),
     )
   }

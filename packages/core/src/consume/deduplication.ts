@@ -1,5 +1,5 @@
 import type { Clock } from '../adapter/clock.ts'
-import { endWithin } from '../deadline.ts'
+import { withDeadline } from '../deadline.ts'
 import type { DeduplicationStore } from '../engine.ts'
 import type { Logger } from '../logger.ts'
 import { keyOf } from '../message/target.ts'
@@ -49,12 +49,12 @@ export class Claim {
 export class Deduplication {
   readonly #store: DeduplicationStore
   readonly #logger: Logger
-  readonly #clock: Clock
+  readonly #clock: Required<Clock>
   /** How long an answer of the store is waited for, in ms. */
   readonly #patienceMs: number
   readonly #claims = new Map<string, Claim>()
 
-  constructor(store: DeduplicationStore, logger: Logger, clock: Clock, patienceMs: number) {
+  constructor(store: DeduplicationStore, logger: Logger, clock: Required<Clock>, patienceMs: number) {
     this.#store = store
     this.#logger = logger
     this.#clock = clock
@@ -124,7 +124,7 @@ export class Deduplication {
 
   /** A store that never answers fails, too: a message must not wait for it for ever. */
   #inTime<T>(what: string, call: () => Promise<T>): Promise<T> {
-    return endWithin(this.#clock, this.#patienceMs, what, call)
+    return withDeadline(this.#clock, this.#patienceMs, what, call)
   }
 
   #failed(error: unknown, id: string): void {

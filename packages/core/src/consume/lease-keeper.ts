@@ -1,5 +1,5 @@
 import type { SettleOutcome } from '../adapter/contract.ts'
-import { endWithin } from '../deadline.ts'
+import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import type { Held } from './held.ts'
 import type { Intake } from './intake.ts'
@@ -73,7 +73,7 @@ export class LeaseKeeper {
     try {
       const deliveries = helds.map((held) => held.delivery)
       outcomes = outcomesOf(
-        await endWithin(clock, ms, 'renewing leases', () => this.#intake.receiver.renew(deliveries)),
+        await withDeadline(clock, ms, 'renewing leases', () => this.#intake.receiver.renew(deliveries)),
       )
     } catch (error) {
       logger.debug({ error }, 'leases could not be renewed')

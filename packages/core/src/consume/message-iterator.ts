@@ -1,7 +1,7 @@
 import type { Source } from '../adapter/contract.ts'
 import { untilAborted } from '../adapter/until-aborted.ts'
 import { backoffDelay } from '../backoff.ts'
-import { endWithin, pause } from '../deadline.ts'
+import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { END_MS, RECONNECT_PATIENCE_MS } from './fetcher.ts'
@@ -130,7 +130,9 @@ export class MessageIterator {
   async #close(): Promise<void> {
     // First: what is given back must not come to this loop again.
     this.end()
-    await endWithin(this.#engine.clock, END_MS, 'ending to read', () => this.#reading).catch(() => undefined)
+    await withDeadline(this.#engine.clock, END_MS, 'ending to read', () => this.#reading).catch(
+      () => undefined,
+    )
     await this.#intake?.close()
     this.#host.closed()
   }

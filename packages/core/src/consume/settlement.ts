@@ -1,6 +1,6 @@
 import type { DeadLetterInfo, Receiver, SettleOutcome, Target } from '../adapter/contract.ts'
 import { backoffDelay } from '../backoff.ts'
-import { endWithin } from '../deadline.ts'
+import { withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { logsDebug } from '../logger.ts'
@@ -33,7 +33,7 @@ export async function settleAll(
   const { clock, config } = engine
   const deliveries = helds.map((held) => held.delivery)
   try {
-    const outcomes = await endWithin(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
+    const outcomes = await withDeadline(clock, config.producer.requestTimeoutMs, settlement.kind, () => {
       switch (settlement.kind) {
         case 'ack':
           return receiver.ack(deliveries)
