@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import type { Channel } from 'amqplib'
-import { AdapterError, adapterErrorOf, type PublishOutcome } from '@mq/core/adapter'
+import { AdapterError, adapterErrorOf, type Certainty, type PublishOutcome } from '@mq/core/adapter'
 import { closeCause } from './connection.ts'
 import { replyCode } from './errors.ts'
 import type { Entry, Item } from './lane.ts'
@@ -28,6 +28,15 @@ export function noLeader(): PublishOutcome {
   return { ok: false, error, certainty: 'unknown' }
 }
 
+export function full(certainty: Certainty = 'not-stored'): PublishOutcome {
+  return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
+}
+
+/** Refused by a queue of which no limit is known. */
+export function isUnexplained(outcome: PublishOutcome | undefined): boolean {
+  return outcome?.ok === false && adapterErrorOf(outcome.error)?.code === 'MQ_UNAVAILABLE'
+}
+
 export function isFull(outcome: PublishOutcome | undefined): boolean {
   return outcome?.ok === false && adapterErrorOf(outcome.error)?.code === 'MQ_QUEUE_FULL'
 }
@@ -40,11 +49,8 @@ export function outcomeOf(channel: Channel, { item, returned }: Entry, error: un
     return { ok: false, error: new AdapterError('MQ_QUEUE_NOT_FOUND', missing), certainty: 'not-stored' }
   }
   if (isRefusal(error)) {
-    if (item.limited === true) {
-      // To a topic, other subscriptions may have taken it.
-      const certainty = item.exchange === '' ? 'not-stored' : 'unknown'
-      return { ok: false, error: new AdapterError('MQ_QUEUE_FULL', 'the queue is full'), certainty }
-    }
+    // To a topic, other subscriptions may have taken it.
+    if (item.limited === true) return full(item.exchange === '' ? 'not-stored' : 'unknown')
     if (item.limited === undefined && item.exchange === '') {
       const either = 'the queue, which was not declared here, is full or has no leader'
       const full = new AdapterError('MQ_QUEUE_FULL', either, { retryable: true })

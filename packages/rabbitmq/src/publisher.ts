@@ -8,7 +8,7 @@ import { classify, isMissing } from './errors.ts'
 import { createLane, type Item } from './lane.ts'
 import { baseOf, partitionOf, partitionQueue, queueOf } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
-import { isFull, noLeader } from './outcomes.ts'
+import { full, isFull, isUnexplained, noLeader } from './outcomes.ts'
 import { answerable } from './replies.ts'
 import type { Known, Topology } from './topology.ts'
 import { encode, type Properties } from './wire.ts'
@@ -104,6 +104,26 @@ export function createPublisher(
       ? name
       : partitionQueue(name, partitionOf(key, known.partitions))
 
+  /** A queue that had no limit when it was declared here may be another by now, that others made with one. */
+  const unlessUnlimited = async (
+    items: readonly Item[],
+    outcomes: readonly PublishOutcome[],
+  ): Promise<readonly PublishOutcome[]> => {
+    const refused = items.filter(({ exchange }, i) => exchange === '' && isUnexplained(outcomes[i]))
+    const limited = new Set<string>()
+    for (const queue of new Set(refused.map(({ routingKey }) => routingKey)))
+      if (
+        await topology()
+          .hasLimit(baseOf(queue))
+          .catch(() => false)
+      )
+        limited.add(queue)
+    if (limited.size === 0) return outcomes
+    return outcomes.map((outcome, i) =>
+      isUnexplained(outcome) && limited.has((items[i] as Item).routingKey) ? full() : outcome,
+    )
+  }
+
   /** A queue without a leader refuses in the words of a full one; but it tells of no message, and a full one has some. */
   const unlessLed = async (
     items: readonly Item[],
@@ -174,7 +194,8 @@ export function createPublisher(
       const lane = waits || found.kind === 'topic' ? toExchanges : toQueues
       const outcomes = await lane.write(items, signal)
       for (const outcome of outcomes)
-        if (!outcome.ok) return explain(to, items, await unlessLed(items, outcomes))
+        if (!outcome.ok)
+          return explain(to, items, await unlessLed(items, await unlessUnlimited(items, outcomes)))
       return outcomes
     },
     async copies(copies, signal) {

@@ -48,6 +48,8 @@ export interface Topology {
   inspect(queue: string): Promise<Known>
   /** Whether a queue is still there, asked anew; what is known of it stays so. Rejects as not found. */
   recheck(queue: string): Promise<void>
+  /** Whether a queue that holds messages may be full, asked anew: others may have made it with a limit that it had not. */
+  hasLimit(queue: string): Promise<boolean>
   /** Whether a topic's exchange exists; asks once per connection. Rejects as not found. */
   topic(name: string): Promise<void>
   /** It is missing after all. */
@@ -355,6 +357,13 @@ export function createTopology(
     peek: (queue) => queues.get(queue),
     limits: topics.limits,
     inspect,
+    async hasLimit(queue) {
+      const known = await inspect(queue)
+      if ((await on(queue, (channel) => channel.checkQueue(queue))).messageCount === 0) return false
+      const limited = isLimited({ ...plainSettings, ...revealed(await settle(queue, plainSettings)) })
+      queues.set(queue, { ...known, limited })
+      return limited
+    },
     async recheck(queue) {
       if (!(await exists(queue))) {
         forget(queue)
