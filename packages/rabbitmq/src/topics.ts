@@ -53,7 +53,9 @@ export function createTopics(
   const declare = async (name: string): Promise<void> => {
     if (known.has(name)) return
     const isNew = !(await exists(name))
-    await connection.admin((channel) => channel.assertExchange(name, 'topic', { durable: true }))
+    const making = connection.admin((channel) => channel.assertExchange(name, 'topic', { durable: true }))
+    // Without the right to configure it can still be used, if somebody else made it.
+    await (isNew ? making : making.catch(unless(403)))
     if (isNew) await bindAgain(name)
     known.add(name)
   }
@@ -105,7 +107,10 @@ export function createTopics(
     const answer = await queues.declare(label, queue, { ...settings, partitions: 1 }, ifExists)
     limit(target, queues.peek(queue)?.limited === true)
     const fleeting = settings.autoDelete || settings.exclusive || settings.expires !== null
-    const existing = await patterns.note(queue, pattern, fleeting)
+    const noting = patterns.note(queue, pattern, fleeting)
+    // Who may make nothing takes it as it is.
+    const taking = noting.catch((error: unknown) => unless(403)(error) ?? null)
+    const existing = await (isNew || ifExists === 'compare' ? noting : taking)
     // Whatever was asked for: the queue alone, or the topic, may have been gone, and with it the binding.
     if (existing !== null) await queues.on(queue, (channel) => channel.bindQueue(queue, topic, existing))
     // And after: whoever deletes the topic takes a note of what is not there yet for one of what is gone.

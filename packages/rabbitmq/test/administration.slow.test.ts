@@ -139,6 +139,26 @@ describe('a user without rights', () => {
     expect(await queue.healthCheck()).toMatchObject({ healthy: true })
   }, 60_000)
 
+  it('to make anything uses the queues, topics and subscriptions that others made', async () => {
+    const [name, topic] = [fresh(), fresh('topic')]
+    const owner = await queueFor()
+    await owner.createQueue({ name })
+    await owner.createSubscription(topic, 's', { pattern: 'a.*' })
+    await ctl('add_user', 'guarded', 'pw')
+    await ctl('set_permissions', 'guarded', '^$', '.*', '.*')
+    const queue = await queueFor({ username: 'guarded', password: 'pw' })
+    const got: unknown[] = []
+    await queue.consume(name, ({ body }) => void got.push(body))
+    await queue.subscribe(topic, 's', ({ body }) => void got.push(body))
+    await queue.send(name, 'sent')
+    await queue.publish(topic, 'unwanted', { routingKey: 'b' })
+    await queue.publish(topic, 'published', { routingKey: 'a.b' })
+    await until(() => got.length === 2)
+    expect(got.sort()).toEqual(['published', 'sent'])
+    const refused = [queue.publish(fresh('topic'), 1), queue.createSubscription(topic, 's', { pattern: 'b' })]
+    expect(await Promise.all(refused.map(codeOf))).toEqual(refused.map(() => 'MQ_AUTHENTICATION'))
+  }, 60_000)
+
   it('to a queue that is exclusive to another is told so', async () => {
     const [owner, other] = [await queueFor(), await queueFor()]
     const name = fresh()
