@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib'
 import { types } from 'node:util'
 import { AdapterError, atMost, type ConnectionEvents, untilAborted } from '@mq/core/adapter'
+import { atATime } from './at-a-time.ts'
 import { classify, outOfChannels } from './errors.ts'
 import { destroy, endOf, openSocket } from './socket.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -19,8 +20,8 @@ export interface Connection {
   /** A new channel. An error of it is in its `close` cause; nothing of it reaches the process. */
   channel(role: Role): Promise<Channel>
   confirmChannel(): Promise<ConfirmChannel>
-  /** Runs calls on a channel that nobody else uses meanwhile, since the server answers a refusal by closing it. */
-  admin<T>(call: (channel: Channel) => Promise<T>, role?: Role): Promise<T>
+  /** Runs calls on a channel that nobody else uses meanwhile, since the server answers a refusal by closing it. Very many wait for one another. */
+  admin<T>(call: (channel: Channel) => Promise<T>, role?: Role, urgent?: boolean): Promise<T>
   /** A call's answer, within the time for one. */
   rpc<T>(call: Promise<T>, what: string): Promise<T>
   /** Says goodbye; destroys on abort. */
@@ -43,6 +44,9 @@ export function closeCause(channel: Channel): unknown {
 
 /** Idle channels kept for administration, per socket. */
 const MOST_IDLE = 4
+
+/** Most channels of a socket that administration has at once: of very many calls each would take one, and the server no longer answer in time. */
+const MOST_ADMIN = 16
 
 /** Most that a host is waited for before the next is tried beside it. */
 const HEAD_START_MS = 2_000
@@ -164,6 +168,7 @@ function createConnection(
   const [publish, consume = publish, admin = consume] = models as [ChannelModel, ...ChannelModel[]]
   const sockets: Record<Role, ChannelModel> = { publish, consume, admin }
   const idle = new Map<ChannelModel, Channel[]>(models.map((model) => [model, []]))
+  const inTurn = new Map(models.map((model) => [model, atATime(MOST_ADMIN)]))
   let state: 'alive' | 'closing' | 'gone' = 'alive'
   let blockedTimer: NodeJS.Timeout | undefined
 
@@ -266,21 +271,24 @@ function createConnection(
       if (state === 'gone') throw gone()
       return opened(publish.createConfirmChannel(), publish)
     },
-    async admin(call, role = 'admin') {
+    admin(call, role = 'admin', urgent = false) {
       const pool = idle.get(sockets[role]) as Channel[]
-      let over = pool.pop()
-      while (over !== undefined && ended.has(over)) over = pool.pop()
-      over ??= await channel(role)
-      try {
-        const answer = await rpc(call(over), 'administration')
-        if (pool.length < MOST_IDLE && state === 'alive') pool.push(over)
-        else closeQuietly(over)
-        return answer
-      } catch (error) {
-        // A refusal closes the channel; one that is silent may answer late, to nobody.
-        closeQuietly(over)
-        throw error
-      }
+      const turns = inTurn.get(sockets[role]) as ReturnType<typeof atATime>
+      return turns(async () => {
+        let over = pool.pop()
+        while (over !== undefined && ended.has(over)) over = pool.pop()
+        over ??= await channel(role)
+        try {
+          const answer = await rpc(call(over), 'administration')
+          if (pool.length < MOST_IDLE && state === 'alive') pool.push(over)
+          else closeQuietly(over)
+          return answer
+        } catch (error) {
+          // A refusal closes the channel; one that is silent may answer late, to nobody.
+          closeQuietly(over)
+          throw error
+        }
+      }, urgent)
     },
     rpc,
     async close(signal) {

@@ -242,6 +242,23 @@ describe('a lower max_message_size', () => {
   }, 60_000)
 })
 
+describe('a lower channel_max', () => {
+  it('is enough for very many queues that are made, sent to and deleted at once', async () => {
+    await ctl('eval', 'application:set_env(rabbit, channel_max, 40).')
+    try {
+      const queue = await queueFor()
+      const names = numbers(100).map(() => fresh())
+      await Promise.all(names.map((name) => queue.createQueue({ name, durable: false })))
+      await Promise.all(names.map((name) => queue.send(name, 1)))
+      expect(await Promise.all(names.map((name) => queue.getQueueSize(name)))).toEqual(names.map(() => 1))
+      expect(await queue.healthCheck()).toMatchObject({ healthy: true })
+      await Promise.all(names.map((name) => queue.deleteQueue(name)))
+    } finally {
+      await ctl('eval', 'application:set_env(rabbit, channel_max, 2047).')
+    }
+  }, 90_000)
+})
+
 describe('a policy on our queues', () => {
   const set = (name: string, definition: object, operator = false) =>
     ctl(
