@@ -117,6 +117,11 @@ export function refusedVirtualHost(error: unknown, name: string, before: boolean
   )
 }
 
+/** A queue that only its owner may use. */
+export function locked(queue: string, cause: unknown): AdapterError {
+  return new AdapterError('MQ_QUEUE_CONFLICT', `${queue} is exclusive to another connection`, { cause })
+}
+
 /** The client has no number for another channel; anything else as it is. `most`: how many one connection has. */
 export function outOfChannels(error: unknown, most: number): unknown {
   if (!/no channels left/i.test(textOf(error) ?? '')) return error

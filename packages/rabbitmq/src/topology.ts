@@ -11,7 +11,7 @@ import {
 } from '@mq/core/adapter'
 import type { Connection, Role } from './connection.ts'
 import type { Delays } from './delays.ts'
-import { CUT, inequivalence, type Inequivalence, replyCode } from './errors.ts'
+import { CUT, inequivalence, type Inequivalence, locked, replyCode } from './errors.ts'
 import { partitionQueue, queueOf } from './names.ts'
 import { createOneMaker, madeAgain, type OneMaker } from './one-maker.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -111,6 +111,14 @@ export function createTopology(
     }
   }
 
+  const reaches = (queue: string, role: Role): Promise<boolean> =>
+    connection
+      .admin((channel) => channel.checkQueue(queue), role)
+      .then(
+        () => true,
+        () => false,
+      )
+
   const maker = createOneMaker(connection, exists)
 
   /** Up to the last one that is there: somebody may have deleted one of them alone. `atLeast`: how many there should be. */
@@ -127,7 +135,7 @@ export function createTopology(
     const { chosen } = form
     const differences = new Map<string, Inequivalence>()
     unseen.delete(queue)
-    const role: Role = settings.exclusive ? 'consume' : roleOf(queue)
+    let role: Role = settings.exclusive ? 'consume' : roleOf(queue)
     for (let i = 0; i < MOST_DIFFERENCES; i++) {
       try {
         await connection.admin(
@@ -136,16 +144,18 @@ export function createTopology(
         )
         break
       } catch (error) {
-        if (replyCode(error) === 405)
-          throw new AdapterError('MQ_QUEUE_CONFLICT', `${queue} is exclusive to another connection`, {
-            cause: error,
-          })
+        let found = inequivalence(error)
+        if (replyCode(error) === 405) {
+          // Said as well of one that is ours, or nobody's, and was asked for otherwise.
+          role = form.exclusive ? 'admin' : 'consume'
+          if (differences.has('exclusive') || !(await reaches(queue, role))) throw locked(queue, error)
+          found = { argument: 'exclusive', received: form.exclusive, current: !form.exclusive }
+        }
         // Without the right to configure it can still be used, if somebody else made it.
         if (replyCode(error) === 403 && (await exists(queue).catch(() => false))) {
           unseen.add(queue)
           break
         }
-        const found = inequivalence(error)
         if (found === null) throw error
         const { argument } = found
         const current = found.current === CUT ? supposed(form, argument) : found.current
