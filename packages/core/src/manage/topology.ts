@@ -301,6 +301,8 @@ export class Topology {
       } catch (error) {
         this.#engine.logger.warn({ queue: labelOf(target), error }, 'could not be declared again')
         if (MessageQueueError.is(error) && error.code === ErrorCode.CONNECTION) return
+        // Somebody else's by now: whoever uses it asks for it first.
+        if (MessageQueueError.is(error) && error.code === ErrorCode.QUEUE_CONFLICT) this.#lose(keyOf(target))
       }
     }
   }
