@@ -62,8 +62,8 @@ function changes(t: TestContext): readonly Change[] {
       { field: 'autoDelete', made: true, asked: false },
     ]),
     ...only(exclusive, [
-      { field: 'exclusive', made: false, asked: true, unnamed: true },
-      { field: 'exclusive', made: true, asked: false, unnamed: true },
+      { field: 'exclusive', made: false, asked: true },
+      { field: 'exclusive', made: true, asked: false },
     ]),
   ]
 }
