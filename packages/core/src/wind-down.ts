@@ -10,8 +10,10 @@ export async function windDown(
   timeoutMs: number,
 ): Promise<StopResult> {
   receiving.end()
+  const { clock } = engine
+  const until = clock.monotonic() + timeoutMs
   const result = await consumers.stop(timeoutMs)
-  await receiving.close()
+  await receiving.close(until - clock.monotonic())
   // Without a connection nothing can be flushed: what waits is rejected as the connection closes.
   if (engine.supervisor.state === 'connected') await outbox.flush(Math.max(1000, timeoutMs))
   await requests.close()

@@ -188,7 +188,7 @@ export class Consumer {
         new MessageQueueError('The consumer is stopping and its time is up', { code: ErrorCode.ABORTED }),
       )
     }
-    await intake?.close()
+    await intake?.close(this.#drain.left)
     this.#single.stop()
     this.#batches.stop()
     this.#state = 'stopped'

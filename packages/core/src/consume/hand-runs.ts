@@ -30,11 +30,11 @@ export class HandRun {
 
 /** The runs of `processMessage`: no consumer has them, and a shutdown waits for them as for those of consumers. */
 export class HandRuns {
-  readonly #clock: Clock
+  readonly #clock: Required<Clock>
   readonly #runs = new Set<HandRun>()
   #stopping: { readonly drain: Drain; readonly result: Promise<StopResult> } | null = null
 
-  constructor(clock: Clock) {
+  constructor(clock: Required<Clock>) {
     this.#clock = clock
   }
 

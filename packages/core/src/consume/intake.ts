@@ -4,7 +4,7 @@ import { pause, sleep, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { LeaseLostError } from '../errors.ts'
-import { CLOSE_MS, closeQuietly } from './close-quietly.ts'
+import { closeQuietly, closingMs } from './close-quietly.ts'
 import { Held, type SettleResult, type Settled } from './held.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { ACK, logSettled, RELEASE, settleAgainAfter, settleAll, type Settlement } from './settlement.ts'
@@ -369,10 +369,11 @@ export class Intake {
     void closeQuietly(this.receiver)
   }
 
-  /** Flushes settlements, gives back what is unsettled (uncounted), and unsubscribes. Never rejects, always settles. */
-  async close(): Promise<void> {
+  /** Flushes settlements, gives back what is unsettled (uncounted), and unsubscribes, in `ms` more where it must. Never rejects, always settles. */
+  async close(ms = 0): Promise<void> {
     if (this.#closed) return
-    const { clock, logger } = this.#engine
+    const { clock, logger, adapter } = this.#engine
+    const until = clock.monotonic() + ms
     // A broker that does not answer must not hold up a shutdown: what it was not told comes again.
     await withDeadline(clock, SETTLE_MS, 'settling', async () => {
       this.#flushAcks()
@@ -385,7 +386,8 @@ export class Intake {
     }).catch((error: unknown) => logger.debug({ error }, 'a receiver is closed with settlements under way'))
     this.#closed = true
     this.#keeper.stop()
-    await withDeadline(clock, CLOSE_MS, 'closing a receiver', (signal) => this.receiver.close(signal)).catch(
+    const closeMs = closingMs(adapter.capabilities, until - clock.monotonic())
+    await withDeadline(clock, closeMs, 'closing a receiver', (signal) => this.receiver.close(signal)).catch(
       (error: unknown) => logger.debug({ error }, 'a receiver did not close cleanly'),
     )
     for (const held of [...this.#helds]) {

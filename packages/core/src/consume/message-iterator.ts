@@ -122,18 +122,18 @@ export class MessageIterator {
   }
 
   /** Ends the loop, and gives back everything that is unsettled. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
+  close(ms?: number): Promise<void> {
+    this.#closing ??= this.#close(ms)
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(ms?: number): Promise<void> {
     // First: what is given back must not come to this loop again.
     this.end()
     await withDeadline(this.#engine.clock, END_MS, 'ending to read', () => this.#reading).catch(
       () => undefined,
     )
-    await this.#intake?.close()
+    await this.#intake?.close(ms)
     this.#host.closed()
   }
 }

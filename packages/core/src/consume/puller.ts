@@ -229,9 +229,9 @@ export class Puller {
   }
 
   /** Gives back what was received and not settled. */
-  async close(reason?: MessageQueueError): Promise<void> {
+  async close(reason?: MessageQueueError, ms?: number): Promise<void> {
     this.end(reason)
-    await this.#intake?.close()
+    await this.#intake?.close(ms)
     this.#intake = null
   }
 }

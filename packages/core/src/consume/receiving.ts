@@ -292,14 +292,14 @@ export class Receiving implements Refuser {
     for (const iterator of this.#iterating) iterator.end()
   }
 
-  /** Gives back everything received and unsettled. */
-  async close(): Promise<void> {
+  /** Gives back everything received and unsettled. `ms`: what is left of the time to stop. */
+  async close(ms = 0): Promise<void> {
     this.end()
     const pullers = [...this.#pullers.values()]
     this.#pullers.clear()
     await Promise.all([
-      ...pullers.map((puller) => puller.close()),
-      ...[...this.#iterating].map((iterator) => iterator.close()),
+      ...pullers.map((puller) => puller.close(undefined, ms)),
+      ...[...this.#iterating].map((iterator) => iterator.close(ms)),
     ])
   }
 }

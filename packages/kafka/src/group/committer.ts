@@ -1,7 +1,7 @@
 import { classify, errorType } from '../errors.ts'
 import type { ConsumerSetup } from './consumer-contract.ts'
 import type { Waiting } from './delayed.ts'
-import type { Membership } from './membership-contract.ts'
+import type { CommitEntry, Membership } from './membership-contract.ts'
 import { METADATA_LIMIT } from './notes.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { deleteRecords } from '../log/offsets.ts'
@@ -30,6 +30,8 @@ export interface Committer {
   ending(clean: boolean): void
   /** Deletes what is consumed, where that is wanted. */
   trim(): Promise<void>
+  /** The last commit was refused, and the next will be. */
+  readonly refused: boolean
   stop(): void
 }
 
@@ -44,6 +46,10 @@ export interface CommitterSetup extends Pick<
   committed(): void
 }
 
+interface Due extends Omit<CommitEntry, 'partition'> {
+  readonly partition: Partition
+}
+
 export function createCommitter(setup: CommitterSetup): Committer {
   const { connection, names, owned } = setup
   const { group } = names
@@ -56,24 +62,26 @@ export function createCommitter(setup: CommitterSetup): Committer {
   let told = false
   let last: Promise<boolean> = Promise.resolve(true)
 
+  const due = (clean: boolean): Due[] =>
+    [...owned.values()].flatMap((partition) => {
+      const entry = partition.commitEntry(!clean && !ending, metadataLimit)
+      return entry === null ? [] : [{ partition, topic: partition.topic, ...entry }]
+    })
+
   const commitNow = async (clean: boolean): Promise<boolean> => {
     const membership = setup.membership()
     if (membership === null || connection.closed) return true
     try {
+      if (due(clean).length === 0) return true
       await setup.verify(SEEN_MS)
-      const entries: { partition: Partition; topic: string; offset: number; metadata: string }[] = []
-      let full: Partition | null = null
-      for (const partition of owned.values()) {
-        const entry = partition.commitEntry(!clean && !ending, metadataLimit)
-        if (!partition.fits && partition.delayed.size > 0) full = partition
-        if (entry !== null) entries.push({ partition, topic: partition.topic, ...entry })
-      }
+      const entries = due(clean)
       if (entries.length === 0) return true
       await membership.commit(entries.map((each) => ({ ...each, partition: each.partition.number })))
       told = false
       for (const { partition, offset, metadata } of entries) partition.committed(offset, metadata)
       setup.committed()
-      if (full !== null) void rewrite(full).catch(() => undefined)
+      const full = [...owned.values()].findLast(({ fits, delayed }) => !fits && delayed.size > 0)
+      if (full !== undefined) void rewrite(full).catch(() => undefined)
       return true
     } catch (error) {
       const type = errorType(error)
@@ -162,6 +170,9 @@ export function createCommitter(setup: CommitterSetup): Committer {
       for (const each of moved) if (!each.of.gone) (below[each.of.topic] ??= []).push(each)
       await deleteRecords(connection, below)
       for (const { of, offset } of moved) of.trimmed = Math.max(of.trimmed, offset)
+    },
+    get refused() {
+      return told
     },
     stop() {
       stopped = true

@@ -1,4 +1,4 @@
-import { AdapterError, atMost, deadlineSignal } from '@mq/core/adapter'
+import { AdapterError, atMost } from '@mq/core/adapter'
 import { pause, within } from '../abort.ts'
 import type { LogRecord } from '../log/batch-reader.ts'
 import { createCommitter } from './committer.ts'
@@ -16,7 +16,7 @@ import { createSharing } from './sharing.ts'
 import { createWaiters } from './waiters.ts'
 
 const AGAIN_MS = 50
-/** Longest that it is waited for a commit to be taken: a coordinator may say nothing, and what is done is done. */
+/** Longest that a copy waits for the commit of its original: a coordinator may say nothing, and what is done is done. */
 const COMMIT_MS = 3_000
 const MOVING_PATIENCE_MS = 1_000
 const TRIM_EVERY_MS = 5_000
@@ -233,14 +233,11 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
         consumer.giveBack(record)
       }
       holdings.detach(taker)
-      if (holdings.takers().length > 0 || error !== null) {
-        waiting.wake()
-        return
-      }
+      if (holdings.takers().length > 0 || error !== null) return waiting.wake()
       const mine = membership
       // Also what is committed after that: what is deleted then, or was about to be anyway.
       committer.ending(left.length === 0)
-      await commitAtLast(left.length === 0, deadlineSignal(signal, COMMIT_MS))
+      await commitAtLast(left.length === 0, signal)
       if (holdings.takers().length > 0) return committer.ending(false)
       error = new AdapterError('MQ_CONNECTION', 'the consumer is closed', { retryable: true })
       setup.ended(consumer)
@@ -353,8 +350,9 @@ export function createConsumer(setup: ConsumerSetup): Consumer {
 
   /** A round of the group refuses commits for a moment: what is done must not be repeated because somebody came meanwhile. */
   const commitAtLast = async (clean: boolean, until: AbortSignal): Promise<void> => {
+    const isTaken = async (): Promise<boolean> => (await committer.commit(clean)) || committer.refused
     const taken = async (): Promise<void> => {
-      while (!(await committer.commit(clean)) && !until.aborted) await pause(AGAIN_MS, until)
+      while (!(await isTaken()) && !until.aborted) await pause(AGAIN_MS, until)
     }
     await atMost(taken(), until)
   }
