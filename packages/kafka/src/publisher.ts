@@ -10,20 +10,13 @@ import { encodeBatch, type RecordParts } from './log/batch-writer.ts'
 import { type Link, protocolError } from './client.ts'
 import { CODEC, type Compression, prepareCodec } from './log/codecs.ts'
 import type { Connection } from './connection.ts'
-import {
-  classify,
-  errorType,
-  goneAfter,
-  isConnectionError,
-  isRefusal,
-  leaderMoves,
-  neverSent,
-} from './errors.ts'
+import { classify, errorType, isConnectionError, isRefusal, leaderMoves, neverSent } from './errors.ts'
 import { partitionOf } from './log/murmur2.ts'
 import { isTarget, nameOf, namesOf, REPLY_TOPIC } from './names.ts'
 import type { ResolvedOptions } from './options.ts'
 import { produceRequest, type TopicInfo } from './log/protocol.ts'
 import { type PartitionList, type Placed, rounds } from './rounds.ts'
+import { explain } from './refusals.ts'
 import { encodeMessage } from './wire.ts'
 
 const STORED: PublishOutcome = { ok: true }
@@ -133,7 +126,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
         else {
           if (OF_CONTENT.has(error.type)) refused.push({ partition, placed, type: error.type })
           else connection.forgetTopic(info.name)
-          fail(placed, await explain(connection, info.name, error, what))
+          fail(placed, await explain(connection, info.name, error, what, placed))
         }
       }
       return refused
@@ -344,28 +337,6 @@ function notStored(batch: readonly OutboundMessage[], error: unknown): PublishOu
 
 export function notFound(what: string): AdapterError {
   return new AdapterError('MQ_QUEUE_NOT_FOUND', `${what} does not exist`)
-}
-
-/** What to do about a record that is too large; of a partition that is not known where it was looked for whether it is gone with its topic, or only moved. */
-async function explain(
-  connection: Connection,
-  topic: string,
-  error: Error & { type: string },
-  what: string,
-): Promise<unknown> {
-  if (error.type === 'MESSAGE_TOO_LARGE') {
-    const text = `${what} takes nothing so large: raise max.message.bytes of its topic`
-    const tooLarge = new AdapterError('MQ_MESSAGE_TOO_LARGE', text, { cause: error })
-    return Object.assign(tooLarge, { type: error.type })
-  }
-  if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
-  const info = await connection.topic(topic, true).catch(() => undefined)
-  if (info === null) return goneAfter(what, error)
-  const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {
-    retryable: true,
-    cause: error,
-  })
-  return Object.assign(moved, { type: 'LEADER_NOT_AVAILABLE' })
 }
 
 /**

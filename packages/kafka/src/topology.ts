@@ -25,6 +25,9 @@ const KNOWN_MS = 5_000
 /** Of a declaration, under somebody who deletes the same. */
 const TRIES = 10
 
+const COMPACTED =
+  'the topic is compacted: of messages with one key that wait, the last may be all that is left; set its cleanup.policy to delete'
+
 export interface Topology {
   declare(target: DeclareTarget, declaration: Declaration): Promise<Partial<QueueSettings>>
   remove(target: DeclareTarget): Promise<void>
@@ -55,6 +58,8 @@ export interface TopologySetup {
 }
 
 export function createTopology(setup: TopologySetup): Topology {
+  /** Topics that were warned of. */
+  const compacted = new Set<string>()
   const forEver = new Map<string, { readonly answer: Promise<boolean>; readonly until: number }>()
   const making = new Map<string, Promise<void>>()
 
@@ -287,9 +292,16 @@ export function createTopology(setup: TopologySetup): Topology {
       const now = performance.now()
       const known = forEver.get(topic)
       if (known !== undefined && known.until > now) return known.answer
-      const answer = configOf(setup.connection(), topic).then(
-        (config) =>
-          config.get('retention.ms') === '-1' && (config.get('cleanup.policy') ?? 'delete') === 'delete',
+      const connection = setup.connection()
+      const answer = configOf(connection, topic).then(
+        (config) => {
+          const policy = config.get('cleanup.policy') ?? 'delete'
+          if (policy.includes('compact') && !compacted.has(topic)) {
+            compacted.add(topic)
+            connection.options.logger.warn({ topic }, COMPACTED)
+          }
+          return config.get('retention.ms') === '-1' && policy === 'delete'
+        },
         () => {
           forEver.delete(topic)
           return false
