@@ -9,6 +9,7 @@ import protocolRequests from 'kafkajs/src/protocol/requests/index.js'
 import { LONGEST_TIMER_MS } from './abort.ts'
 import { markUnsent } from './errors.ts'
 import { Writer } from './log/bytes.ts'
+import { namingRightOf } from './rights.ts'
 
 /**
  * kafkajs behind one door: its sockets, TLS, SASL and the coding of requests. Its consumer, producer and admin are not used: they commit
@@ -261,7 +262,8 @@ export async function openLink(
     async call(name, args, timeoutMs) {
       if (dead) throw markUnsent(connectionClosed(address))
       const requestTimeout = timeoutMs ?? settings.requestTimeoutMs
-      return (await connection.send({ ...protocolFor(name, args), requestTimeout }).catch(refused)) as never
+      const answer = connection.send({ ...protocolFor(name, args), requestTimeout })
+      return (await answer.catch((error: unknown) => refused(namingRightOf(error, name, args)))) as never
     },
     async custom(request, timeoutMs) {
       if (dead || !connection.isConnected()) throw markUnsent(connectionClosed(address))

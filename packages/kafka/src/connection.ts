@@ -5,6 +5,7 @@ import { firstOf, patience } from './attempts.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
 import type { ResolvedOptions } from './options.ts'
+import { namingRight } from './rights.ts'
 import { type Metadata, metadataRequest, type TopicInfo } from './log/protocol.ts'
 
 /** How often it is looked whether any broker answers again. */
@@ -325,7 +326,7 @@ export async function connect(
       const info = metadata.topics.find((each) => each.name === name)
       if (info === undefined || info.error === 3) return null
       const error = info.error === 5 ? null : protocolError(info.error)
-      if (error !== null) throw error
+      if (error !== null) throw namingRight(error, 'Describe', 'topic', [name])
       return info
     },
     async topics(names, fresh = false) {

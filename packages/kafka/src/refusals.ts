@@ -1,6 +1,7 @@
 import { AdapterError } from '@mq/core/adapter'
 import type { Connection } from './connection.ts'
 import { goneAfter } from './errors.ts'
+import { namingRight } from './rights.ts'
 import type { Placed } from './rounds.ts'
 
 /**
@@ -23,7 +24,7 @@ export async function explain(
     const text = `${what} refuses a message without a key, as topics do whose cleanup.policy is compact; a queue needs delete`
     return Object.assign(new AdapterError('MQ_VALIDATION', text, { cause: error }), { type: error.type })
   }
-  if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return error
+  if (error.type !== 'UNKNOWN_TOPIC_OR_PARTITION') return namingRight(error, 'Write', 'topic', [topic])
   const info = await connection.topic(topic, true).catch(() => undefined)
   if (info === null) return goneAfter(what, error)
   const moved = new AdapterError('MQ_UNAVAILABLE', `${what}: the broker does not have the partition yet`, {

@@ -4,6 +4,7 @@ import { protocolError } from '../client.ts'
 import type { Connection } from '../connection.ts'
 import { classify, errorType, isConnectionError, leaderMoves } from '../errors.ts'
 import { type FetchAnswer, fetchRequest } from '../log/protocol.ts'
+import { namingRight } from '../rights.ts'
 
 /** A partition as far as fetching goes. */
 export interface Fetched {
@@ -182,6 +183,7 @@ export function createFetcher<P extends Fetched>(setup: FetcherSetup<P>): Fetche
       setup.arrived(partition, answer.logStart)
       return true
     }
+    namingRight(error, 'Read', 'topic', [partition.topic])
     const type = errorType(error) ?? ''
     if (type === 'OFFSET_OUT_OF_RANGE') {
       settle(partition, setup.outOfRange(partition))
