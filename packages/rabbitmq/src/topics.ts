@@ -1,4 +1,5 @@
 import type { Declaration, QueueSettings } from '@mq/core/adapter'
+import { conflict } from './conflict.ts'
 import type { Connection } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { replyCode } from './errors.ts'
@@ -116,9 +117,7 @@ export function createTopics(
     // And after: whoever deletes the topic takes a note of what is not there yet for one of what is gone.
     if (unwritten) await register.add(topic, target.subscription)
     if (ifExists === 'compare' && existing !== pattern)
-      throw queues.conflict(label, [
-        { field: 'pattern', existing: existing ?? undefined, requested: pattern },
-      ])
+      throw conflict(label, [{ field: 'pattern', existing: existing ?? undefined, requested: pattern }])
     return answer
   }
 

@@ -9,6 +9,7 @@ import {
   type QueueSettings,
   type Target,
 } from '@mq/core/adapter'
+import { conflict } from './conflict.ts'
 import type { Connection, Role } from './connection.ts'
 import type { Delays } from './delays.ts'
 import { CUT, inequivalence, type Inequivalence, locked, replyCode } from './errors.ts'
@@ -70,7 +71,6 @@ export interface Queues extends OneMaker {
   makeRegister(queue: string): Promise<void>
   /** One without partitions. */
   remove(queue: string): Promise<void>
-  conflict(label: string, differences: readonly Difference[]): AdapterError
   peek(queue: string): Known | undefined
 }
 
@@ -170,19 +170,6 @@ export function createTopology(
     }
     return [...differences.values()]
   }
-
-  const conflict = (label: string, differences: readonly Difference[]): AdapterError =>
-    new AdapterError(
-      'MQ_QUEUE_CONFLICT',
-      `${label} exists with other settings: ${differences
-        .map(({ field, existing, requested }) =>
-          existing === undefined
-            ? `${field} is not ${show(requested)}`
-            : `${field} is ${show(existing)}, not ${show(requested)}`,
-        )
-        .join('; ')}`,
-      { differences },
-    )
 
   /**
    * A queue that is made again at once gets no consumers: the server is still telling those of the old one, by its name, that it is gone, and
@@ -335,7 +322,6 @@ export function createTopology(
     },
     remove: removeWhole,
     ...maker,
-    conflict,
     peek: (queue) => queues.get(queue),
   }
   const topics = createTopics(connection, queuesOf, delays, record)
@@ -398,8 +384,4 @@ export function refuseStream(queue: string, { stream }: Known): void {
 
 function isLimited({ maxLength, maxLengthBytes, overflow }: QueueSettings): boolean {
   return (maxLength !== null || maxLengthBytes !== null) && overflow === 'reject'
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? typeof value
 }

@@ -1,4 +1,4 @@
-import { EVERY_WAY, onPublish, type Broken } from './broken.ts'
+import { EVERY_WAY, onPublish, sharedSet, type Broken } from './broken.ts'
 
 /** Faults of `publish`. */
 export const publishing: readonly Broken[] = [
@@ -247,8 +247,7 @@ export const publishing: readonly Broken[] = [
   {
     name: 'deduplicates by message id',
     fault(inner, { shared }) {
-      const seen = (shared.get('ids') ?? new Set()) as Set<string>
-      shared.set('ids', seen)
+      const seen = sharedSet(shared, 'ids')
       return onPublish(inner, (message) => {
         const key = `${JSON.stringify(message.destination)} ${message.id}`
         if (seen.has(key) && !message.redriven) return null
