@@ -124,7 +124,6 @@ export const managing: readonly Broken[] = [
       'topics.ordered',
       'order.returned',
       'queues.made-again',
-      'lifecycle.lives-time',
       'queues.elsewhere-order',
     ],
   },

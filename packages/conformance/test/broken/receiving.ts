@@ -50,12 +50,7 @@ export const receiving: readonly Broken[] = [
           }
         },
       })),
-    fails: [
-      'contract.publish-outcomes',
-      'contract.receive-empty',
-      'receiver.renew-one',
-      'lifecycle.lives-time',
-    ],
+    fails: ['contract.publish-outcomes', 'contract.receive-empty', 'receiver.renew-one'],
   },
   {
     name: 'ignores the abort of a receive',
