@@ -172,8 +172,11 @@ function fakeReceiver(
       }, waitMs ?? 1000)
       while (waiting.length === 0 && failure === null && !signal.aborted && !late) {
         await new Promise<void>((resolve) => {
-          wake = resolve
-          signal.addEventListener('abort', () => resolve(), { once: true })
+          wake = () => {
+            signal.removeEventListener('abort', wake)
+            resolve()
+          }
+          signal.addEventListener('abort', wake, { once: true })
         })
       }
       fake.clock?.clearTimeout(timer)
