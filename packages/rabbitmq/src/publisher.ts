@@ -104,41 +104,35 @@ export function createPublisher(
       ? name
       : partitionQueue(name, partitionOf(key, known.partitions))
 
-  /** A queue that had no limit when it was declared here may be another by now, that others made with one. */
-  const unlessUnlimited = async (
+  /** Outcomes of one kind have another reason after all, where their queue says so; one that cannot be asked says nothing. */
+  const reconsidered = async (
     items: readonly Item[],
     outcomes: readonly PublishOutcome[],
+    is: (outcome: PublishOutcome | undefined) => boolean,
+    says: (queue: string) => Promise<boolean>,
+    other: () => PublishOutcome,
   ): Promise<readonly PublishOutcome[]> => {
-    const refused = items.filter(({ exchange }, i) => exchange === '' && isUnexplained(outcomes[i]))
-    const limited = new Set<string>()
-    for (const queue of new Set(refused.map(({ routingKey }) => routingKey)))
-      if (
-        await topology()
-          .hasLimit(baseOf(queue))
-          .catch(() => false)
-      )
-        limited.add(queue)
-    if (limited.size === 0) return outcomes
+    const those = items.filter(({ exchange }, i) => exchange === '' && is(outcomes[i]))
+    const queues = new Set<string>()
+    for (const queue of new Set(those.map(({ routingKey }) => routingKey)))
+      if (await says(queue).catch(() => false)) queues.add(queue)
+    if (queues.size === 0) return outcomes
     return outcomes.map((outcome, i) =>
-      isUnexplained(outcome) && limited.has((items[i] as Item).routingKey) ? full() : outcome,
+      is(outcome) && queues.has((items[i] as Item).routingKey) ? other() : outcome,
     )
   }
 
-  /** A queue without a leader refuses in the words of a full one; but it tells of no message, and a full one has some. */
-  const unlessLed = async (
+  const whyRefused = async (
     items: readonly Item[],
     outcomes: readonly PublishOutcome[],
   ): Promise<readonly PublishOutcome[]> => {
-    const full = items.filter(({ exchange }, i) => exchange === '' && isFull(outcomes[i]))
-    const leaderless = new Set<string>()
-    for (const queue of new Set(full.map(({ routingKey }) => routingKey))) {
-      const found = connection.admin((channel) => channel.checkQueue(queue)).catch(() => null)
-      if ((await found)?.messageCount === 0) leaderless.add(queue)
-    }
-    if (leaderless.size === 0) return outcomes
-    return outcomes.map((outcome, i) =>
-      isFull(outcome) && leaderless.has((items[i] as Item).routingKey) ? noLeader() : outcome,
-    )
+    // One that had no limit when it was declared here may be another by now, that others made with one.
+    const hasLimit = (queue: string) => topology().hasLimit(baseOf(queue))
+    const known = await reconsidered(items, outcomes, isUnexplained, hasLimit, () => full())
+    // A queue without a leader refuses in the words of a full one; but it tells of no message, and a full one has some.
+    const isEmpty = (queue: string) =>
+      connection.admin(async (channel) => (await channel.checkQueue(queue)).messageCount === 0)
+    return reconsidered(items, known, isFull, isEmpty, noLeader)
   }
 
   /** What no queue took: the queue is missing, or on a node that is down, and then there again before long. */
@@ -194,8 +188,7 @@ export function createPublisher(
       const lane = waits || found.kind === 'topic' ? toExchanges : toQueues
       const outcomes = await lane.write(items, signal)
       for (const outcome of outcomes)
-        if (!outcome.ok)
-          return explain(to, items, await unlessLed(items, await unlessUnlimited(items, outcomes)))
+        if (!outcome.ok) return explain(to, items, await whyRefused(items, outcomes))
       return outcomes
     },
     async copies(copies, signal) {
