@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { Ledger } from './bodies.ts'
 import { quantile, rate } from './compare.ts'
 import type { Shape, Side } from './side.ts'
@@ -22,6 +23,9 @@ export interface GrowthSizes {
   /** Messages waiting, few and many. */
   readonly backlog: readonly [number, number]
 }
+
+/** How long a broker may be busy with giving back the memory of a queue that was deleted. */
+const FREEING_MS = 3_000
 
 const ONE: Shape = { queues: 1, consumers: 1 }
 
@@ -66,6 +70,7 @@ export async function growth(
         } finally {
           await session.close()
         }
+        if (waiting >= 100_000) await setTimeout(FREEING_MS)
       }
       return cost as [number, number]
     })

@@ -44,7 +44,10 @@ const progress = (text: string) => process.stderr.write(`  ${text}\n`)
 
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
   const bench = BENCHES[name] as Bench
-  const broker = bench.broker === undefined ? undefined : await startBroker(bench.broker, { fresh: true })
+  const broker =
+    bench.broker === undefined
+      ? undefined
+      : await startBroker(bench.broker, { fresh: true, extra: bench.settings ?? {} })
   try {
     const figures = await measure(name, bench, broker?.url ?? '', broker?.details['version'])
     console.log(`\n${render(figures, 2)}`)
