@@ -2,6 +2,9 @@ import type { Clock } from '../adapter/clock.ts'
 import type { Held } from './held.ts'
 import { KeyLanes } from './key-lanes.ts'
 
+/** Places of what was started that are kept at least: fewer are not worth a copy. */
+const FEW = 1024
+
 /** What a consumer has fetched and not started: whose turn it is, what waits behind its key, what waits for another attempt. */
 export class Backlog {
   readonly #clock: Clock
@@ -32,20 +35,21 @@ export class Backlog {
   }
 
   add(helds: readonly Held[]): void {
-    if (this.ready === 0) this.#rewind()
     for (const held of helds) if (this.#lanes === null || this.#lanes.enter(held)) this.#ready.push(held)
-  }
-
-  #rewind(): void {
-    this.#ready = []
-    this.#head = 0
   }
 
   /** The next to start; there must be one. It may have been lost meanwhile: look at its state. */
   next(): Held {
     const held = this.#ready[this.#head] as Held
     this.#ready[this.#head++] = undefined as never
+    // A consumer that is never idle would keep a place for every message that it ever had.
+    if (this.#head >= FEW && this.#head >= this.ready) this.#keep(this.#ready.slice(this.#head))
     return held
+  }
+
+  #keep(ready: Held[]): void {
+    this.#ready = ready
+    this.#head = 0
   }
 
   /** Runs it again here after `delayMs`, with so many more failed runs to its name: calls `again` once it is ready. */
@@ -86,7 +90,7 @@ export class Backlog {
     const all = [...this.#ready.slice(this.#head), ...(this.#lanes?.drain() ?? []), ...this.#inPlace.keys()]
     for (const timer of this.#inPlace.values()) this.#clock.clearTimeout(timer)
     this.#inPlace.clear()
-    this.#rewind()
+    this.#keep([])
     return all
   }
 }

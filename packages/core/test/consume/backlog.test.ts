@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import { Backlog } from '../../src/consume/backlog.ts'
 import { Held } from '../../src/consume/held.ts'
@@ -6,6 +8,10 @@ import { delivery } from '../fake-adapter.ts'
 import { VirtualClock } from '../memory/virtual-clock.ts'
 
 const held = (id: string, key?: string) => new Held(delivery(id, { key }), null as never)
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
 const ids = (helds: readonly Held[]) => helds.map((one) => one.delivery.id)
 
 describe('Backlog', () => {
@@ -17,6 +23,22 @@ describe('Backlog', () => {
     expect([backlog.ready, backlog.size]).toEqual([2, 2])
     expect([backlog.next(), backlog.next()].map((one) => one.delivery.id)).toEqual(['b', 'c'])
     expect(backlog.ready).toBe(0)
+  })
+
+  it('keeps nothing of what was handed out, although something always waits', () => {
+    const backlog = new Backlog(new VirtualClock(), false)
+    const one = [held('a')]
+    backlog.add(one)
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < 2_000_000; i++) {
+      backlog.add(one)
+      backlog.next()
+    }
+    collect()
+    // A place each would be 16 MB.
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(4e6)
+    expect(backlog.ready).toBe(1)
   })
 
   it('keeps back what waits for its key', () => {
