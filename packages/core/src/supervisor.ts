@@ -219,6 +219,8 @@ export class Supervisor {
     const adapter = (this.#adapter = await this.#load(lifetime))
     takeAdapter(adapter, this)
     const epoch = ++this.#epoch
+    // What an attempt before this one had said.
+    this.#blocked = null
     let lost: { cause: unknown } | null = null
     let up = false
     try {

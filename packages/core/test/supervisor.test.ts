@@ -232,6 +232,19 @@ describe('a lost connection', () => {
     await again
     expect([supervisor.state, supervisor.blocked]).toEqual(['connected', 'out of memory'])
   })
+
+  it('knows nothing of what was said in an attempt that failed', async () => {
+    const { supervisor, adapter } = bench()
+    adapter.onConnect = async () => {
+      lastOf(adapter.connections).blocked('out of memory')
+      throw new Error('refused')
+    }
+    await refusal(supervisor.connect())
+    adapter.onConnect = NOTHING
+    await supervisor.connect()
+    expect(supervisor.blocked).toBeNull()
+    await supervisor.ready('send', 0)
+  })
 })
 
 describe('Supervisor.ready', () => {
