@@ -182,10 +182,11 @@ export class Intake {
     this.#keeper.start()
   }
 
-  /** Any settlement but an ack, by itself. */
+  /** Any settlement but an ack, by itself. One that was lost while that was prepared is lost still. */
   settle(held: Held, settlement: Settlement, done?: Settled): void {
-    held.state = 'settling'
     held.done = done
+    if (held.state === 'lost') return this.#lose(held)
+    held.state = 'settling'
     held.givenBack = settlement.kind === 'release'
     const infos = settlement.kind === 'deadLetter' ? [settlement.info] : []
     if (
@@ -226,8 +227,7 @@ export class Intake {
 
   /** What leads to a settlement, and has to end before this is closed: else a message that was handled would come again. */
   waitFor(work: Promise<unknown>): void {
-    const over = () => undefined
-    this.#track(work.then(over, over))
+    this.#track(Promise.allSettled([work]).then(() => undefined))
   }
 
   /** Never rejects. */

@@ -137,3 +137,23 @@ describe('a failed message whose dead-letter queue is being declared', () => {
     await consumer.stop()
   })
 })
+
+describe('a message that is lost while its dead-letter queue is declared', () => {
+  it('is told to be lost once, and nothing of it is told to the broker', async () => {
+    const bench = await connectedBench()
+    const gate = deferred<object>()
+    const { consumer, receiver } = await bench.consume(() => {
+      throw new RejectError('bad')
+    })
+    bench.adapter.onDeclare = () => gate.promise
+    const one = delivery('a')
+    receiver.give(one)
+    await until(() => bench.adapter.declared.length === 2)
+    receiver.lose(one)
+    gate.resolve({})
+    await settled()
+    expect(bench.events.filter(([name]) => name === 'leaseLost')).toHaveLength(1)
+    expect([receiver.settled, bench.engine.stats.inFlight]).toEqual([[], 0])
+    await consumer.stop()
+  })
+})
