@@ -125,8 +125,14 @@ export class Consumers implements ConsumerHost {
     const { deadLetterQueue = registration.options.deadLetterQueue ?? null } = overrides
     this.#engine.topology.divertDeadLetters(queue.target, deadLetterQueue)
     registration.over = false
-    const plan = await this.#plan(registration, queue, overrides)
-    this.#refuseStopped(lifetime)
+    let plan: ConsumerPlan
+    try {
+      plan = await this.#plan(registration, queue, overrides)
+      this.#refuseStopped(lifetime)
+    } catch (error) {
+      this.#retire(queue.label)
+      throw error
+    }
     const { config, logger } = this.#engine
     const { maxConcurrentMessages } = config
     if (plan.concurrency > maxConcurrentMessages) {
@@ -293,8 +299,13 @@ export class Consumers implements ConsumerHost {
 
   ended(consumer: Consumer): void {
     this.#consumers.delete(consumer)
-    const registration = this.#handlers.get(consumer.label)
-    if (registration?.once === true && !this.running.some(({ label }) => label === consumer.label))
+    this.#retire(consumer.label)
+  }
+
+  /** What `consume` registered is over when no consumer of it is left. */
+  #retire(queue: string): void {
+    const registration = this.#handlers.get(queue)
+    if (registration?.once === true && !this.running.some(({ label }) => label === queue))
       registration.over = true
   }
 

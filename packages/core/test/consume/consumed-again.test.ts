@@ -51,6 +51,19 @@ describe('a queue whose consumer has stopped', () => {
     await queue.disconnect({ timeoutMs: 0 })
   })
 
+  it('may be given another also after a start that failed', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const first = await queue.consume('q', () => undefined)
+    await first.stop()
+    await queue.deleteQueue('q')
+    adapter.onDeclare = () => Promise.reject(new Error('refused'))
+    await expect(queue.startConsuming('q')).rejects.toThrow('refused')
+    adapter.onDeclare = () => Promise.resolve({})
+    await queue.consume('q', () => undefined)
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
   it('is none of one that was registered by itself', async () => {
     const { queue } = queueBench()
     await queue.connect()
