@@ -36,7 +36,7 @@ import { snapshot, type MessageQueueStats } from './manage/stats.ts'
 import { checkStopOptions, type StopOptions, type StopResult } from './stop-options.ts'
 import type { Supervisor, SupervisorEvents } from './supervisor.ts'
 import { isQueueRef, type QueueRef, resolveQueue, subscription, type TopicRef } from './message/typed.ts'
-import { DRAIN_MS, windDown } from './wind-down.ts'
+import { DRAIN_MS, hurry, windDown } from './wind-down.ts'
 import { notStored, orRejected } from './wrap-error.ts'
 
 /**
@@ -107,7 +107,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     this.#wanted = false
     if (this.#supervisor.state === 'disconnected') return { drained: true, abandoned: [] }
     const { timeoutMs = DRAIN_MS } = options
-    if (this.#disconnecting !== null) void this.#parts.consumers.stop(timeoutMs)
+    if (this.#disconnecting !== null) hurry(this.#parts, timeoutMs)
     this.#disconnecting ??= this.#disconnect(timeoutMs).finally(() => (this.#disconnecting = null))
     return this.#disconnecting
   }

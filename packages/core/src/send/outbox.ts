@@ -2,6 +2,7 @@ import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '
 import { backoffDelay } from '../backoff.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import { DeliveryMode } from '../config/enums.ts'
+import { Drain } from '../consume/drain.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
@@ -22,7 +23,8 @@ export class Outbox {
   readonly #lanes: Lanes
   #bytes = 0
   #pending = 0
-  #idle: (() => void)[] = []
+  /** Of the shutdown under way, or of the last one. */
+  #flush: Drain | null = null
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -55,11 +57,7 @@ export class Outbox {
   release(message: OutboundMessage): void {
     this.#bytes -= message.body.length + OVERHEAD_BYTES
     this.#pending--
-    if (this.#pending === 0 && this.#idle.length > 0) {
-      const waiting = this.#idle
-      this.#idle = []
-      for (const resolve of waiting) resolve()
-    }
+    if (this.#pending === 0) this.#flush?.check()
   }
 
   /** A destination is gone: one of its name may differ, in order for example. */
@@ -335,20 +333,15 @@ export class Outbox {
     )
   }
 
-  /** Resolves when nothing waits to be confirmed, at the latest after `ms`. */
-  async flush(ms: number): Promise<boolean> {
-    if (this.#pending === 0) return true
-    const { clock } = this.#engine
-    let timer: unknown
-    const idle = new Promise<boolean>((resolve) => this.#idle.push(() => resolve(true)))
-    const late = new Promise<boolean>((resolve) => {
-      timer = clock.setTimeout(() => resolve(false), ms)
-    })
-    try {
-      return await Promise.race([idle, late])
-    } finally {
-      clock.clearTimeout(timer)
-    }
+  /** A shutdown begins: it waits until nothing waits to be confirmed. */
+  beginFlush(): Drain {
+    this.#flush = new Drain(this.#engine.clock, () => this.#pending === 0)
+    return this.#flush
+  }
+
+  /** The flush of the shutdown under way, begun or not, lasts no longer than `ms` from now. */
+  limitFlush(ms: number): void {
+    this.#flush?.limit(ms)
   }
 }
 

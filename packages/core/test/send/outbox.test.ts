@@ -376,10 +376,10 @@ describe('an abort of one among others', () => {
   })
 })
 
-describe('Outbox.flush', () => {
-  it('resolves when everything is confirmed, or with false when its time is up', async () => {
+describe('Outbox.beginFlush', () => {
+  it('waits until everything is confirmed, or its time is up', async () => {
     const bench = await connectedBench()
-    await expect(bench.outbox.flush(10)).resolves.toBe(true)
+    await bench.outbox.beginFlush().wait()
     const gate = deferred()
     bench.adapter.onPublish = async (batch) => {
       await gate.promise
@@ -387,12 +387,14 @@ describe('Outbox.flush', () => {
     }
     const sent = send(bench, 'a')
     await settled()
-    const early = bench.outbox.flush(10)
+    const late = bench.outbox.beginFlush().wait()
+    bench.outbox.limitFlush(10)
     await bench.clock.advance(10)
-    await expect(early).resolves.toBe(false)
-    const flushed = bench.outbox.flush(1000)
+    await late
+    expect(bench.outbox.pending).toBe(1)
     gate.resolve()
-    await expect(flushed).resolves.toBe(true)
+    await bench.outbox.beginFlush().wait()
+    expect(bench.outbox.pending).toBe(0)
     await sent
   })
 })
