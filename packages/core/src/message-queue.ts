@@ -356,7 +356,7 @@ export class MessageQueue extends EventEmitter<MessageQueueEvents> {
     return this.#parts.consumers.consume(queue, normalHandler(handler), rest, made)
   }
 
-  /** Runs middleware and handler for a message, then settles it if this queue received it. Rethrows the handler's error. */
+  /** Runs middleware and handler for a message, then settles it if this queue received it. Rethrows the handler's error; throws `HandlerNotFoundError` where there is none. */
   async processMessage(message: Message): Promise<unknown> {
     return this.#parts.consumers.process(message)
   }

@@ -2,7 +2,7 @@ import { checkOptions } from './check-options.ts'
 import { ValidationError } from './errors.ts'
 
 export interface StopOptions {
-  /** ms that running handlers get; `Infinity`: as long as they take. Default: each queue's own. */
+  /** ms that running handlers get; `Infinity`: as long as they take. Default: 30,000. */
   timeoutMs?: number | undefined
 }
 

@@ -46,15 +46,15 @@ export type BatchHandler<Body = unknown> = BatchHandlerFunction<Body> | BatchMes
 export type AnyHandler = Handler<never> | BatchHandler<never>
 
 export interface RetryOptions {
-  /** Retries after the first attempt; 0: none. Default: `maxRetryAttempts` (3). */
+  /** Retries after the first attempt; 0: none. Default: `consumer.retryAttempts`, else `maxRetryAttempts` (3). */
   maxRetries?: number | undefined
-  /** ms before the first retry. Default: `retryDelaySeconds` (1 s). */
+  /** ms before the first retry. Default: `consumer.retryDelayMs`, else `retryDelaySeconds` (1 s). */
   delayMs?: number | undefined
   /** Default: `retryBackoff` (`exponential`). */
   backoff?: 'fixed' | 'linear' | 'exponential' | undefined
-  /** Longest wait, in ms. Default: `retryMaxDelaySeconds` (300 s). */
+  /** Longest wait before its jitter, in ms. Default: `retryMaxDelaySeconds` (300 s). */
   maxDelayMs?: number | undefined
-  /** 0-1. Default: `retryJitter` (0.1). */
+  /** 0-1: each wait is drawn from its length × [1 − jitter, 1 + jitter]. Default: `retryJitter` (0.1). */
   jitter?: number | undefined
 }
 
@@ -72,7 +72,7 @@ export interface HandlerOptions {
   deadLetterQueue?: string | undefined
   /** Bodies that do not match are dead-lettered as `invalid`, without a run. */
   schema?: BodySchema | undefined
-  /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. */
+  /** `auto`: settled by the handler's outcome. `manual`: by `acknowledge` and `reject`. `none`: acknowledged before the run. Default: `consumer.acknowledgmentMode` (`auto`). */
   acknowledgmentMode?: 'auto' | 'manual' | 'none' | undefined
   /** At most `max` runs (1-1,000,000) start in any `perMs`; a batch is one run. */
   rateLimit?: { max: number; perMs: number } | undefined
