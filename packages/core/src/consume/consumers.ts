@@ -93,7 +93,7 @@ export class Consumers implements ConsumerHost {
   #unregister({ label, target }: ResolvedQueue, before: Registration | undefined): void {
     if (before === undefined) this.#handlers.delete(label)
     else this.#handlers.set(label, before)
-    this.#engine.topology.divertDeadLetters(target, null)
+    this.#engine.topology.divertDeadLetters(target, before?.options.deadLetterQueue ?? null)
   }
 
   /** Registers and starts: both, or neither. Once it has stopped, the queue may be given another handler. `made`: what has to be there before, and is made once nothing is wrong with the rest. */

@@ -51,6 +51,22 @@ describe('a queue whose consumer has stopped', () => {
     await queue.disconnect({ timeoutMs: 0 })
   })
 
+  it('keeps its dead-letter queue where another handler cannot start', async () => {
+    const { queue, adapter, clock } = queueBench()
+    await queue.connect()
+    const first = await queue.consume('q', () => undefined, { deadLetterQueue: 'elsewhere' })
+    await first.stop()
+    adapter.onOpen = () => Promise.reject(new Error('refused'))
+    await expect(queue.consume('q', () => undefined)).rejects.toThrow('refused')
+    adapter.onOpen = () => Promise.resolve()
+    const listed = queue.deadLetters('q').list()
+    await until(() => adapter.receivers.length === 2)
+    expect(lastOf(adapter.receivers).source.target).toEqual({ queue: 'elsewhere' })
+    await clock.advance(1000)
+    expect(await listed).toEqual({ messages: [], cursor: null })
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
   it('may be given another also after a start that failed', async () => {
     const { queue, adapter } = queueBench()
     await queue.connect()
