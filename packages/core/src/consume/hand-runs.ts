@@ -1,6 +1,6 @@
 import type { Clock } from '../adapter/clock.ts'
 import type { StopResult } from '../stop-options.ts'
-import { Drain } from './drain.ts'
+import { Drain } from '../drain.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError } from '../errors.ts'
 import type { Held } from './held.ts'

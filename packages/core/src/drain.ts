@@ -1,4 +1,4 @@
-import type { Clock } from '../adapter/clock.ts'
+import type { Clock } from './adapter/clock.ts'
 
 /** The wait of a shutdown for what runs. Several may ask for it, each with a time of its own: the shortest counts. */
 export class Drain {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import { Drain } from '../../src/consume/drain.ts'
-import { lastOf, queueBench, settled, until } from '../engine-bench.ts'
-import { delivery } from '../fake-adapter.ts'
-import { VirtualClock } from '../memory/virtual-clock.ts'
+import { Drain } from '../src/drain.ts'
+import { lastOf, queueBench, settled, until } from './engine-bench.ts'
+import { delivery } from './fake-adapter.ts'
+import { VirtualClock } from './memory/virtual-clock.ts'
 
 describe('Drain', () => {
   it('ends when nothing runs any more, and leaves no timer', async () => {
