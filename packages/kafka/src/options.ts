@@ -99,6 +99,10 @@ const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Checks and fills in defaults. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: KafkaOptions): ResolvedOptions {
+  const input: unknown = options
+  // Of a URL, as text or an object, nothing would be left, and the defaults would be connected to.
+  if (typeof input !== 'object' || input === null || input instanceof URL)
+    throw new ConfigurationError('Kafka options are an object, such as { brokers }')
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
   const filled = Value.Default(KafkaOptionsSchema, structuredClone(given)) as Parsed

@@ -75,6 +75,10 @@ describe('a portable configuration', () => {
 })
 
 describe('options', () => {
+  it.each(['kafka://one:9092', new URL('kafka://one:9092'), 5, null] as never[])('are no %p', (none) => {
+    expect(() => parseOptions(none)).toThrow('such as { brokers }')
+  })
+
   it('name every problem at once, without secrets', () => {
     const sasl = { mechanism: 'none', username: 'me', password: 'topsecret' }
     const wrong = () => parseOptions({ brokers: 'a:b', acks: 'some', nonsense: 1, sasl } as object)

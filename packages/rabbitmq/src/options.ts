@@ -90,6 +90,10 @@ const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Checks, fills in defaults, and takes the URL apart. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
+  const input: unknown = options
+  // Of a URL, as text or an object, nothing would be left, and the defaults would be connected to.
+  if (typeof input !== 'object' || input === null || input instanceof URL)
+    throw new ConfigurationError('RabbitMQ options are an object, such as { url }')
   const { logger, ...data } = options
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
   const filled = Value.Default(RabbitmqOptionsSchema, structuredClone(given)) as Parsed

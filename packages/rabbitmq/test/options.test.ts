@@ -3,6 +3,13 @@ import { ConfigurationError } from '@mq/core'
 import { parseOptions } from '../src/options.ts'
 
 describe('options', () => {
+  it.each(['amqp://example.org', new URL('amqp://example.org'), 5, null] as never[])(
+    'are refused when they are no object: %p',
+    (none) => {
+      expect(() => parseOptions(none)).toThrow('such as { url }')
+    },
+  )
+
   it('have defaults for a server on this machine', () => {
     expect(parseOptions({})).toMatchObject({
       hosts: [{ host: '127.0.0.1', port: 5672 }],

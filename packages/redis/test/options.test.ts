@@ -11,6 +11,13 @@ const from = (connection: MessageQueueConfigInput['connection'], more: MessageQu
   parseOptions(optionsFrom(MessageQueueConfig.parse({ broker: 'redis', connection, ...more }), { logger }))
 
 describe('parseOptions', () => {
+  it.each(['redis://example.org', new URL('redis://example.org'), 5, null] as never[])(
+    'refuses what is no object: %p',
+    (none) => {
+      expect(() => parseOptions(none)).toThrow('such as { url }')
+    },
+  )
+
   it('fills in defaults', () => {
     expect(parseOptions({})).toMatchObject({
       host: '127.0.0.1',
