@@ -15,13 +15,37 @@ interface NoSchema {
 /** A TypeBox schema (or JSON Schema), or any validator with the Standard Schema interface (https://standardschema.dev). */
 export type BodySchema = (TSchema & NoSchema) | StandardSchemaV1
 
-/** The type of a body that a schema lets pass. */
+/** What schemas of TypeBox before 1.0 (`@sinclair/typebox`) carry. */
+interface OldTypeBox<Body> {
+  readonly params: readonly unknown[]
+  readonly static: Body
+}
+
+/** What typed queues, typed topics and their subscriptions carry. */
+interface Typed<Body, In> {
+  readonly name: string
+  readonly schema: unknown
+  readonly body?: Body
+  readonly input?: In
+}
+
+type JsonBodyOf<S> = S extends OldTypeBox<infer Body> ? Body : S extends TSchema ? Static<S> : unknown
+
+/** The type of a body that a schema lets pass, or that a typed queue, typed topic or subscription has. */
 export type BodyOf<S> =
-  S extends StandardSchemaV1<unknown, infer Output> ? Output : S extends TSchema ? Static<S> : unknown
+  S extends StandardSchemaV1<unknown, infer Output>
+    ? Output
+    : S extends Typed<infer Body, unknown>
+      ? Body
+      : JsonBodyOf<S>
 
 /** The type of a body that is sent, before a schema changes it. */
 export type InputOf<S> =
-  S extends StandardSchemaV1<infer Input, unknown> ? Input : S extends TSchema ? Static<S> : unknown
+  S extends StandardSchemaV1<infer Input, unknown>
+    ? Input
+    : S extends Typed<unknown, infer In>
+      ? In
+      : JsonBodyOf<S>
 
 /**
  * Answers the body as its receiver sees it (a Standard Schema may change it), or throws `ValidationError` naming every problem. What is

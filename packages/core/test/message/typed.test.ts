@@ -10,6 +10,8 @@ import {
   subscription,
 } from '../../src/message/typed.ts'
 import { Message } from '../../src/message/message.ts'
+import type { BodyOf, InputOf } from '../../src/message/schema.ts'
+import type { StandardSchemaV1 } from '../../src/message/standard-schema.ts'
 
 const schema = Type.Object({ value: Type.Number() })
 const refused = expect.objectContaining({ code: 'MQ_VALIDATION' })
@@ -90,5 +92,44 @@ describe('a queue argument', () => {
   it('is told from a message', () => {
     expect(['q', defineQueue('q', { schema }), subscription('t', 's')].every(isQueueRef)).toBe(true)
     expect([new Message(), { queueName: 'q' }, null, undefined].some(isQueueRef)).toBe(false)
+  })
+})
+
+describe('the type of a body', () => {
+  // What the compiler makes of these is the test.
+  it('is that of the definition', () => {
+    const queue = defineQueue('readings', { schema })
+    const topic = defineTopic('events', { schema })
+    const audit = subscription(topic, 'audit')
+    const bodies: [BodyOf<typeof queue>, InputOf<typeof queue>, BodyOf<typeof topic>, BodyOf<typeof audit>] =
+      [{ value: 1 }, { value: 2 }, { value: 3 }, { value: 4 }]
+    // @ts-expect-error no number
+    const wrong: BodyOf<typeof queue> = { value: 'x' }
+    expect([queue, audit, bodies, wrong]).toBeDefined()
+  })
+
+  it('of a Standard Schema is what comes out, and what goes in', () => {
+    const text: StandardSchemaV1<string, number> = {
+      '~standard': { version: 1, vendor: 'test', validate: (body) => ({ value: Number(body) }) },
+    }
+    const queue = defineQueue('numbers', { schema: text })
+    const out: BodyOf<typeof queue> = 1
+    const input: InputOf<typeof queue> = '1'
+    // @ts-expect-error what goes in
+    const wrong: BodyOf<typeof queue> = '1'
+    expect([queue, out, input, wrong]).toBeDefined()
+  })
+
+  it('of a schema of TypeBox before 1.0 is its own', () => {
+    const old = { type: 'object' } as unknown as {
+      params: unknown[]
+      static: { value: number }
+      type: 'object'
+    }
+    const queue = defineQueue('readings', { schema: old })
+    const right: BodyOf<typeof queue> = { value: 1 }
+    // @ts-expect-error no number
+    const wrong: BodyOf<typeof queue> = { value: 'x' }
+    expect([queue, right, wrong]).toBeDefined()
   })
 })
