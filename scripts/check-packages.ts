@@ -109,7 +109,8 @@ function writeProject(project: string, packed: readonly Packed[]): void {
       noUncheckedIndexedAccess: true,
       declaration: true,
       skipLibCheck: false,
-      types: ['node'],
+      // What TypeScript takes by itself since 6.0: the packages have to name the types that they need.
+      types: [],
     },
     files: ['quickstart.mts', 'quickstart.cts', 'strict.mts', 'types.mts'],
   }

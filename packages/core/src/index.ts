@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 export { systemClock, type Clock } from './adapter/clock.ts'
 export {
   DeadLetterReason,
