@@ -1,3 +1,4 @@
+import type { DeclareTarget } from '../adapter/contract.ts'
 import { answerOf } from './batch-answer.ts'
 import { checkMs } from '../check-options.ts'
 import { withoutUndefined } from '../config/data.ts'
@@ -9,6 +10,7 @@ import { checkHandlerOptions } from './handler-options.ts'
 import { HandRun, HandRuns } from './hand-runs.ts'
 import { heldOf, type Held } from './held.ts'
 import { Message } from '../message/message.ts'
+import { keyOf } from '../message/target.ts'
 import type { Middleware } from '../middleware/types.ts'
 import { planConsumer, type ConsumerPlan, type NormalHandler } from './plan.ts'
 import type { Requests } from '../send/requests.ts'
@@ -307,6 +309,14 @@ export class Consumers implements ConsumerHost {
     const registration = this.#handlers.get(queue)
     if (registration?.once === true && !this.running.some(({ label }) => label === queue))
       registration.over = true
+  }
+
+  /** Deleted: the handlers that `consume` had for it, and that have stopped, go with it. With a topic go those of its subscriptions. */
+  forget(target: DeclareTarget): void {
+    const key = keyOf(target)
+    const isTopic = 'topic' in target && !('subscription' in target)
+    for (const [label, { queue, over }] of this.#handlers)
+      if (over && (isTopic ? label.startsWith(key) : label === key)) this.#unregister(queue, undefined)
   }
 
   connectionLost(cause: unknown): void {

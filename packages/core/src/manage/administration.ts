@@ -78,6 +78,7 @@ export class Administration {
     const adapter = this.#engine.supervisor.adapterFor('delete')
     await call(this.#engine, adapter, 'delete', () => adapter.remove(target))
     this.#engine.topology.forget(target, new Set(this.#consumers.running.map(({ label }) => label)))
+    this.#consumers.forget(target)
     this.#receiving.forget(target)
     this.#outbox.forget(keyOf(target))
   }

@@ -71,12 +71,49 @@ describe('a queue whose consumer has stopped', () => {
     const { queue, adapter } = queueBench()
     await queue.connect()
     const first = await queue.consume('q', () => undefined)
-    await first.stop()
     await queue.deleteQueue('q')
+    await first.stop()
     adapter.onDeclare = () => Promise.reject(new Error('refused'))
     await expect(queue.startConsuming('q')).rejects.toThrow('refused')
     adapter.onDeclare = () => Promise.resolve({})
     await queue.consume('q', () => undefined)
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
+  it('has no handler any more once it is deleted', async () => {
+    const { queue, adapter } = queueBench()
+    await queue.connect()
+    const deadLetterQueue = 'parked'
+    queue.registerFunctionHandler('kept', () => undefined)
+    for (const name of ['q', 'other'])
+      await (await queue.consume(name, () => undefined, { deadLetterQueue })).stop()
+    for (const name of ['a', 'b'])
+      await (await queue.subscribe('topic', name, () => undefined, { deadLetterQueue })).stop()
+    const handlers = (): string[] => queue.getStats().registeredHandlers
+    await queue.deleteQueue('kept')
+    await queue.deleteQueue('q')
+    expect(handlers()).toEqual(['kept', 'other', 'topic/a', 'topic/b'])
+    await queue.deleteSubscription('topic', 'a')
+    expect(handlers()).toEqual(['kept', 'other', 'topic/b'])
+    await queue.deleteTopic('topic')
+    await queue.deleteQueue('other')
+    expect(handlers()).toEqual(['kept'])
+    // Nobody's dead letters go there any more: it is a queue like others.
+    adapter.declared.length = 0
+    await queue.send(deadLetterQueue, {})
+    expect(adapter.declared.map(({ declaration }) => declaration.settings.deadLetterQueue)).toEqual([
+      'parked.dlq',
+    ])
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
+  it('keeps its handler where it is deleted while that runs', async () => {
+    const { queue } = queueBench()
+    await queue.connect()
+    const consumer = await queue.consume('q', () => undefined)
+    await queue.deleteQueue('q')
+    expect(queue.getStats().registeredHandlers).toEqual(['q'])
+    await consumer.stop()
     await queue.disconnect({ timeoutMs: 0 })
   })
 

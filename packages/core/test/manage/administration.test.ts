@@ -64,7 +64,7 @@ describe('what is deleted by the queue that consumes it', () => {
       },
       (some) => some.deleteSubscription('t', 's'),
     )
-    await queue.startConsuming(subscription('t', 's'))
+    await queue.consume(subscription('t', 's'), () => undefined)
     expect(lastOf(adapter.declared).declaration.pattern).toBe('#')
     await queue.disconnect()
   })
