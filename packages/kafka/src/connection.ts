@@ -4,14 +4,13 @@ import { pause } from './abort.ts'
 import { firstOf, patience } from './attempts.ts'
 import { type Address, type ClientSettings, type Link, openLink, protocolError } from './client.ts'
 import { classify, isConnectionError, markUnsent } from './errors.ts'
+import { createKnownTopics } from './known-topics.ts'
 import type { ResolvedOptions } from './options.ts'
 import { namingRight } from './rights.ts'
 import { type Metadata, metadataRequest, type TopicInfo } from './log/protocol.ts'
 
 /** How often it is looked whether any broker answers again. */
 const PROBE_MS = 250
-/** Age at which what is known of a topic is asked for again, in ms: partitions may have been added. */
-const METADATA_AGE_MS = 60_000
 
 /**
  * The sockets to a cluster. Requests that may wait long at the broker (fetches, joins) have a lane of their own, since a broker answers
@@ -48,7 +47,7 @@ export async function connect(
   const links = new Map<string, Promise<Link>>()
   const opened = new WeakMap<Promise<Link>, Link>()
   const live = new Set<Link>()
-  const known = new Map<string, { info: TopicInfo; at: number }>()
+  const known = createKnownTopics()
   const coordinators = new Map<string, number>()
   let brokers = new Map<number, Address>()
   let controllerId = -1
@@ -138,14 +137,7 @@ export async function connect(
     if (metadata.brokers.length > 0) brokers = new Map(metadata.brokers.map((each) => [each.id, each]))
     controllerId = metadata.controller
     mostBrokers = Math.max(mostBrokers, brokers.size)
-    for (const info of metadata.topics) {
-      // Answers may overtake each other: an older one knows less.
-      const before = known.get(info.name)
-      if (before !== undefined && before.at > at) continue
-      // Why it was not told is no state of a topic.
-      if (info.error === 0) known.set(info.name, { info, at })
-      else known.delete(info.name)
-    }
+    for (const info of metadata.topics) known.learn(info, at)
   }
 
   /** Every way to some broker: those that are connected, then those that are known, then those of the configuration. */
@@ -320,8 +312,7 @@ export async function connect(
     forgetCoordinator: (group) => void coordinators.delete(group),
     async topic(name, fresh = false) {
       const before = known.get(name)
-      if (!fresh && before !== undefined && performance.now() - before.at < METADATA_AGE_MS)
-        return before.info
+      if (!fresh && before !== undefined) return before
       const metadata = await ask([name])
       const info = metadata.topics.find((each) => each.name === name)
       if (info === undefined || info.error === 3) return null
@@ -330,19 +321,18 @@ export async function connect(
       return info
     },
     async topics(names, fresh = false) {
-      const now = performance.now()
       const found = new Map<string, TopicInfo>()
       const stale: string[] = []
       for (const name of names) {
         const before = known.get(name)
-        if (fresh || before === undefined || now - before.at >= METADATA_AGE_MS) stale.push(name)
-        else found.set(name, before.info)
+        if (fresh || before === undefined) stale.push(name)
+        else found.set(name, before)
       }
       if (fresh || stale.length > 0)
         for (const info of (await ask(stale)).topics) if (info.error !== 3) found.set(info.name, info)
       return found
     },
-    forgetTopic: (name) => void known.delete(name),
+    forgetTopic: (name) => known.forget(name),
     endLane(lane) {
       for (const [key, opening] of links) {
         if (!key.startsWith(`${lane} `)) continue

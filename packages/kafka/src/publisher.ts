@@ -73,7 +73,7 @@ export interface PublisherSetup {
 
 export function createPublisher(setup: PublisherSetup): Publisher {
   /** Which partition of each topic is next. By all topics in turn each would get to the same few again and again. */
-  const turns = new Map<string, number>()
+  const turns = new WeakMap<TopicInfo, number>()
 
   const send = async (
     connection: Connection,
@@ -178,7 +178,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
     const parts = new Map<number, Placed[]>()
     const count = info.leaders.length
     // Of many processes that send one message not each begins with the first.
-    let turn = turns.get(info.name) ?? Math.floor(Math.random() * count)
+    let turn = turns.get(info) ?? Math.floor(Math.random() * count)
     for (let index = 0; index < records.length; index++) {
       const key = keys[index]
       // Each without a key goes to the next partition: consumers share what was sent together.
@@ -188,7 +188,7 @@ export function createPublisher(setup: PublisherSetup): Publisher {
       if (list === undefined) parts.set(partition, [placed])
       else list.push(placed)
     }
-    turns.set(info.name, turn)
+    turns.set(info, turn)
     return parts
   }
 

@@ -71,10 +71,10 @@ export interface RegistrySetup {
 
 /** A compacted topic, one record per queue: read from where the last look ended. */
 export function createRegistry(setup: RegistrySetup): Registry {
-  let entries = new Map<string, Registered>()
-  let claims = new Map<string, Claim>()
-  /** Where something was told of a key last. */
-  let places = new Map<string, number>()
+  const entries = new Map<string, Registered>()
+  const claims = new Map<string, Claim>()
+  /** Where something was told last of each key that is in one of them. */
+  const places = new Map<string, number>()
   let at = 0
   /** Whose log was read up to there. */
   let topicId = ''
@@ -91,18 +91,19 @@ export function createRegistry(setup: RegistrySetup): Registry {
   const learn = (key: string, entry: Registered | null, place: number): void => {
     const isClaim = key.startsWith(CLAIM)
     const name = isClaim ? key.slice(CLAIM.length) : key
-    places.set(name, place)
     if (isClaim) {
       if (entry === null) claims.delete(name)
       else if (!claims.has(name)) claims.set(name, entry as Claim)
     } else if (entry === null) entries.delete(key)
     else entries.set(key, entry)
+    if (entries.has(name) || claims.has(name)) places.set(name, place)
+    else places.delete(name)
   }
 
   const forget = (): void => {
-    entries = new Map()
-    claims = new Map()
-    places = new Map()
+    entries.clear()
+    claims.clear()
+    places.clear()
     at = 0
   }
 

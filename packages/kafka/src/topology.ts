@@ -285,6 +285,7 @@ export function createTopology(setup: TopologySetup): Topology {
       const waits = 'subscription' in target
       for (const group of groups) await deleteGroup(connection, group, waits)
       for (const topic of topics) forEver.delete(topic)
+      for (const key of keys) retention.delete(key)
       await setup.registry().remove(keys, end)
     },
 

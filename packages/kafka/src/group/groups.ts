@@ -49,6 +49,7 @@ export async function deleteGroup(connection: Connection, group: string, waits: 
     if (error !== null) throw error
   }
   await persistently(connection, group, call, waits ? ['NON_EMPTY_GROUP'] : []).catch(() => undefined)
+  connection.forgetCoordinator(group)
 }
 
 /** Names of all groups: each broker knows those that it coordinates. */
