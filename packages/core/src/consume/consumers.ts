@@ -307,8 +307,11 @@ export class Consumers implements ConsumerHost {
   /** What `consume` registered is over when no consumer of it is left. */
   #retire(queue: string): void {
     const registration = this.#handlers.get(queue)
-    if (registration?.once === true && !this.running.some(({ label }) => label === queue))
-      registration.over = true
+    if (registration === undefined || this.running.some(({ label }) => label === queue)) return
+    if (registration.once) registration.over = true
+    // Most likely it has ended with its last consumer: whoever uses it next makes it again, and no reconnection before.
+    const { topology } = this.#engine
+    if (topology.settingsOf(queue)?.autoDelete === true) topology.missing(registration.queue.target)
   }
 
   /** Deleted: the handlers that `consume` had for it, and that have stopped, go with it. With a topic go those of its subscriptions. */

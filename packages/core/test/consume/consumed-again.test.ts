@@ -117,6 +117,31 @@ describe('a queue whose consumer has stopped', () => {
     await queue.disconnect({ timeoutMs: 0 })
   })
 
+  it('is made again by who uses it, and by no reconnection before, where it ends with its last consumer', async () => {
+    const { queue, adapter, clock } = queueBench()
+    await queue.connect()
+    const consumers = []
+    for (const name of ['gone', 'used', 'kept']) {
+      await queue.createQueue({ name, autoDelete: name !== 'kept', maxPriority: 5 })
+      consumers.push(await queue.consume(name, () => undefined))
+    }
+    consumers.push(await queue.startConsuming('used'))
+    for (const n of [0, 1, 2]) await consumers[n]?.stop()
+    adapter.declared.length = 0
+    lastOf(adapter.connections).lost(new Error('cut'))
+    await until(async () => {
+      await clock.advance(100)
+      return queue.getStats().reconnects === 1 && queue.getStats().isConnected
+    })
+    expect(adapter.declared.map(({ target }) => target)).toEqual([{ queue: 'used' }, { queue: 'kept' }])
+    await queue.send('gone', {})
+    expect(lastOf(adapter.declared)).toMatchObject({
+      target: { queue: 'gone' },
+      declaration: { settings: { autoDelete: true, maxPriority: 5 }, ifExists: 'take' },
+    })
+    await queue.disconnect({ timeoutMs: 0 })
+  })
+
   it('is none of one that was registered by itself', async () => {
     const { queue } = queueBench()
     await queue.connect()
