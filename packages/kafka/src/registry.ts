@@ -80,6 +80,8 @@ export function createRegistry(setup: RegistrySetup): Registry {
   let topicId = ''
   let of: Connection | null = null
   let reading: Promise<void> = Promise.resolve()
+  /** The look that has not begun: who asks before it does needs none of their own. */
+  let next: Promise<void> | null = null
 
   const ensure = (): Promise<unknown> => {
     return setup.ensureTopic(REGISTRY_TOPIC, 1, usualReplicas(setup.connection()), {
@@ -151,7 +153,15 @@ export function createRegistry(setup: RegistrySetup): Registry {
 
   // Letters leave most dead-letter queues so, sooner or later: those of the usual name need no entry.
   const isUsual = (queue: string): boolean => queue.endsWith('.dlq')
-  const refresh = (): Promise<void> => (reading = reading.catch(() => undefined).then(() => read()))
+  const refresh = (): Promise<void> => {
+    next ??= reading = reading
+      .catch(() => undefined)
+      .then(() => {
+        next = null
+        return read()
+      })
+    return next
+  }
   const record = (key: string, entry: Registered | null): RecordParts => {
     const value = entry === null ? null : Buffer.from(JSON.stringify(entry))
     return { timestamp: Date.now(), key, value, headers: [] }
