@@ -5,7 +5,6 @@ import type { QueueConfig } from '../config/queue-config.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
-import { MessageQueueError } from '../errors.ts'
 import { keyOf, labelOf } from '../message/target.ts'
 import { classify, wrapError } from '../wrap-error.ts'
 import { differences } from './differences.ts'
@@ -99,9 +98,8 @@ export class Topology {
         return await shared
       } catch (error) {
         // Who began it may have had less time.
-        const { code } = classify(adapter, error)
-        const late = code === ErrorCode.TIMEOUT || code === ErrorCode.CONNECTION
-        if (!late || clock.monotonic() >= deadline) throw error
+        const late = isOutage(classify(adapter, error).code)
+        if (!late || clock.monotonic() + AGAIN_MS >= deadline) throw error
       }
     }
   }
@@ -233,26 +231,37 @@ export class Topology {
     ifExists: 'take' | 'compare',
     patienceMs: number,
   ): Promise<QueueSettings> {
-    const { adapter, clock, config, logger, supervisor } = this.#engine
+    const { adapter, clock, config, supervisor } = this.#engine
     const label = labelOf(target)
     const deadline = clock.monotonic() + patienceMs
+    const left = (): number => Math.max(0, deadline - clock.monotonic())
     for (;;) {
       try {
-        if (supervisor.state !== 'connected')
-          await supervisor.ready(`declaring ${label}`, Math.max(0, deadline - clock.monotonic()), true)
-        const ms = config.producer.requestTimeoutMs
-        const revealed = await withDeadline(clock, ms, `declaring ${label}`, () =>
-          adapter.declare(target, { settings: wanted, pattern, ifExists }),
-        )
-        logger.debug({ queue: label }, 'declared')
-        return { ...wanted, ...revealed }
+        if (supervisor.state !== 'connected') await supervisor.ready(`declaring ${label}`, left(), true)
+        const ms = Math.min(config.producer.requestTimeoutMs, left())
+        return await this.#sendOnce(target, wanted, pattern, ifExists, ms)
       } catch (error) {
-        const lost = classify(adapter, error).code === ErrorCode.CONNECTION
-        if (!lost || clock.monotonic() + AGAIN_MS >= deadline)
+        if (!isOutage(classify(adapter, error).code) || left() <= AGAIN_MS)
           throw wrapError(adapter, error, `Cannot declare ${label}`)
         await pause(clock, AGAIN_MS, supervisor.lifetime)
       }
     }
+  }
+
+  async #sendOnce(
+    target: DeclareTarget,
+    wanted: QueueSettings,
+    pattern: string | undefined,
+    ifExists: 'take' | 'compare',
+    ms: number,
+  ): Promise<QueueSettings> {
+    const { adapter, clock, logger } = this.#engine
+    const label = labelOf(target)
+    const revealed = await withDeadline(clock, ms, `declaring ${label}`, () =>
+      adapter.declare(target, { settings: wanted, pattern, ifExists }),
+    )
+    logger.debug({ queue: label }, 'declared')
+    return { ...wanted, ...revealed }
   }
 
   /** Deleted here. `consumed`: keys of what is being consumed, which its consumer makes again, and then as it was. */
@@ -292,20 +301,29 @@ export class Topology {
 
   /** After a reconnection: a queue that was lost with the broker is there again. What fails is logged; its users will see it. */
   async redeclare(isCurrent: () => boolean): Promise<void> {
-    if (!this.#engine.config.autoDeclare) return
+    const { adapter, config, logger } = this.#engine
+    if (!config.autoDeclare) return
     const all = [...this.#known.values()].sort((a, b) => rank(a.target) - rank(b.target))
     for (const { target, settings, pattern } of all) {
       if (!isCurrent()) return
       try {
-        await this.#send(target, settings, pattern, 'take', 0)
-      } catch (error) {
-        this.#engine.logger.warn({ queue: labelOf(target), error }, 'could not be declared again')
-        if (MessageQueueError.is(error) && error.code === ErrorCode.CONNECTION) return
+        await this.#sendOnce(target, settings, pattern, 'take', config.producer.requestTimeoutMs)
+      } catch (cause) {
+        const queue = labelOf(target)
+        const error = wrapError(adapter, cause, `Cannot declare ${queue}`)
+        logger.warn({ queue, error }, 'could not be declared again')
+        const { code } = classify(adapter, cause)
+        if (code === ErrorCode.CONNECTION) return
         // Somebody else's by now: whoever uses it asks for it first.
-        if (MessageQueueError.is(error) && error.code === ErrorCode.QUEUE_CONFLICT) this.#lose(keyOf(target))
+        if (code === ErrorCode.QUEUE_CONFLICT) this.#lose(keyOf(target))
       }
     }
   }
+}
+
+/** The same may succeed later, once the broker answers again. */
+function isOutage(code: ErrorCode): boolean {
+  return code === ErrorCode.CONNECTION || code === ErrorCode.TIMEOUT
 }
 
 // Topics before their subscriptions.

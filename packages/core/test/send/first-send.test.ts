@@ -33,6 +33,22 @@ describe('the first send to a queue', () => {
     })
   })
 
+  it('outlasts declarations that get no answer, and all of one time are given up by then', async () => {
+    const bench = queueBench({ producer: { deliveryTimeoutMs: 5_000, requestTimeoutMs: 2_000 } })
+    await bench.queue.connect()
+    bench.adapter.onDeclare = () => new Promise(() => undefined)
+    const sent = [1, 2, 3].map((n) => bench.queue.send('new', n))
+    await bench.clock.advance(3_000)
+    bench.adapter.onDeclare = () => Promise.resolve({})
+    await bench.clock.advance(1_500)
+    await Promise.all(sent)
+    bench.adapter.onDeclare = () => new Promise(() => undefined)
+    const late = Promise.all([1, 2, 3].map((n) => refusal(bench.queue.send('later', n))))
+    await bench.clock.advance(5_000)
+    for (const error of await late)
+      expect(error).toMatchObject({ code: ErrorCode.TIMEOUT, certainty: 'not-stored' })
+  })
+
   it('has its own time, whoever else waits for the queue, and is delayed and expires from when it was sent', async () => {
     const bench = queueBench({ producer: { deliveryTimeoutMs: 60_000, requestTimeoutMs: 10_000 } })
     await bench.queue.connect()
