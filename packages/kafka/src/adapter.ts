@@ -12,6 +12,7 @@ import {
 import { LONGEST_TIMER_MS, pause } from './abort.ts'
 import { createBrowser } from './browser.ts'
 import { connect, type Connection } from './connection.ts'
+import { beginAtEnd } from './group/beginning.ts'
 import { createConsumer } from './group/consumer.ts'
 import type { Consumer } from './group/consumer-contract.ts'
 import { createSolitude, rivalOf } from './group/rivals.ts'
@@ -136,6 +137,9 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
       const looked = rivalOf(over, names).catch(() => null)
       const rival = await Promise.race([looked, pause(RIVALS_MS).then(() => null)])
       if (rival !== null) throw rival
+      // Who joins finds where to begin by itself, if a little later.
+      if (resolved.startFrom === 'latest')
+        await Promise.race([beginAtEnd(over, names, pattern).catch(() => undefined), pause(RIVALS_MS)])
     }
     // Of one that was lost meanwhile nobody would end a consumer, which others would find here.
     if (connection() !== over) throw connectionLost(undefined)
