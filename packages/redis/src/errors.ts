@@ -53,13 +53,13 @@ const REPLY_CLASSES = new Set(['SimpleError', 'BlobError'])
 /** The first word of an error reply of the server (or one of ours, where there is only `ERR`), or `null` for any other error. Inside a script's error it is looked for as well. */
 export function replyCode(error: unknown): string | null {
   if (!types.isNativeError(error)) return null
+  if (/invalid (username-)?password|AUTH <password> called without any password/i.test(error.message))
+    return 'WRONGPASS'
   const word = /^(?:-?ERR )?([A-Z]{3,})\b/.exec(error.message)?.[1]
   if (word !== undefined && word !== 'ERR') return word
   if (error.message.includes("command not allowed when used memory > 'maxmemory'")) return 'OOM'
   if (error.message.includes('-OOM ')) return 'OOM'
   if (error.message.includes('max number of clients')) return 'MAXCLIENTS'
-  if (/invalid (username-)?password|AUTH <password> called without any password/i.test(error.message))
-    return 'WRONGPASS'
   return null
 }
 

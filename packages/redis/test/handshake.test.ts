@@ -182,6 +182,12 @@ describe('a server that accepts connections and says nothing', () => {
     expect(second.classify(refused).code).toBe('MQ_AUTHENTICATION')
   }, 30_000)
 
+  it('names a password that nobody asked for', async () => {
+    const adapter = adapterFor({ port: Number(new URL(broker.url).port), password: 'nobody-asked' })
+    const error = await connected(adapter).catch((e: unknown) => e)
+    expect(adapter.classify(error)).toEqual({ code: 'MQ_AUTHENTICATION', retryable: false })
+  }, 30_000)
+
   it('does not hold up a receive that is aborted, alone and in a cluster', async () => {
     for (const server of [broker, cluster]) {
       const way = await falling(server.url)
