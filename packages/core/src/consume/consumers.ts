@@ -304,7 +304,7 @@ export class Consumers implements ConsumerHost {
     this.#retire(consumer.label)
   }
 
-  /** What `consume` registered is over when no consumer of it is left. */
+  /** No consumer of a queue is left, unless another runs: what `consume` registered for it is over, and so is an autoDelete queue. */
   #retire(queue: string): void {
     const registration = this.#handlers.get(queue)
     if (registration === undefined || this.running.some(({ label }) => label === queue)) return
