@@ -1,6 +1,5 @@
-import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, readOptions, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
-import { Value } from 'typebox/value'
 import { LONGEST_TIMER_MS } from './abort.ts'
 
 /** Of what a request can ask for. */
@@ -95,18 +94,13 @@ export interface ResolvedOptions extends Omit<Parsed, 'brokers'> {
   readonly logger: AdapterLogger
 }
 
-const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
-
 /** Checks and fills in defaults. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: KafkaOptions): ResolvedOptions {
-  const input: unknown = options
-  // Of a URL, as text or an object, nothing would be left, and the defaults would be connected to.
-  if (typeof input !== 'object' || input === null || input instanceof URL)
-    throw new ConfigurationError('Kafka options are an object, such as { brokers }')
-  const { logger, ...data } = options
-  const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
-  const filled = Value.Default(KafkaOptionsSchema, structuredClone(given)) as Parsed
-  const problems = optionProblems(KafkaOptionsSchema, filled)
+  const {
+    values: filled,
+    logger,
+    problems,
+  } = readOptions(KafkaOptionsSchema, options, 'Kafka', '{ brokers }')
   const brokers: Address[] = []
   const list = Array.isArray(filled.brokers) ? filled.brokers : String(filled.brokers).split(',')
   for (const each of list) {
@@ -117,7 +111,7 @@ export function parseOptions(options: KafkaOptions): ResolvedOptions {
     else brokers.push(address)
   }
   if (problems.length > 0) throw new ConfigurationError(`Kafka options: ${problems.join('; ')}`)
-  return { ...filled, brokers, logger: logger ?? quiet }
+  return { ...filled, brokers, logger }
 }
 
 function parseAddress(text: string): Address | null {

@@ -1,6 +1,5 @@
-import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, readOptions, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
-import { Value } from 'typebox/value'
 
 /** Largest body unless told otherwise: RabbitMQ's own limit since 4.0. */
 export const BODY_BYTES = 16 * 1024 * 1024
@@ -86,18 +85,13 @@ export interface ResolvedOptions extends Omit<
   readonly logger: AdapterLogger
 }
 
-const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
-
 /** Checks, fills in defaults, and takes the URL apart. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
-  const input: unknown = options
-  // Of a URL, as text or an object, nothing would be left, and the defaults would be connected to.
-  if (typeof input !== 'object' || input === null || input instanceof URL)
-    throw new ConfigurationError('RabbitMQ options are an object, such as { url }')
-  const { logger, ...data } = options
-  const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
-  const filled = Value.Default(RabbitmqOptionsSchema, structuredClone(given)) as Parsed
-  const problems = optionProblems(RabbitmqOptionsSchema, filled)
+  const {
+    values: filled,
+    logger,
+    problems,
+  } = readOptions(RabbitmqOptionsSchema, options, 'RabbitMQ', '{ url }')
   let fromUrl: Partial<Parsed> = {}
   if (typeof filled.url === 'string') {
     const parsed = parseUrl(filled.url)
@@ -116,7 +110,7 @@ export function parseOptions(options: RabbitmqOptions): ResolvedOptions {
     vhost: '/',
     ...rest,
     hosts: hosts ?? [{ host: host ?? '127.0.0.1', port: port ?? (secure ? 5671 : 5672) }],
-    logger: logger ?? quiet,
+    logger,
   }
 }
 

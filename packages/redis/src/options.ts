@@ -1,6 +1,5 @@
-import { ConfigurationError, optionProblems, type AdapterLogger } from '@mq/core/adapter'
+import { ConfigurationError, readOptions, type AdapterLogger } from '@mq/core/adapter'
 import { type Static, Type } from 'typebox'
-import { Value } from 'typebox/value'
 
 /** Redis takes no longer value, unless `proto-max-bulk-len` is raised. */
 export const MOST_BODY_BYTES = 512 * 1024 * 1024
@@ -84,18 +83,9 @@ export interface ResolvedOptions extends Omit<Parsed, 'url'> {
   readonly background?: boolean
 }
 
-const quiet: AdapterLogger = { debug() {}, info() {}, warn() {}, error() {} }
-
 /** Checks, fills in defaults, and takes the URL apart. Throws ConfigurationError naming every problem, without secrets. */
 export function parseOptions(options: RedisOptions): ResolvedOptions {
-  const input: unknown = options
-  // Of a URL, as text or an object, nothing would be left, and the defaults would be connected to.
-  if (typeof input !== 'object' || input === null || input instanceof URL)
-    throw new ConfigurationError('Redis options are an object, such as { url }')
-  const { logger, ...data } = options
-  const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined))
-  const filled = Value.Default(RedisOptionsSchema, structuredClone(given)) as Parsed
-  const problems = optionProblems(RedisOptionsSchema, filled)
+  const { values: filled, logger, problems } = readOptions(RedisOptionsSchema, options, 'Redis', '{ url }')
   if (filled.cluster && filled.sentinel) problems.push('cluster and sentinel exclude each other')
   if (filled.cluster && (filled.db ?? 0) !== 0) problems.push('db must be 0 in a cluster')
   let fromUrl: Partial<ResolvedOptions> = {}
@@ -113,7 +103,7 @@ export function parseOptions(options: RedisOptions): ResolvedOptions {
     db: 0,
     ...fromUrl,
     ...rest,
-    logger: logger ?? quiet,
+    logger,
   }
 }
 

@@ -1,4 +1,3 @@
-export { optionProblems } from '../config/option-problems.ts'
 export { ErrorCode } from '../error-codes.ts'
 export { ConfigurationError, UnsupportedError } from '../errors.ts'
 export { completeClock, systemClock, type Clock } from './clock.ts'
@@ -29,6 +28,7 @@ export {
 export { deadlineSignal } from './deadline-signal.ts'
 export { matchesPattern } from './pattern.ts'
 export { plainSettings } from './plain-settings.ts'
+export { readOptions, type ReadOptions } from './read-options.ts'
 export { sharedController } from './shared-controller.ts'
 export { atMost, untilAborted } from './until-aborted.ts'
 export { deadLetterHeaders, parseDeadLetterHeaders, WireHeader } from './wire.ts'
