@@ -64,6 +64,7 @@ describe('BodyCodec', () => {
     ['a promise', Promise.resolve(1), /await it/],
     ['a Map', new Map(), /Object\.fromEntries/],
     ['a Set', new Set(), /\[\.\.\.set\]/],
+    ['an Error', new TypeError('x'), /error\.message/],
     ['an ArrayBuffer', new ArrayBuffer(1), /new Uint8Array/],
     ['a SharedArrayBuffer', new SharedArrayBuffer(1), /new Uint8Array/],
     ['a DataView', new DataView(new ArrayBuffer(1)), /new Uint8Array/],
@@ -71,6 +72,11 @@ describe('BodyCodec', () => {
   ])('says what to send in place of %s', (_name, body, says) => {
     expect(() => codec.encode(body, 'application/json', undefined)).toThrow(says)
     expect(() => new Message({ body }).serialize()).toThrow(says)
+  })
+
+  it('takes an Error that says what its JSON is', () => {
+    const error = Object.assign(new Error('x'), { toJSON: () => ({ reason: 'x' }) })
+    expect(decoded(error, 'application/json')).toEqual({ reason: 'x' })
   })
 
   it('brings a class, and an object without a prototype, back as plain objects', () => {
