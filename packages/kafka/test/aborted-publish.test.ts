@@ -1,6 +1,7 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { live, outbound, until } from '@mq/conformance/fixtures'
-import { AdapterError, type PublishOutcome } from '@mq/core/adapter'
+import { AdapterError, onAbort, type PublishOutcome } from '@mq/core/adapter'
 import { connect, type Connection } from '../src/connection.ts'
 import { classify } from '../src/errors.ts'
 import { parseOptions } from '../src/options.ts'
@@ -84,14 +85,20 @@ describe('a call that is aborted', () => {
 })
 
 describe('a call that is not aborted', () => {
-  it('listens to its signal once, however many requests it takes, and no longer than it lasts', async () => {
+  it('listens to its signal once, however many requests it takes, and however many calls have the signal, and no longer than they last', async () => {
     const { leader, connection } = await leading()
     const { signal } = new AbortController()
-    const [listen, stop] = [jest.spyOn(signal, 'addEventListener'), jest.spyOn(signal, 'removeEventListener')]
-    const outcomes = await publisherOf(connection).publish([600_000, 600_000].map(message), signal)
-    expect(certainties(outcomes)).toEqual([true, true])
-    expect(leader.produced).toBe(2)
-    expect([listen.mock.calls.length, stop.mock.calls.length]).toEqual([1, 1])
+    const listen = jest.spyOn(signal, 'addEventListener')
+    const publisher = publisherOf(connection)
+    for (let calls = 1; calls <= 2; calls++) {
+      const outcomes = await publisher.publish([600_000, 600_000].map(message), signal)
+      expect(certainties(outcomes)).toEqual([true, true])
+      expect(leader.produced).toBe(2 * calls)
+    }
+    expect(listen.mock.calls).toHaveLength(1)
+    // Signals for which nothing waits are let go of once there are many.
+    for (let n = 0; n < 65; n++) onAbort(new AbortController().signal, () => undefined)()
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 

@@ -1,4 +1,4 @@
-import { AdapterError } from '@mq/core/adapter'
+import { AdapterError, onAbort } from '@mq/core/adapter'
 import type { Held } from './wire.ts'
 
 /** What has arrived and was not asked for yet, and the one call that may wait for it. */
@@ -64,13 +64,13 @@ export function createInbox(): Inbox {
         const finish = (): void => {
           wake = null
           clearTimeout(timer)
-          signal.removeEventListener('abort', finish)
+          heard()
           if (waiting.length > 0) resolve(some(max))
           else if (failure !== null) reject(failure.error)
           else resolve([])
         }
         const timer = setTimeout(finish, waitMs)
-        signal.addEventListener('abort', finish, { once: true })
+        const heard = onAbort(signal, finish)
         wake = finish
       })
     },

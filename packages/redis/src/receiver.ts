@@ -5,6 +5,7 @@ import {
   deadlineSignal,
   type DeadLetterInfo,
   type Delivery,
+  onAbort,
   type Receiver,
   type SettleOutcome,
   type Source,
@@ -124,9 +125,9 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       const woken = new AbortController()
       const stop = (): void => woken.abort()
       waiting = { stop, until: performance.now() + ms }
-      signal.addEventListener('abort', stop, { once: true })
+      const heard = onAbort(signal, stop)
       await pause(Math.min(rest, ms), woken.signal).catch(() => undefined)
-      signal.removeEventListener('abort', stop)
+      heard()
       waiting = null
       rest = woken.signal.aborted ? REST.first : Math.min(rest * 2, REST.longest)
       return plain && closed === null ? read(command, max, 0) : []
@@ -141,7 +142,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
     const blockMs = Math.ceil(ms) + 200
     const timer = setTimeout(stop, ms)
     waiting = { stop, until: performance.now() + ms }
-    signal.addEventListener('abort', stop, { once: true })
+    const heard = onAbort(signal, stop)
     try {
       if (signal.aborted || closed !== null) return []
       if (plain) return await read(link, max, blockMs)
@@ -151,7 +152,7 @@ export function createReceiver(setup: ReceiverSetup): RedisReceiver {
       waiting = null
       clearTimeout(timer)
       clearInterval(again)
-      signal.removeEventListener('abort', stop)
+      heard()
       connection.giveBack(link)
     }
   }

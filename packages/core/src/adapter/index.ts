@@ -26,6 +26,7 @@ export {
   type Target,
 } from './contract.ts'
 export { deadlineSignal } from './deadline-signal.ts'
+export { onAbort } from './on-abort.ts'
 export { matchesPattern } from './pattern.ts'
 export { plainSettings } from './plain-settings.ts'
 export { readOptions, type ReadOptions } from './read-options.ts'

@@ -1,20 +1,22 @@
+import { onAbort } from './on-abort.ts'
+
 /** The call's answer, or the signal's reason as a rejection, whichever comes first. The call itself goes on, and may fail unheard. */
 export function untilAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(signal.reason as Error)
+    const answered = onAbort(signal, abort)
     call.then(
       (value) => {
-        signal.removeEventListener('abort', abort)
+        answered()
         resolve(value)
       },
       (error: unknown) => {
-        signal.removeEventListener('abort', abort)
+        answered()
         reject(error)
       },
     )
     // An answer that is there already comes first.
     if (signal.aborted) queueMicrotask(abort)
-    else signal.addEventListener('abort', abort, { once: true })
   })
 }
 

@@ -1,6 +1,7 @@
 import {
   AdapterError,
   ErrorCode,
+  onAbort,
   type DeadLetterInfo,
   type Delivery,
   type Receiver,
@@ -93,7 +94,7 @@ export function openReceiver(
           stopWaiting = null
           clock.clearTimeout(giveUp)
           store.removeWaiter(waiter)
-          signal.removeEventListener('abort', nothing)
+          heard()
         }
         const nothing = () => {
           end()
@@ -115,7 +116,7 @@ export function openReceiver(
         const giveUp = clock.setTimeout(nothing, waitMs)
         stopWaiting = nothing
         store.addWaiter(waiter)
-        signal.addEventListener('abort', nothing)
+        const heard = onAbort(signal, nothing)
       })
     },
 

@@ -1,4 +1,5 @@
 import type { Certainty, OutboundMessage, PublishOutcome, QueueSettings } from '../adapter/contract.ts'
+import { onAbort } from '../adapter/on-abort.ts'
 import { backoffDelay } from '../backoff.ts'
 import { pause, withDeadline } from '../deadline.ts'
 import { DeliveryMode } from '../config/enums.ts'
@@ -319,8 +320,7 @@ export class Outbox {
       if (!entry.attempted) this.#settle(entry)
     }
     if (signal.aborted) return abort()
-    signal.addEventListener('abort', abort, { once: true })
-    entry.unlisten = () => signal.removeEventListener('abort', abort)
+    entry.unlisten = onAbort(signal, abort)
   }
 
   #bufferFull(id: string, label: string): PublishError {

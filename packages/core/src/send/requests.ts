@@ -1,4 +1,5 @@
 import type { Certainty, Delivery, Receiver } from '../adapter/contract.ts'
+import { onAbort } from '../adapter/on-abort.ts'
 import { untilAborted } from '../adapter/until-aborted.ts'
 import { closeQuietly } from '../consume/close-quietly.ts'
 import { pause, withDeadline } from '../deadline.ts'
@@ -83,7 +84,7 @@ export class Requests {
       }
       const done = () => {
         clock.clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        heard?.()
         // A later one may have its id.
         if (this.#pending.get(correlationId) === pending) this.#pending.delete(correlationId)
       }
@@ -105,8 +106,8 @@ export class Requests {
         pending.reject(new RequestTimeoutError(text, { certainty }))
       }, timeoutMs)
       this.#pending.set(correlationId, pending)
+      const heard = signal && onAbort(signal, abort)
       if (signal?.aborted === true) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
       this.#send(message, route, pending, endsAt).catch((error: unknown) => pending.reject(error as Error))
     })
   }

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { checkOptions } from '../check-options.ts'
 import { ValidationError } from '../errors.ts'
 import { checkInit } from '../message/check-message.ts'
@@ -134,12 +133,6 @@ export function publishForm(
 function checkSignal(signal: Partial<AbortSignal> | null): void {
   if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function')
     throw new ValidationError('signal must be an AbortSignal, such as that of an AbortController')
-  try {
-    // Every message that is sent by it listens to it: many are no leak, of which Node would warn.
-    setMaxListeners(Infinity, signal as AbortSignal)
-  } catch {
-    // Node warns of its own alone.
-  }
 }
 
 export function refuseLibraryQueue(queue: string): void {

@@ -7,6 +7,7 @@ import type {
   OutboundMessage,
   QueueSettings,
 } from '../adapter/contract.ts'
+import { onAbort } from '../adapter/on-abort.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { MessageQueueError, PublishError, SerializationError, UnsupportedError } from '../errors.ts'
@@ -160,7 +161,7 @@ export class Sender {
       sent.reject(abortedError(id, label, signal as AbortSignal, 'not-stored'))
     }
     const handOver = (known: QueueSettings) => {
-      signal?.removeEventListener('abort', abort)
+      heard?.()
       if (aborted) return
       try {
         outbox.send(this.#fit(outbound, known, sentAt), key, label, known, signal, sent, since)
@@ -170,13 +171,13 @@ export class Sender {
       }
     }
     const fail = (error: unknown) => {
-      signal?.removeEventListener('abort', abort)
+      heard?.()
       if (aborted) return
       outbox.release(outbound)
       sent.reject(publishError(adapter, id, label, error, 'not-stored'))
     }
+    const heard = signal && onAbort(signal, abort)
     if (signal?.aborted === true) return abort()
-    signal?.addEventListener('abort', abort, { once: true })
     this.#openings.inTurn(
       key,
       topology.ensure(destination, config, producer.deliveryTimeoutMs),

@@ -1,3 +1,5 @@
+import { onAbort } from '@mq/core/adapter'
+
 /** Those who wait for one thing to happen. */
 export interface Waiters {
   readonly size: number
@@ -19,11 +21,11 @@ export function createWaiters(): Waiters {
         function end(): void {
           clearTimeout(timer)
           waiting.delete(end)
-          signal.removeEventListener('abort', end)
+          heard()
           resolve()
         }
         waiting.add(end)
-        signal.addEventListener('abort', end, { once: true })
+        const heard = onAbort(signal, end)
         if (signal.aborted) end()
       }),
     wake() {
