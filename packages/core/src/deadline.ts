@@ -2,10 +2,12 @@ import type { Clock } from './adapter/clock.ts'
 import { sharedController } from './adapter/shared-controller.ts'
 import { ErrorCode } from './error-codes.ts'
 import { MessageQueueError } from './errors.ts'
+import type { SpareSignals } from './spare-signals.ts'
 
 /**
  * Runs `operation` with a signal that aborts after `ms`, and settles then at the latest, whether the operation heeds its signal or
- * not: every wait for a broker has an end. Rejects with `MQ_TIMEOUT` naming `what`; a late result is handed to `late`.
+ * not: every wait for a broker has an end. Rejects with `MQ_TIMEOUT` naming `what`; a late result is handed to `late`. The signal is one of `spares`, if
+ * there are any.
  */
 export function withDeadline<T>(
   clock: Required<Clock>,
@@ -13,9 +15,10 @@ export function withDeadline<T>(
   what: string,
   operation: (signal: AbortSignal) => Promise<T>,
   late?: (result: T) => void,
+  spares?: SpareSignals,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const deadline = deadlineIn(clock, ms)
+    const deadline = deadlineIn(clock, ms, spares)
     const passed = (): void => reject(timedOut(what, ms))
     deadline.waiting.add(passed)
     const inTime = (): boolean => {
@@ -50,15 +53,18 @@ interface Deadline {
   readonly controller: AbortController
   /** What to do for each call that is not settled by then. */
   readonly waiting: Set<() => void>
+  readonly spares: SpareSignals | undefined
   over(): void
 }
 
 let latest: Deadline | null = null
 
-function deadlineIn(clock: Required<Clock>, ms: number): Deadline {
+function deadlineIn(clock: Required<Clock>, ms: number, spares: SpareSignals | undefined): Deadline {
   const endsAt = clock.monotonic() + ms
-  if (latest !== null && latest.endsAt === endsAt && latest.ms === ms && latest.clock === clock) return latest
-  const controller = sharedController()
+  const known = latest
+  const fits = known?.endsAt === endsAt && known.ms === ms && known.clock === clock && known.spares === spares
+  if (fits) return known
+  const controller = spares?.take() ?? sharedController()
   const waiting = new Set<() => void>()
   const timer = clock.setTimeout(() => {
     if (latest === deadline) latest = null
@@ -72,8 +78,9 @@ function deadlineIn(clock: Required<Clock>, ms: number): Deadline {
   const over = (): void => {
     if (latest === deadline) latest = null
     clock.clearTimeout(timer)
+    spares?.giveBack(controller)
   }
-  const deadline: Deadline = { clock, ms, endsAt, controller, waiting, over }
+  const deadline: Deadline = { clock, ms, endsAt, controller, waiting, spares, over }
   latest = deadline
   return deadline
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { systemClock, type Clock } from '../src/adapter/clock.ts'
 import { ErrorCode } from '../src/error-codes.ts'
 import { pause, withDeadline } from '../src/deadline.ts'
+import { SpareSignals } from '../src/spare-signals.ts'
 import { deferred, refusal } from './engine-bench.ts'
 import { settled, VirtualClock } from './memory/virtual-clock.ts'
 
@@ -94,6 +95,45 @@ describe('withDeadline', () => {
     await clock.advance(50)
     expect(await longer).toMatchObject({ message: 'three took longer than 200 ms' })
     expect(clock.timers).toBe(0)
+  })
+
+  it('gives a signal that did not abort to the next call of its kind, and to no other', async () => {
+    const clock = new VirtualClock()
+    const spares = new SpareSignals()
+    const signals: AbortSignal[] = []
+    const call = (operation: () => Promise<string>, from: SpareSignals | undefined) =>
+      withDeadline(
+        clock,
+        100,
+        'it',
+        (signal) => {
+          signals.push(signal)
+          return operation()
+        },
+        undefined,
+        from,
+      )
+    await call(async () => 'first', spares)
+    await clock.advance(60)
+    await call(async () => 'of another kind', undefined)
+    const hanging = refusal(call(NEVER, spares))
+    await clock.advance(99)
+    expect(signals[2]?.aborted).toBe(false)
+    await clock.advance(1)
+    expect(await hanging).toMatchObject({ code: ErrorCode.TIMEOUT })
+    await call(async () => 'after one that took too long', spares)
+    expect(signals.map((signal) => signals.indexOf(signal))).toEqual([0, 1, 0, 3])
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false, true, false])
+    expect(clock.timers).toBe(0)
+  })
+
+  it('uses no signal for ever: it may keep a little of each call', async () => {
+    const clock = new VirtualClock()
+    const spares = new SpareSignals()
+    const signals = new Set<AbortSignal>()
+    for (let n = 0; n < 3000; n++)
+      await withDeadline(clock, 100, 'it', async (signal) => signals.add(signal), undefined, spares)
+    expect(signals.size).toBe(4)
   })
 
   it('rejects when the operation throws at once, and leaves no timer', async () => {

@@ -7,6 +7,7 @@ import { Drain } from '../drain.ts'
 import type { Engine } from '../engine.ts'
 import { ErrorCode } from '../error-codes.ts'
 import { ConnectionError, PublishError } from '../errors.ts'
+import { SpareSignals } from '../spare-signals.ts'
 import { classify, publishError } from '../wrap-error.ts'
 import { abortedError } from './aborted.ts'
 import { type Batch, deadlineOf, type Entry, newBatch, type Sent } from './batch.ts'
@@ -22,6 +23,7 @@ const OVERHEAD_BYTES = 512
 export class Outbox {
   readonly #engine: Engine
   readonly #lanes: Lanes
+  readonly #signals = new SpareSignals()
   #bytes = 0
   #pending = 0
   /** Of the shutdown under way, or of the last one. */
@@ -219,8 +221,13 @@ export class Outbox {
     })
     const ms = Math.min(remaining, config.producer.requestTimeoutMs)
     try {
-      return await withDeadline(clock, ms, `publishing to ${lane.label}`, (signal) =>
-        adapter.publish(messages, signal),
+      return await withDeadline(
+        clock,
+        ms,
+        `publishing to ${lane.label}`,
+        (signal) => adapter.publish(messages, signal),
+        undefined,
+        this.#signals,
       )
     } catch (error) {
       return entries.map(() => ({ ok: false, error, certainty: 'unknown' }))
