@@ -33,6 +33,9 @@ const RIVALS_MS = 2_000
 /** Ten years: what waits is kept without end. */
 const MOST_DELAY_MS = 10 * 365 * 86_400_000
 
+/** A hundred sends at a time make calls of fifty. */
+const PACE = { halve: 50 } as const
+
 interface Shared {
   readonly later: string
   readonly consumer: Consumer
@@ -195,6 +198,7 @@ export function kafkaAdapter(options: KafkaOptions = {}): BrokerAdapter {
   return {
     broker: 'kafka',
     capabilities,
+    pace: PACE,
 
     async connect(on, signal) {
       const until = deadlineSignal(signal, resolved.connectTimeoutMs)

@@ -91,6 +91,11 @@ export interface Pace {
   /** Most messages of one `publish` call, where several may be under way at once. Default, and where they may not: 500. */
   readonly publish?: number
   /**
+   * Messages of one `publish` call from which on it is made as two, where several may be under way and none is: the client writes one while the broker stores
+   * the other. Default: never.
+   */
+  readonly halve?: number
+  /**
    * Handlers that a consumer starts before it lets the event loop turn, so that what they acknowledge, and the next read, is written
    * meanwhile. For brokers that are asked for every batch. Default: as many as may run.
    */

@@ -46,6 +46,13 @@ export function newBatch(): Batch {
   }
 }
 
+/** The second half of what a batch holds that was not sent yet, as a batch of its own; the first half stays. */
+export function halfOf(batch: Batch): Batch {
+  const half = newBatch()
+  half.entries.push(...batch.entries.splice(batch.entries.length >> 1))
+  return half
+}
+
 /** When the time of the first is up that anybody waits for. */
 export function deadlineOf(entries: readonly Entry[], timeoutMs: number): number {
   const first = entries.find((entry) => !entry.abandoned) as Entry

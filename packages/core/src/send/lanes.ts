@@ -15,6 +15,8 @@ export interface Lane {
   readonly label: string
   readonly maxInFlight: number
   readonly maxBatch: number
+  /** What is gathered goes by two calls from so many messages on, when no other is under way. */
+  readonly halvedFrom: number
   readonly queue: Batch[]
   open: Batch | null
   scheduled: boolean
@@ -50,6 +52,8 @@ export class Lanes {
       maxInFlight,
       // Calls that go one at a time gain nothing by being small: each costs a round trip, so they hold as many messages as they may.
       maxBatch: maxInFlight === 1 ? MAX_BATCH : (adapter.pace?.publish ?? MAX_BATCH),
+      halvedFrom:
+        maxInFlight === 1 ? Number.POSITIVE_INFINITY : (adapter.pace?.halve ?? Number.POSITIVE_INFINITY),
       queue: [],
       open: null,
       scheduled: false,

@@ -10,7 +10,7 @@ import { ConnectionError, PublishError } from '../errors.ts'
 import { SpareSignals } from '../spare-signals.ts'
 import { classify, publishError } from '../wrap-error.ts'
 import { abortedError } from './aborted.ts'
-import { type Batch, deadlineOf, type Entry, newBatch, type Sent } from './batch.ts'
+import { type Batch, deadlineOf, type Entry, halfOf, newBatch, type Sent } from './batch.ts'
 import { canBeMade, type Lane, Lanes } from './lanes.ts'
 
 /** What a message costs in memory besides its body, roughly: counted against `bufferMemory`. */
@@ -145,6 +145,8 @@ export class Outbox {
       if (batch === undefined || (batch === lane.open && lane.scheduled)) break
       lane.queue.shift()
       if (batch === lane.open) lane.open = null
+      if (lane.inFlight === 0 && lane.queue.length === 0 && batch.entries.length >= lane.halvedFrom)
+        lane.queue.push(halfOf(batch))
       lane.inFlight++
       void this.#deliver(lane, batch).finally(() => {
         lane.inFlight--

@@ -16,7 +16,6 @@ import {
   until,
   type EngineBench,
 } from '../engine-bench.ts'
-import { fakeAdapter } from '../fake-adapter.ts'
 import { message } from '../memory/fixture.ts'
 
 const ids = (batch: readonly OutboundMessage[] | undefined) => batch?.map(({ id }) => id)
@@ -31,95 +30,6 @@ type Answer = () => PublishOutcome
 const stored = () => ({ ok: true }) as const
 const passing = () => ({ ok: false, error: new Error('busy'), certainty: 'not-stored' }) as const
 const unknown = () => ({ ok: false, error: new Error('no answer'), certainty: 'unknown' }) as const
-
-describe('gathering', () => {
-  it('puts what one tick sends to one destination into one call, in order', async () => {
-    const bench = await connectedBench()
-    const sent = ['a', 'b', 'c'].map((id) => send(bench, id))
-    await expect(Promise.all(sent)).resolves.toEqual(['a', 'b', 'c'])
-    await send(bench, 'd')
-    expect(calls(bench)).toEqual([['a', 'b', 'c'], ['d']])
-    expect(bench.outbox.pending).toBe(0)
-  })
-
-  it('never mixes destinations in a call', async () => {
-    const bench = await connectedBench()
-    const other = { destination: { queue: 'other' } }
-    await Promise.all([send(bench, 'a'), sendBy(bench, message('b', other), 'other', { label: 'other' })])
-    expect(calls(bench)).toEqual([['a'], ['b']])
-  })
-
-  it('waits lingerMs for company', async () => {
-    const bench = await connectedBench({ producer: { lingerMs: 20 } })
-    const first = send(bench, 'a')
-    await bench.clock.advance(10)
-    const second = send(bench, 'b')
-    expect(calls(bench)).toEqual([])
-    await bench.clock.advance(10)
-    await Promise.all([first, second])
-    expect(calls(bench)).toEqual([['a', 'b']])
-  })
-
-  it('waits for no company where nothing more fits in', async () => {
-    for (const config of [{ lingerMs: 20 }, { lingerMs: 20, batchSize: 1200 }]) {
-      const most = 'batchSize' in config ? 500 : 2
-      const bench = await connectedBench({ producer: config }, { ...fakeAdapter(), pace: { publish: most } })
-      const full = Promise.all([send(bench, 'a'), send(bench, 'b')])
-      const last = send(bench, 'c')
-      await full
-      expect(calls(bench)).toEqual([['a', 'b']])
-      await bench.clock.advance(20)
-      await last
-      expect(calls(bench)).toEqual([['a', 'b'], ['c']])
-    }
-  })
-
-  it('makes calls of at most batchSize bytes, and of 500 messages', async () => {
-    const small = await connectedBench({ producer: { batchSize: 1200 } })
-    await Promise.all(['a', 'b', 'c'].map((id) => send(small, id)))
-    expect(calls(small)).toEqual([['a', 'b'], ['c']])
-    const many = await connectedBench()
-    await Promise.all(Array.from({ length: 501 }, (_, i) => send(many, `m${i}`)))
-    expect(many.adapter.published.map(({ length }) => length)).toEqual([500, 1])
-  })
-
-  it('makes calls of no more messages than the broker is best served with', async () => {
-    const bench = await connectedBench({}, { ...fakeAdapter(), pace: { publish: 2 } })
-    await Promise.all(Array.from({ length: 5 }, (_, i) => send(bench, `m${i}`)))
-    expect(calls(bench)).toEqual([['m0', 'm1'], ['m2', 'm3'], ['m4']])
-  })
-
-  it('makes as few calls as it can where they go one at a time', async () => {
-    const config = { producer: { maxInFlightRequests: 1 } }
-    const bench = await connectedBench(config, { ...fakeAdapter(), pace: { publish: 2 } })
-    await Promise.all(Array.from({ length: 5 }, (_, i) => send(bench, `m${i}`)))
-    expect(calls(bench)).toEqual([['m0', 'm1', 'm2', 'm3', 'm4']])
-  })
-
-  it('holds at most maxInFlightRequests calls open, one for an ordered queue', async () => {
-    for (const [ordered, most] of [
-      [false, 2],
-      [true, 1],
-    ] as const) {
-      const bench = await connectedBench({ producer: { maxInFlightRequests: 2 } })
-      const settings = await bench.engine.topology.ensure({ queue: 'q' })
-      const gate = deferred()
-      bench.adapter.onPublish = async (batch) => {
-        await gate.promise
-        return batch.map(stored)
-      }
-      const sent = []
-      for (const id of ['a', 'b', 'c']) {
-        sent.push(sendBy(bench, message(id), 'q', { settings: { ...settings, ordered } }))
-        await settled()
-      }
-      expect(bench.adapter.published).toHaveLength(most)
-      gate.resolve()
-      await Promise.all(sent)
-      expect(calls(bench).flat()).toEqual(['a', 'b', 'c'])
-    }
-  })
-})
 
 describe('publishing again', () => {
   it('keeps the grouping, the order and each sendToken', async () => {
