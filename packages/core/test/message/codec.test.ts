@@ -65,6 +65,7 @@ describe('BodyCodec', () => {
     ['a Map', new Map(), /Object\.fromEntries/],
     ['a Set', new Set(), /\[\.\.\.set\]/],
     ['an Error', new TypeError('x'), /error\.message/],
+    ['the reason of a signal', AbortSignal.abort().reason, /error\.message/],
     ['an ArrayBuffer', new ArrayBuffer(1), /new Uint8Array/],
     ['a SharedArrayBuffer', new SharedArrayBuffer(1), /new Uint8Array/],
     ['a DataView', new DataView(new ArrayBuffer(1)), /new Uint8Array/],
