@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Value } from 'typebox/value'
-import { copy, isRecord, withoutUndefined } from '../config/data.ts'
+import { withoutUndefined } from '../config/data.ts'
 import { optionProblems } from '../config/option-problems.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { AdapterLogger } from './contract.ts'
@@ -26,8 +26,20 @@ export function readOptions<S extends TSchema>(
   broker: string,
   example: string,
 ): ReadOptions<Static<S>> {
-  if (!isRecord(options)) throw new ConfigurationError(`${broker} options are an object, such as ${example}`)
-  const { logger, ...data } = options as { readonly logger?: AdapterLogger }
-  const values = Value.Default(schema, copy(withoutUndefined(data))) as Static<S>
+  const kind = Object.prototype.toString.call(options)
+  if (typeof options !== 'object' || /Null|Array|URL/.test(kind))
+    throw new ConfigurationError(`${broker} options are an object, such as ${example}`)
+  const { logger, ...given } = options as { readonly logger?: AdapterLogger }
+  const own = Object.entries(withoutUndefined(given)).map(([name, value]) => [name, copied(value)] as const)
+  const values = Value.Default(schema, Object.fromEntries(own)) as Static<S>
   return { values, logger: logger ?? quiet, problems: optionProblems(schema, values) }
+}
+
+/** What cannot be copied, a function for example, no option takes: it stays for the schema to refuse. */
+function copied(value: unknown): unknown {
+  try {
+    return structuredClone(value)
+  } catch {
+    return value
+  }
 }

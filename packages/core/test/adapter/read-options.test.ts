@@ -10,6 +10,7 @@ const Options = Type.Object(
   },
   { additionalProperties: false },
 )
+const timer = setTimeout(() => undefined, 0).unref()
 const read = (options: unknown) => readOptions(Options, options as object, 'Example', '{ url }')
 
 it('defaults take the place of what is not given, or undefined', () => {
@@ -33,10 +34,20 @@ it('the logger that is given is answered, and otherwise one that takes every cal
 })
 
 it('what cannot be copied is a problem like any other', () => {
-  expect(read({ port: () => 1, onLost: () => undefined }).problems).toEqual([
+  const loop: { self?: unknown } = {}
+  loop.self = loop
+  expect(read({ port: () => 1, onLost: () => undefined, loop, timer }).problems).toEqual([
     'onLost: no such option',
+    'loop: no such option',
+    'timer: no such option',
     'port must be integer',
   ])
+})
+
+it('any object will do that has the options, such as a module', async () => {
+  const config = (await import('./options-module.ts')) as object
+  expect(read(config).values).toStrictEqual({ url: 'redis://host', port: 1234 })
+  expect(read(Object.assign(Object.create(null), { port: 1 })).values).toStrictEqual({ port: 1 })
 })
 
 it.each([
