@@ -67,6 +67,8 @@ function deadlineIn(clock: Required<Clock>, ms: number, spares: SpareSignals | u
   const controller = spares?.take() ?? sharedController()
   const waiting = new Set<() => void>()
   const timer = clock.setTimeout(() => {
+    // By a clock that does not clear its timers: the signal is another call's by now.
+    if (waiting.size === 0) return
     if (latest === deadline) latest = null
     controller.abort(timedOut('the call', ms))
     // A turn later: an operation that heeds the signal answers with what it knows.

@@ -12,14 +12,22 @@ const TAKEN_BETWEEN_SWEEPS = 1000
  */
 export class SpareSignals {
   readonly #spares: AbortController[] = []
+  /** Taken since the last sweep: the others, which were under way then, are not wanted back. */
+  #young = new WeakSet<AbortController>()
   #taken = 0
 
   take(): AbortController {
-    if (++this.#taken % TAKEN_BETWEEN_SWEEPS === 0) this.#spares.length = 0
-    return this.#spares.pop() ?? sharedController()
+    if (++this.#taken % TAKEN_BETWEEN_SWEEPS === 0) {
+      this.#spares.length = 0
+      this.#young = new WeakSet()
+    }
+    const controller = this.#spares.pop() ?? sharedController()
+    this.#young.add(controller)
+    return controller
   }
 
   giveBack(controller: AbortController): void {
-    if (!controller.signal.aborted && this.#spares.length < MOST_SPARES) this.#spares.push(controller)
+    const wanted = this.#young.has(controller) && this.#spares.length < MOST_SPARES
+    if (wanted && !controller.signal.aborted) this.#spares.push(controller)
   }
 }

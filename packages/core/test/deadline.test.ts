@@ -134,6 +134,15 @@ describe('withDeadline', () => {
     for (let n = 0; n < 3000; n++)
       await withDeadline(clock, 100, 'it', async (signal) => signals.add(signal), undefined, spares)
     expect(signals.size).toBe(4)
+    const first = spares.take()
+    let under = first
+    for (let n = 0; n < 3000; n++) {
+      const next = spares.take()
+      spares.giveBack(under)
+      under = next
+    }
+    const last = [under, ...Array.from({ length: 20 }, () => spares.take())]
+    expect(last).not.toContain(first)
   })
 
   it('rejects when the operation throws at once, and leaves no timer', async () => {

@@ -91,7 +91,7 @@ export interface Pace {
   /** Most messages of one `publish` call, where several may be under way at once. Default, and where they may not: 500. */
   readonly publish?: number
   /**
-   * Messages of one `publish` call from which on it is made as two, where several may be under way and none is: the client writes one while the broker stores
+   * Messages of one `publish` call from which on it is made as two, where several may be under way, and none is or waits to go: the client writes one while the broker stores
    * the other. Default: never.
    */
   readonly halve?: number

@@ -11,8 +11,8 @@ const idle = new Set<AbortSignal>()
 const MOST_IDLE = 64
 
 /**
- * Calls `fn` once the signal aborts; the answer takes that back. As for a listener, nothing is called for a signal that has aborted already, and `fn` must not
- * throw. However many wait, the signal has one listener, so Node warns of no leak; adding one and taking it off again costs several times what else a short
+ * Calls `fn` once the signal aborts; the answer takes that back. As of a listener, nothing is called for a signal that has aborted already, and what `fn`
+ * throws is uncaught. However many wait, the signal has one listener, so Node warns of no leak; adding one and taking it off again costs several times what else a short
  * wait does.
  */
 export function onAbort(signal: AbortSignal, fn: () => void): () => void {
@@ -31,7 +31,14 @@ function listen(signal: AbortSignal): Waiting {
     idle.delete(signal)
     for (const fn of fns) {
       fns.delete(fn)
-      fn()
+      try {
+        fn()
+      } catch (error) {
+        // As of a listener: the others hear of the abort all the same.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
     }
   }
   const added = { fns, listener }
@@ -44,9 +51,10 @@ function listen(signal: AbortSignal): Waiting {
 function rest(signal: AbortSignal): void {
   idle.add(signal)
   if (idle.size <= MOST_IDLE) return
-  for (const each of idle) {
+  const all = [...idle]
+  idle.clear()
+  for (const each of all) {
     each.removeEventListener('abort', (waiting.get(each) as Waiting).listener)
     waiting.delete(each)
   }
-  idle.clear()
 }

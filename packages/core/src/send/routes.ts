@@ -131,7 +131,9 @@ export function publishForm(
 
 /** A controller in place of its signal is refused before anything is queued. Not by class: signals come from polyfills, too. */
 function checkSignal(signal: Partial<AbortSignal> | null): void {
-  if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function')
+  const listens =
+    typeof signal?.addEventListener === 'function' && typeof signal.removeEventListener === 'function'
+  if (typeof signal?.aborted !== 'boolean' || !listens)
     throw new ValidationError('signal must be an AbortSignal, such as that of an AbortController')
 }
 
